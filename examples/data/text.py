@@ -5,10 +5,15 @@ import re
 import sysconfig
 from pathlib import Path
 
-MODULES = """argparse ast asyncio/events bisect calendar codecs collections/__init__ configparser contextlib copy csv
-dataclasses datetime decimal difflib doctest email/message enum fractions functools heapq inspect ipaddress json/__init__
-logging/__init__ mailbox optparse os pathlib pdb pickle pprint random shelve shutil socket statistics string subprocess
-tarfile tempfile textwrap threading timeit tokenize traceback turtle typing unittest/case uuid zipfile""".split()
+MODULES = [
+    "argparse", "ast", "asyncio/events", "bisect", "calendar", "codecs", "collections/__init__",
+    "configparser", "contextlib", "copy", "csv", "dataclasses", "datetime", "decimal", "difflib",
+    "doctest", "email/message", "enum", "fractions", "functools", "heapq", "inspect", "ipaddress",
+    "json/__init__", "logging/__init__", "mailbox", "optparse", "os", "pathlib", "pdb", "pickle",
+    "pprint", "random", "shelve", "shutil", "socket", "statistics", "string", "subprocess",
+    "tarfile", "tempfile", "textwrap", "threading", "timeit", "tokenize", "traceback", "turtle",
+    "typing", "unittest/case", "uuid", "zipfile",
+]
 
 
 def docstrings(path):
