@@ -1,9 +1,9 @@
-"""A recurrent network that learns to write, character by character, with every part of it written by hand.
+"""A recurrent network that learns to write by characters, every part of it written by hand.
 
-It reads docstrings of the standard library as one-hot vectors, carries its state from one stretch of text to the
-next (the text is cut so that stretches follow each other), cuts the gradient off there, and clips what is left.
+It reads docstrings of the standard library as one-hot vectors and carries its state from one
+stretch of text to the next; gradients end at the border of a stretch, and large ones are clipped.
 
-Run it with `flambeau run examples/char_rnn.py`, or with PyTorch: `python examples/char_rnn.py`.
+Run it with `flambeau run examples/char_rnn.py`, or under PyTorch with `python`.
 """
 
 import argparse
@@ -39,7 +39,7 @@ class CharRNN:
         return torch.zeros(batch, self.hidden)
 
     def __call__(self, characters, state):
-        """Read (batch, time) characters; return scores of shape (time * batch, vocabulary) and the state."""
+        """Read (batch, time) characters; return scores (time * batch, vocabulary) and state."""
         outputs = []
         for x in F.one_hot(characters.T, self.vocabulary).float():
             state = torch.tanh(x @ self.w_xh + state @ self.w_hh + self.b_h)
@@ -74,7 +74,7 @@ def sgd(params, lr):
 
 
 def train_one_epoch(net, corpus, batch, steps, lr):
-    """Read the text once; return the perplexity: how many characters the network hesitates between."""
+    """Read the text once; return the perplexity: between how many characters it hesitates."""
     state = net.initial_state(batch)
     total, count = 0.0, 0
     for inputs, targets in sequential_batches(corpus, batch, steps):

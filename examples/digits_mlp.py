@@ -1,6 +1,6 @@
-"""A multilayer perceptron on handwritten digits: DataLoader, nn and optim, the way most programs are written.
+"""A multilayer perceptron on handwritten digits: DataLoader, nn and optim, as in most programs.
 
-Run it with `flambeau run examples/digits_mlp.py`, or with PyTorch: `python examples/digits_mlp.py`.
+Run it with `flambeau run examples/digits_mlp.py`, or under PyTorch with `python`.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""Softmax regression on handwritten digits, written from scratch: tensors and their gradients, nothing more.
+"""Softmax regression on handwritten digits from scratch: tensors, gradients, nothing more.
 
-Run it with `flambeau run examples/digits_softmax.py`, or with PyTorch: `python examples/digits_softmax.py`.
+Run it with `flambeau run examples/digits_softmax.py`, or under PyTorch with `python`.
 """
 
 import argparse
