@@ -1,0 +1,105 @@
+"""All settings of Flambeau: each is an environment variable with a type, a default and a sentence.
+
+Read once, when Flambeau is imported; `settings.eager` is FLAMBEAU_EAGER. Tests change the
+attributes, with `settings.override(...)`. A new setting is one more line in `Settings`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+
+def default_cache() -> Path:
+    """Where this system's users keep what can be made again."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "flambeau"
+
+
+def _setting(default: Any, sentence: str) -> Any:
+    make = default if callable(default) else lambda: default
+    return field(default_factory=make, metadata={"sentence": sentence})
+
+
+@dataclass(slots=True)
+class Settings:
+    """The values in force. The environment variable of `name` is FLAMBEAU_NAME."""
+
+    eager: bool = _setting(False, "Run every call when it is made, for debugging.")
+    compile: bool = _setting(True, "Compile what repeats; 0 runs everything call by call.")
+    check: bool = _setting(False, "Check every load, store and pass of generated code; slow.")
+    show: frozenset[str] = _setting(
+        frozenset(), "What to print while it happens: words such as trace,fuse,llvm."
+    )
+    cache: Path = _setting(default_cache, "The folder that keeps compiled kernels between runs.")
+    cache_mb: int = _setting(512, "How many megabytes of compiled kernels that folder may hold.")
+    threads: int = _setting(0, "Threads of the pool; 0 takes OMP_NUM_THREADS, else every core.")
+
+    @contextmanager
+    def override(self, **values: Any) -> Iterator[Settings]:
+        """Other values for the length of a `with` block."""
+        before = {name: getattr(self, name) for name in values}
+        try:
+            for name, value in values.items():
+                setattr(self, name, value)
+            yield self
+        finally:
+            for name, value in before.items():
+                setattr(self, name, value)
+
+
+def variable(setting: Field[Any]) -> str:
+    """The environment variable of a field of `Settings`."""
+    return f"FLAMBEAU_{setting.name.upper()}"
+
+
+def _flag(text: str) -> bool:
+    return {"1": True, "true": True, "yes": True, "on": True,
+            "0": False, "false": False, "no": False, "off": False}[text.lower()]  # fmt: skip
+
+
+def _count(text: str) -> int:
+    if int(text) < 0:
+        raise ValueError
+    return int(text)
+
+
+# One reader a type, under the type's name as the fields declare it; beside it, what it accepts.
+_READERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "bool": (_flag, "1 or 0"),
+    "int": (_count, "a number from 0 up"),
+    "Path": (lambda text: Path(text).expanduser(), "a folder"),
+    "frozenset[str]": (lambda text: frozenset(text.replace(",", " ").split()), "words"),
+}
+
+
+def read(environment: Mapping[str, str]) -> Settings:
+    """The settings that an environment asks for. An empty variable counts as not set."""
+    chosen = {}
+    for setting in fields(Settings):
+        text = environment.get(variable(setting), "").strip()
+        if text:
+            chosen[setting.name] = _read_one(variable(setting), str(setting.type), text)
+    return Settings(**chosen)
+
+
+def _read_one(name: str, kind: str, text: str) -> Any:
+    reader, expected = _READERS[kind]
+    try:
+        return reader(text)
+    except (KeyError, ValueError):
+        message = f"{name} should be {expected}, but is '{text}'\n  hint: `flambeau settings`"
+        raise ValueError(f"{message} lists all settings") from None
+
+
+settings = read(os.environ)
