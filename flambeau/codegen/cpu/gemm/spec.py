@@ -1,0 +1,86 @@
+"""What a matrix multiplication is: the description that the compiler gives, and what it gets back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ....ir import dtype as types
+from ....ir.dtype import DType
+from ....ir.kernel import Access, Store
+from ....ir.tree import Leaf, Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Matmul:
+    """`C[batch…, m, n] = epilogue(A[batch…, m, k] · B[batch…, k, n])`.
+
+    The loops that accesses have strides for are the `batch` loops, m and n. A store's value is a tree
+    of loads, arguments, numbers and `product(dtype)`: the element of A · B. An access that is stored
+    may also be loaded; each element is loaded before it is stored.
+    """
+
+    a: DType
+    b: DType
+    batch: int
+    accesses: tuple[Access, ...]
+    scalars: tuple[DType, ...]
+    stores: tuple[Store, ...]
+
+    def __post_init__(self) -> None:
+        for dtype in (self.a, self.b):
+            if dtype not in (types.float16, types.bfloat16, types.float32, types.float64):
+                raise NotImplementedError(
+                    f"matmul of {dtype.name}; hint: write it as a product and a sum"
+                )
+        if (self.a is types.float64) != (self.b is types.float64):
+            raise TypeError(f"matmul of {self.a.name} and {self.b.name}; hint: cast one of them")
+
+    @property
+    def element(self) -> DType:
+        """The type that products are summed in."""
+        return self.a if self.a is types.float64 else types.float32
+
+
+def product(dtype: DType) -> Tree:
+    """The element of A · B, for the trees of an epilogue; `dtype` is float32 or float64."""
+    return Leaf("product", dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The sizes of one multiplication, and the strides of its operands and accesses in elements.
+
+    `a` strides go over (batch…, m, k), `b` over (batch…, k, n), each access over (batch…, m, n).
+    """
+
+    batch: tuple[int, ...]
+    m: int
+    n: int
+    k: int
+    a: tuple[int, ...]
+    b: tuple[int, ...]
+    accesses: tuple[tuple[int, ...], ...]
+
+
+Where = tuple[str, int]  # a named value ('' is 0) and what is added to it: one word of a launch
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One kernel to run: its text, the function in it, its words and how many tasks it has.
+
+    The names in words are 'a', 'b', 'access0', 'scalar0', … and 'scratch'.
+    """
+
+    text: str
+    name: str
+    words: tuple[Where, ...]
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Launches to run one after the other, and the bytes of scratch memory (64-byte aligned)."""
+
+    launches: tuple[Launch, ...]
+    scratch: int
