@@ -1,0 +1,64 @@
+"""`flambeau settings` and `flambeau cache`: what is set, and what lies on the disk."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from flambeau import settings as declared
+
+KERNEL_SUFFIX = ".kernel"  # of the files that codegen keeps
+
+
+def settings(arguments: list[str]) -> int:
+    """List every setting with its value, type and sentence; `*` marks what differs."""
+    if arguments:
+        return _refuse("flambeau settings", arguments)
+    usual = declared.Settings()
+    for setting in fields(declared.Settings):
+        value = getattr(declared.settings, setting.name)
+        mark = " " if value == getattr(usual, setting.name) else "*"
+        print(f"{mark} {declared.variable(setting)} = {_text(value)}   ({setting.type})")
+        print(f"      {setting.metadata['sentence']}")
+    return 0
+
+
+def _text(value: object) -> str:
+    """A value as one would write it into the environment."""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, frozenset):
+        return ",".join(sorted(value)) or "''"
+    return str(value)
+
+
+def cache(arguments: list[str]) -> int:
+    """Say where the kernel cache is and what it holds, or empty it."""
+    folder = declared.settings.cache
+    if arguments == ["clear"]:
+        return _clear(folder)
+    if arguments:
+        return _refuse("flambeau cache [clear]", arguments)
+    kernels = _kernels(folder)
+    size = sum(path.stat().st_size for path in kernels) / 2**20
+    print(f"{folder}: {len(kernels)} kernels, {size:.1f} of {declared.settings.cache_mb} MB")
+    return 0
+
+
+def _clear(folder: Path) -> int:
+    """Delete the kernels, and nothing else that somebody may keep in the same folder."""
+    kernels = _kernels(folder)
+    for path in kernels:
+        path.unlink(missing_ok=True)
+    print(f"{folder}: {len(kernels)} kernels deleted")
+    return 0
+
+
+def _kernels(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob(f"*{KERNEL_SUFFIX}") if path.is_file()]
+
+
+def _refuse(usage: str, arguments: list[str]) -> int:
+    print(f"usage: {usage}\nnot understood: {' '.join(arguments)}", file=sys.stderr)
+    return 2
