@@ -144,6 +144,25 @@ def words(nest: Nest, checked: bool = False) -> tuple[Word, ...]:
     return tuple(listed)
 
 
+def canonical(nest: Nest) -> str:
+    """The nest as text, the same for equal nests: what a cache is keyed by."""
+    numbers: dict[Tree, int] = {}
+    lines = [f"{nest.mode} {nest.loops} {','.join(d.name for d in nest.scalars)}"]
+    lines += [f"{a.dtype.name} {a.strides} {a.per_thread}" for a in nest.accesses]
+    for node in walk(*nest.trees()):
+        args = [numbers[arg] for arg in node.args]
+        numbers[node] = len(numbers)
+        data = node.data.hex() if isinstance(node.data, float) else repr(node.data)
+        lines.append(f"{node.kind} {node.dtype.name} {args} {data}")
+    for stage in nest.stages:
+        for r in stage.reduces:
+            index = None if r.index is None else numbers[r.index]
+            lines.append(f"reduce {r.step} {numbers[r.value]} {r.dtype.name} {index}")
+        lines += [f"store {store.access} {numbers[store.value]}" for store in stage.stores]
+        lines.append("end")
+    return "\n".join(lines)
+
+
 def can_fail(nest: Nest) -> bool:
     """Whether the kernel may report an error: integers divided by what may be zero."""
     return any(divides(tree) for tree in walk(*nest.trees()))

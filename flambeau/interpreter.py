@@ -1,0 +1,151 @@
+"""The call-by-call tier: a program, one call after the other.
+
+Each call runs by a native kernel where one was made for it, else by its NumPy meaning, which is the
+specification of every op. Memory of results that no later call reads is given back as it goes.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from flambeau.ir import dtype as dt
+from flambeau.ir.layout import Layout, Offset
+from flambeau.ir.program import Call, Number, Out, Program, Ref
+from flambeau.runtime.buffers import Buffer, allocate
+
+Buffers = dict[int, Buffer]
+
+
+class Frame:
+    """What a program runs on: memory by storage, run-time numbers and offsets."""
+
+    __slots__ = ("homes", "buffers", "numbers", "offsets")
+
+    def __init__(self, homes: dict[int, int], buffers: Buffers, numbers: list[Any],
+                 offsets: list[int]) -> None:  # fmt: skip
+        self.homes, self.buffers = homes, buffers
+        self.numbers, self.offsets = numbers, offsets
+
+    def array(self, ref: Ref | Out) -> np.ndarray:
+        """The elements of a reference, as they lie in memory."""
+        layout = ref.layout
+        offset = layout.offset
+        if isinstance(offset, Offset):
+            offset = self.offsets[offset.index]
+        buffer = self.buffers[self.homes[ref.value]]
+        return buffer.array(layout.size, layout.stride, offset, ref.dtype.numpy)
+
+
+def run(program: Program, inputs: list[Any], numbers: list[Any], offsets: list[int],
+        buffers: Buffers) -> None:  # fmt: skip
+    """Run every call in order. `buffers` gets the memory of each storage: first value → buffer."""
+    homes, dying = plan(program)
+    for entry, buffer in zip(program.inputs, inputs):
+        buffers[entry.value] = buffer
+    frame = Frame(homes, buffers, numbers, offsets)
+    with np.errstate(all="ignore"):
+        for call, dead in zip(program.calls, dying):
+            run_call(call, frame)
+            for home in dead:
+                buffers.pop(home, None)
+
+
+@lru_cache(maxsize=1024)
+def plan(program: Program) -> tuple[dict[int, int], list[tuple[int, ...]]]:
+    """Where each value lives, and which storages die after each call."""
+    homes = program.storage_of()
+    keep = {homes[v] for v in program.live} | {i.value for i in program.inputs}
+    last: dict[int, int] = {}
+    for n, call in enumerate(program.calls):
+        for ref in (*call.refs(), *call.outs):
+            last[homes[ref.value]] = n
+    dying: list[list[int]] = [[] for _ in program.calls]
+    for home, n in last.items():
+        if home not in keep:
+            dying[n].append(home)
+    return homes, [tuple(d) for d in dying]
+
+
+def run_call(call: Call, frame: Frame) -> None:
+    """One call by its NumPy meaning."""
+    op = call.op
+    for out in call.outs:
+        if out.over is None:
+            size = out.layout.numel * out.dtype.itemsize
+            frame.buffers[frame.homes[out.value]] = allocate(size)
+    args = [argument(arg, call, frame) for arg in call.args]
+    if op.kind == "effect":  # works on memory itself: random draws
+        fresh = [frame.array(out) for out in call.outs if out.over is None]
+        op.numpy(*args, *fresh)  # type: ignore[misc]
+        return None
+    results = op.numpy(*args)  # type: ignore[misc]
+    for out, result in zip(call.outs, results if isinstance(results, tuple) else (results,)):
+        frame.array(out)[...] = store(result, out)
+    return None
+
+
+def store(result: Any, out: Out) -> np.ndarray:
+    """A computed result as it lies in memory."""
+    array = np.asarray(result)
+    if out.dtype.kind in "iub" and array.dtype.kind == "f":
+        return to_integer(array, out.dtype)
+    if out.dtype is dt.bool_:
+        return array != 0
+    return dt.narrow(array, out.dtype)
+
+
+def to_integer(array: np.ndarray, dtype: dt.DType) -> np.ndarray:
+    """Float → integer as C does on this machine: through int64, then wrapped."""
+    if dtype is dt.bool_:
+        return array != 0
+    return array.astype(np.int64).astype(dtype.numpy)
+
+
+def argument(arg: Any, call: Call, frame: Frame) -> Any:
+    """An argument as the NumPy meaning takes it: widened, and cast where the op computes in a type."""
+    if isinstance(arg, Ref):
+        array = frame.array(arg)
+        if call.op.kind == "effect":
+            return array
+        array = dt.widen(array, arg.dtype)
+        return cast(array, arg.dtype, call.compute) if call.op.kind == "elementwise" else array
+    if isinstance(arg, Number):
+        value = frame.numbers[arg.index]
+        if call.compute is None or call.op.kind != "elementwise":
+            return value
+        return number(value, call.compute)
+    if isinstance(arg, tuple) and any(isinstance(a, Ref) for a in arg):
+        return [argument(a, call, frame) for a in arg]
+    return arg
+
+
+def cast(array: np.ndarray, dtype: dt.DType, compute: dt.DType | None) -> np.ndarray:
+    """To the type that an elementwise op computes in (bfloat16 is float32 by now)."""
+    if compute is None:
+        return array
+    target = dt.compute_dtype(compute)
+    if target is dt.bool_:
+        return array if array.dtype == np.bool_ else array != 0
+    if target.kind in "iu" and array.dtype.kind == "f":
+        return to_integer(array, target)
+    array = array.astype(target.numpy, copy=False)
+    if compute is not target and dtype is not compute:  # round as the narrow type would
+        return dt.widen(dt.narrow(array, compute), compute)
+    return array
+
+
+def number(value: Any, compute: dt.DType) -> Any:
+    """A Python number in the compute type, wrapping as C does."""
+    target = dt.compute_dtype(compute).numpy
+    if target.kind in "iu" and isinstance(value, int):
+        bits = 8 * target.itemsize
+        value &= (1 << bits) - 1
+        if target.kind == "i" and value >> (bits - 1):
+            value -= 1 << bits
+    return target.type(value)
+
+
+__all__ = ["Frame", "Layout", "run", "run_call"]

@@ -1,0 +1,66 @@
+"""Op: the frozen record that a declaration makes. `ops/declare.py` fills it; every room reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One parameter of an op.
+
+    kind: 'tensor' (a tensor, or a number that becomes a run-time input), 'tensors' (a list of them),
+    'number' (a run-time number), 'static' (part of the key).
+    """
+
+    name: str
+    kind: str
+    default: Any = None
+    required: bool = True
+    keyword: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A derivative with respect to one parameter, and what it reads besides `g`."""
+
+    call: Callable[..., Any]
+    reads: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Op:
+    """Everything about an operation (see ops/declare.py for what each field means)."""
+
+    name: str
+    kind: str  # elementwise, reduction, structured, composite, view
+    params: tuple[Param, ...]
+    infer: Callable[..., Any]
+    numpy: Callable[..., Any] | None = None
+    scalar: Callable[..., Any] | None = None
+    compute: Callable[..., Any] | None = None
+    reduce: str | None = None
+    dims: Callable[..., Any] | None = None
+    prepare: Callable[..., Any] | None = None
+    kernel: Callable[..., Any] | None = None
+    expand: Callable[..., Any] | None = None
+    grad: Mapping[str, Formula] = field(default_factory=dict)
+    clean: Callable[..., Any] | None = None
+    samples: Callable[..., Any] | None = None
+    node: str = ""
+    public: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    inplace: bool = False
+    may_fail: bool = False
+    writes: tuple[str, ...] = ()
+    ulp: int = 4
+    doc: str = ""
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def position(self, name: str) -> int:
+        """The index of a parameter."""
+        return next(i for i, p in enumerate(self.params) if p.name == name)

@@ -1,0 +1,116 @@
+"""What flows between the rooms of the engine: calls, values and programs.
+
+A *value* is the content of a storage between two writes; values are numbered in the order in which
+the stretch met them (the numbers have gaps: views take one too). Nothing here holds a tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from flambeau.ir.dtype import DType
+from flambeau.ir.layout import Layout, Offset
+from flambeau.ir.op import Op
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A tensor as a call sees it: a layout on a value."""
+
+    value: int
+    layout: Layout
+    dtype: DType
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        return self.layout.size
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A Python number that is a run-time input: the index-th of the stretch."""
+
+    index: int
+    type: type
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """A result. With `over`, it is that storage's next value: only the layout's elements change."""
+
+    value: int
+    layout: Layout
+    dtype: DType
+    over: int | None = None
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        return self.layout.size
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A storage that was there before the stretch began."""
+
+    value: int
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The user's line that recorded a call."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One op applied. `args` follow the op's parameters: Ref, Number, tuple of Refs, or static.
+
+    compute: the type in which an elementwise op or a reduction works on its elements.
+    """
+
+    op: Op
+    args: tuple[object, ...]
+    outs: tuple[Out, ...]
+    compute: DType | None = None
+    source: Source | None = field(default=None, compare=False)
+
+    def refs(self) -> Iterator[Ref]:
+        """Every tensor that the call reads."""
+        for arg in self.args:
+            if isinstance(arg, Ref):
+                yield arg
+            elif isinstance(arg, tuple):
+                yield from (a for a in arg if isinstance(a, Ref))
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A stretch with its live results.
+
+    `inputs` are values in the order in which they entered; `live` the values wanted at the end, each
+    the last value of a storage born in the stretch. Writes to inputs are always wanted.
+    """
+
+    inputs: tuple[Input, ...]
+    calls: tuple[Call, ...]
+    live: tuple[int, ...]
+    numbers: tuple[type, ...]
+    offsets: int
+
+    def storage_of(self) -> dict[int, int]:
+        """Value → the first value of its storage."""
+        home = {i.value: i.value for i in self.inputs}
+        for call in self.calls:
+            for out in call.outs:
+                home[out.value] = out.value if out.over is None else home[out.over]
+        return home
+
+
+__all__ = ["Call", "Input", "Layout", "Number", "Offset", "Out", "Program", "Ref", "Source"]

@@ -1,0 +1,116 @@
+"""From a row to what users call: `torch.name`, `Tensor.name`, `Tensor.name_`, `out=`.
+
+The function of an op is written out as source for its signature, so that a repeated call costs one
+key and one look-up, and Python itself checks the arguments. `recorder.record` is its plain twin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flambeau.ir.op import Op, Param
+from flambeau.trace import flush, recorder
+from flambeau.trace.trie import here
+
+TEMPLATE = '''
+def {name}({parameters}):
+    {out}stretch = here.stretch
+    key = (op, stretch.mode, {keys})
+    state = stretch.state.edges.get(key)
+    if state is None:
+        state = first_time(stretch, op, key, ({args},))
+    if stretch.backward_done and state.needs is not None:
+        return flush_and_record(stretch, op, ({args},))
+    stretch.state = state
+    result = state.follow(stretch, state, ({args},))
+    if state.depth >= stretch.limit:
+        at_limit(stretch)
+    return result
+'''
+WITH_OUT = '''if out is not None:
+        return write_out(op, out, ({args},))
+    '''
+INPLACE = '''
+def {name}_({parameters}):
+    return record_write(op, {first}, {args})
+'''
+
+
+def function_of(op: Op) -> Callable[..., Any]:
+    """The function that records a call of `op`."""
+    args = ", ".join(p.name for p in op.params)
+    parameters = declared(op.params)
+    with_out = op.kind in ("elementwise", "reduction", "structured", "composite") and not op.writes
+    if with_out:
+        keyword = any(p.keyword for p in op.params)
+        parameters += ", out=None" if keyword else ", *, out=None"
+    source = TEMPLATE.format(
+        name=op.name, parameters=parameters, args=args, keys=", ".join(map(key_of, op.params)),
+        out=WITH_OUT.format(args=args) if with_out else "")  # fmt: skip
+    return build(op, source, op.name)
+
+
+def inplace_of(op: Op) -> Callable[..., Any]:
+    """The function that writes the result of `op` over its first argument."""
+    args = ", ".join(p.name for p in op.params)
+    source = INPLACE.format(name=op.name, parameters=declared(op.params), args=args,
+                            first=op.params[0].name)  # fmt: skip
+    return build(op, source, op.name + "_")
+
+
+def declared(params: tuple[Param, ...]) -> str:
+    """The parameters as Python source; defaults are found in the function's globals."""
+    parts, starred = [], False
+    for p in params:
+        if p.keyword and not starred:
+            parts.append("*")
+            starred = True
+        parts.append(p.name if p.required else f"{p.name}=default_{p.name}")
+    return ", ".join(parts)
+
+
+def key_of(p: Param) -> str:
+    """The source that gives one argument's part of the key."""
+    n = p.name
+    if p.kind == "static":
+        return f"({n} if {n} is None else static({n}))"
+    if p.kind == "number" and not p.required:
+        return f"({n} if {n} is default_{n} else enter(stretch, {n}))"
+    if p.kind == "number":
+        return f"enter(stretch, {n})"
+    return (f"({n}.slot if {n}.__class__ in tensors and {n}.stretch is stretch "
+            f"else enter(stretch, {n}))")  # fmt: skip
+
+
+def build(op: Op, source: str, name: str) -> Callable[..., Any]:
+    scope: dict[str, Any] = {
+        "op": op, "here": here, "tensors": recorder.tensors, "enter": recorder.enter,
+        "static": recorder.static, "first_time": recorder.first_time, "write_out": write_out,
+        "flush_and_record": recorder.flush_and_record, "at_limit": flush.at_limit,
+        "record_write": recorder.record_write,
+    }  # fmt: skip
+    scope |= {f"default_{p.name}": p.default for p in op.params if not p.required}
+    exec(compile(source, f"<flambeau.ops {op.name}>", "exec"), scope)
+    function: Callable[..., Any] = scope[name]
+    function.__module__ = "flambeau"
+    function.__doc__ = op.doc or None
+    return function
+
+
+def write_out(op: Op, out: Any, args: tuple[Any, ...]) -> Any:
+    """`out=`: write into a tensor that is given, resized where it does not fit."""
+    if isinstance(out, (tuple, list)):
+        results = recorder.record(op, *args)
+        for target, result in zip(out, results):
+            target._become(result)
+        return tuple(out)
+    if not isinstance(out, recorder.Recorded):
+        raise TypeError(f"{op.name}(): argument 'out' must be Tensor, not {type(out).__name__}")
+    if here.stretch.mode.grad and (out.spec.requires_grad or any(map(recorder.wants_grad, args))):
+        raise RuntimeError(f"{op.name}(): functions with out=... arguments don't support automatic "
+                           "differentiation, but one of the arguments requires grad.")  # fmt: skip
+    size = recorder.result_size(op, args)
+    if size != out.spec.size:
+        out._resize_for_out(size)
+    return recorder.record_write(op, out, *args)

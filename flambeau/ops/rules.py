@@ -1,0 +1,128 @@
+"""Shared rules: types of results, dims, sizes. They see Specs, Numbers and static arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flambeau.ir import dtype as dt
+from flambeau.ir.dtype import DType
+from flambeau.ir.layout import Ints, Spec
+from flambeau.ir.program import Number
+from flambeau.trace.modes import Mode
+
+# ------------------------------------------------------------------ types
+
+
+def promoted(mode: Mode, *facts: Any) -> DType:
+    """The common type: tensors with dims decide, then 0-dim tensors, then Python numbers.
+
+    A later rank counts only where its category (bool, integer, float, complex) is higher.
+    """
+    result: DType | None = None
+    for rank in (lambda f: isinstance(f, Spec) and f.size, lambda f: isinstance(f, Spec) and not f.size):
+        level: DType | None = None
+        for fact in filter(rank, facts):
+            level = fact.dtype if level is None else dt.promote(level, fact.dtype)
+        if level is not None and (result is None or dt.category(level) > dt.category(result)):
+            result = level
+    for fact in facts:
+        if isinstance(fact, Number):
+            kind = number_dtype(mode, fact)
+            if result is None or dt.category(kind) > dt.category(result):
+                result = kind
+    assert result is not None
+    return result
+
+
+def number_dtype(mode: Mode, number: Number) -> DType:
+    """What a Python number counts as."""
+    return {bool: dt.bool_, int: dt.int64, float: mode.default_dtype}[number.type]
+
+
+def operands(facts: Sequence[Any]) -> list[Any]:
+    return [f for f in facts if isinstance(f, (Spec, Number))]
+
+
+def same(mode: Mode, *facts: Any) -> tuple[DType, DType]:
+    """Compute in the promoted type and keep it."""
+    dtype = promoted(mode, *operands(facts))
+    return dtype, dtype
+
+
+def to_float(mode: Mode, *facts: Any) -> tuple[DType, DType]:
+    """Integers become the default float."""
+    dtype = promoted(mode, *operands(facts))
+    dtype = mode.default_dtype if dt.category(dtype) < 2 else dtype
+    return dtype, dtype
+
+
+def to_bool(mode: Mode, *facts: Any) -> tuple[DType, DType]:
+    """Compute in the promoted type; the result is a truth value."""
+    return promoted(mode, *operands(facts)), dt.bool_
+
+
+# ------------------------------------------------------------------ dims
+
+
+def one_dim(dim: int, ndim: int) -> int:
+    """A dim counted from the front, or IndexError."""
+    if isinstance(dim, bool) or not isinstance(dim, int):
+        if not hasattr(dim, "__index__"):
+            raise TypeError(f"dim must be an int, not {type(dim).__name__}")
+        dim = dim.__index__()
+    n = max(ndim, 1)
+    if not -n <= dim < n:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], "
+                         f"but got {dim})")  # fmt: skip
+    return dim % n
+
+
+def many_dims(dim: Any, ndim: int) -> Ints:
+    """None, an int or several → sorted dims from the front; () and None mean all."""
+    if dim is None or (isinstance(dim, (tuple, list)) and not dim):
+        return tuple(range(ndim))
+    given = [one_dim(d, ndim) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))]
+    if len(set(given)) != len(given):
+        twice = next(d for d in given if given.count(d) > 1)
+        raise RuntimeError(f"dim {twice} appears multiple times in the list of dims")
+    return tuple(sorted(given)) if ndim else ()
+
+
+def without_dims(size: Ints, dims: Ints, keepdim: bool) -> Ints:
+    """The size after a reduction."""
+    if keepdim:
+        return tuple(1 if d in dims else n for d, n in enumerate(size))
+    return tuple(n for d, n in enumerate(size) if d not in dims)
+
+
+def restore_dims(g: Any, dims: Ints, size: Ints, keepdim: bool) -> Any:
+    """A gradient of a reduction, with the reduced dims back as 1."""
+    if keepdim or not size:
+        return g
+    return g.reshape(tuple(1 if d in dims else n for d, n in enumerate(size)))
+
+
+def infer_size(shape: Sequence[int], numel: int) -> Ints:
+    """Fill in one -1, or RuntimeError in PyTorch's words."""
+    known, unknown = 1, None
+    for d, n in enumerate(shape):
+        if n == -1:
+            if unknown is not None:
+                raise RuntimeError("only one dimension can be inferred")
+            unknown = d
+        elif n < 0:
+            raise RuntimeError(f"invalid shape dimension {n}")
+        else:
+            known *= n
+    shape = list(shape)
+    if unknown is not None:
+        if known == 0:
+            raise RuntimeError(f"cannot reshape tensor of {numel} elements into shape {shape} because "
+                               "the unspecified dimension size -1 can be any value and is ambiguous")  # fmt: skip
+        if numel % known == 0:
+            shape[unknown] = numel // known
+            return tuple(shape)
+    elif known == numel:
+        return tuple(shape)
+    raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")

@@ -1,0 +1,54 @@
+"""Sample arguments, from which the tests of every op are made.
+
+`samples` of a row is a function of `new`: new(2, 3) is an input tensor of that size in the dtype under
+test, new(2, 3, low=0, high=5), new.index(4, high=3) an int64 one, new.mask(2, 3) a bool one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+
+class Sample:
+    """Arguments of one call."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.args, self.kwargs = args, kwargs
+
+
+class Refused(Sample):
+    """Arguments that must be refused, with the class of the error and a part of its words."""
+
+    def __init__(self, *args: Any, error: type[BaseException], says: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.error, self.says = error, says
+
+
+Samples = Callable[[Any], Iterator[Sample]]
+
+
+def unary(low: float = -3.0, high: float = 3.0) -> Samples:
+    """One operand: usual, 0-dim, empty, non-contiguous."""
+
+    def make(new: Any) -> Iterator[Sample]:
+        for size in ((5,), (2, 3), (), (0,), (2, 0, 3), (17, 33)):
+            yield Sample(new(*size, low=low, high=high))
+        yield Sample(new(4, 3, low=low, high=high).t())
+
+    return make
+
+
+def binary(low: float = -3.0, high: float = 3.0, numbers: bool = True, **kwargs: Any) -> Samples:
+    """Two operands: equal sizes, broadcasting, 0-dim, empty, numbers."""
+
+    def make(new: Any) -> Iterator[Sample]:
+        for a, b in (((2, 3), (2, 3)), ((2, 3), (3,)), ((4, 1), (1, 5)), ((), (3,)), ((), ()),
+                     ((0, 3), (1, 3)), ((19, 35), (35,))):  # fmt: skip
+            yield Sample(new(*a, low=low, high=high), new(*b, low=low, high=high), **kwargs)
+        yield Sample(new(4, 3, low=low, high=high).t(), new(3, 4, low=low, high=high), **kwargs)
+        if numbers:
+            yield Sample(new(2, 3, low=low, high=high), 2, **kwargs)
+        yield Refused(new(2, 3), new(2, 4), error=RuntimeError, says="must match")
+
+    return make

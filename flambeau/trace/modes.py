@@ -1,0 +1,35 @@
+"""The modes that change what a recorded call means; part of every key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from flambeau.ir.dtype import DType, float32
+
+
+@dataclass(frozen=True)
+class Mode:
+    """Interned through `switch`, so that keys compare it by identity."""
+
+    grad: bool = True
+    inference: bool = False
+    default_dtype: DType = float32
+    deterministic: bool = False
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+_interned: dict[tuple[object, ...], Mode] = {}
+
+
+def switch(mode: Mode, **changes: object) -> Mode:
+    """The mode with some of its fields changed."""
+    new = replace(mode, **changes)  # type: ignore[arg-type]
+    facts = (new.grad, new.inference, new.default_dtype, new.deterministic)
+    return _interned.setdefault(facts, new)
+
+
+START = switch(Mode())

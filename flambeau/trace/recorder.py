@@ -1,0 +1,655 @@
+"""Recording: the hot path of every call, and what is paid once, when a call is first seen.
+
+`record` looks an edge up and follows it; `first_time` cleans arguments, infers results and makes the
+edge. Called by the functions that ops/declare.py makes. Computes nothing; asks flush.py when to run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from weakref import ref
+
+import numpy as np
+
+from flambeau.hot import hot
+from flambeau.ir import dtype as dt
+from flambeau.ir.layout import Layout, Offset, Spec, is_dense, spec_of
+from flambeau.ir.op import Op, Param
+from flambeau.ir.program import Call, Input, Number, Out, Ref, Source
+from flambeau.trace import flush
+from flambeau.trace.node import Edge, Node, Saved
+from flambeau.trace.storage import Storage
+from flambeau.trace.symbol import FloatSymbol, IntSymbol
+from flambeau.trace.tensor import Recorded
+from flambeau.trace.trie import State, Stretch, here
+
+PACKAGE = str(Path(__file__).resolve().parent.parent)
+SNAPSHOT = 1 << 20  # bytes up to which a read of pinned memory copies it rather than run at once
+
+order = itertools.count()  # nodes are differentiated in the reverse of the order they were made
+tensors: set[type] = set()  # the classes whose instances are tensors, exactly
+result_class: type = Recorded  # what results are
+
+
+def results_are(cls: type) -> None:
+    """Tell the recorder which class to make (the front's Tensor)."""
+    global result_class
+    result_class = cls
+    tensors.add(cls)
+
+
+# ------------------------------------------------------------------ the hot path
+
+
+@hot
+def record(op: Op, *args: Any) -> Any:
+    """Record one call. `args` follow the op's parameters, all of them."""
+    stretch = here.stretch
+    key = (op, stretch.mode, *[key_part(stretch, p, a) for p, a in zip(op.params, args)])
+    state = stretch.state.edges.get(key)
+    if state is None:
+        state = first_time(stretch, op, key, args)
+    if stretch.backward_done and state.needs is not None:
+        return flush_and_record(stretch, op, args)
+    stretch.state = state
+    result = state.follow(stretch, state, args)
+    if state.depth >= stretch.limit:
+        flush.at_limit(stretch)
+    return result
+
+
+def key_part(stretch: Stretch, param: Param, arg: Any) -> Any:
+    """One argument's part of the key."""
+    if arg.__class__ in tensors:
+        return arg.slot if arg.stretch is stretch else enter(stretch, arg)
+    if param.kind == "static":
+        return static(arg)
+    return arg if given_default(param, arg) else enter(stretch, arg)
+
+
+def given_default(param: Param, arg: Any) -> bool:
+    """A number that was left at its default (alpha=1) is static: it costs nothing."""
+    return param.kind == "number" and arg is param.default
+
+
+def flush_and_record(stretch: Stretch, op: Op, args: tuple[Any, ...]) -> Any:
+    """End a stretch whose backward is done before a new graph begins, then record."""
+    flush.flush(stretch)
+    return record(op, *args)
+
+
+@hot
+def follow_one(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
+    """The one fresh result of a call."""
+    storage = Storage(state.size)
+    out = result_class.__new__(result_class)
+    out.slot = storage.born = storage.index = state.slot
+    out.stretch = storage.stretch = stretch
+    out.storage, out.spec, out.offset = storage, state.spec, 0
+    out.edge = out.base = out.meta = None
+    stretch.results[state.slot] = ref(storage)
+    if state.needs is not None:
+        out.edge = make_node(stretch, state, args, (out,))
+    return out
+
+
+def follow_many(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
+    """Several fresh results; those that can't have a gradient stay outside the graph."""
+    outs = []
+    for number, spec in enumerate(state.specs):
+        storage = Storage(spec.numel * spec.dtype.itemsize)
+        out = result_class.__new__(result_class)
+        out.slot = storage.born = storage.index = state.slot + number
+        out.stretch = storage.stretch = stretch
+        out.storage, out.spec, out.offset = storage, spec, 0
+        out.edge = out.base = out.meta = None
+        stretch.results[out.slot] = ref(storage)
+        outs.append(out)
+    if state.needs is not None:
+        node = make_node(stretch, state, args, tuple(outs))
+        for number, out in enumerate(outs):
+            if out.spec.requires_grad:
+                out.edge = Edge(node, number) if number else node
+    return tuple(outs)
+
+
+def follow_effect(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
+    """A call that changes some of its arguments (an optimizer's update, a random draw)."""
+    results = follow_many(stretch, state, args)
+    value = state.slot + len(results)
+    for target in written_arguments(state.event.op, args):  # type: ignore[union-attr]
+        target.storage.index = value
+        target._counter().version += 1
+        value += 1
+        if target.storage.pin is not None and target.storage.pinned():
+            stretch.limit = 0
+    return results[0] if len(results) == 1 else results
+
+
+def make_node(stretch: Stretch, state: State, args: tuple[Any, ...], outs: tuple[Any, ...]) -> Node:
+    """The node of a call: where gradients go next, and what the formulas will read."""
+    node = Node()
+    node.state = state
+    node.hooks = node.extra = node.metadata = None
+    node.order = next(order)
+    node.next = tuple([next_of(args[i]) for i in state.needs])  # type: ignore[union-attr]
+    node.saved = tuple([
+        Saved(outs[-1 - i], False) if i < 0 else save(args[i]) for i in state.keeps
+    ])  # fmt: skip
+    numbers = state.first_number
+    node.numbers = tuple(stretch.numbers[numbers : state.numbers]) if numbers >= 0 else ()
+    stretch.nodes.append(node)
+    return node
+
+
+def save(arg: Any) -> Any:
+    """Keep an argument for backward: a leaf through itself, else its storage and layout."""
+    if arg.__class__ not in tensors:
+        return tuple(map(save, arg)) if isinstance(arg, (tuple, list)) else arg
+    return Saved(arg, arg.edge is None and arg.spec.requires_grad)
+
+
+def next_of(arg: Any) -> Any:
+    """Where the gradient of an argument goes: its node, or itself where it is a leaf."""
+    if arg.__class__ not in tensors:
+        if isinstance(arg, (tuple, list)):
+            return tuple(map(next_of, arg))
+        return None
+    if arg.edge is not None:
+        return arg.edge
+    return arg if arg.spec.requires_grad else None
+
+
+# ------------------------------------------------------------------ entering
+
+
+def enter(stretch: Stretch, x: Any) -> Any:
+    """The key of an argument that this stretch does not know yet."""
+    cls = x.__class__
+    if cls is float or cls is int or cls is bool:
+        stretch.numbers.append(x)
+        return cls
+    if x is None:
+        return None
+    if isinstance(x, Recorded):
+        if cls not in tensors:
+            tensors.add(cls)
+        return enter_tensor(stretch, x) if x.stretch is not stretch else x.slot
+    if isinstance(x, (tuple, list)):
+        return tuple([
+            a.slot if a.__class__ in tensors and a.stretch is stretch else enter(stretch, a)
+            for a in x
+        ])  # fmt: skip
+    if isinstance(x, (FloatSymbol, IntSymbol)):
+        stretch.numbers.append(x)
+        return float if isinstance(x, float) else int
+    if isinstance(x, (np.bool_, np.integer, np.floating)):
+        return enter(stretch, x.item())
+    if isinstance(x, (bool, int, float)):
+        return enter(stretch, (bool if cls is bool else int if isinstance(x, int) else float)(x))
+    if isinstance(x, complex):
+        raise NotImplementedError("complex numbers are not supported yet; use real tensors")
+    raise TypeError(f"expected a tensor or a number, not {cls.__name__}")
+
+
+def enter_tensor(stretch: Stretch, x: Any) -> int:
+    """Give a tensor from outside a slot; its storage becomes an input where it is new here."""
+    storage = settled(stretch, x.storage)
+    if x.base is not None:
+        refresh_history(x)
+    pinned = storage.pinned()
+    if pinned:
+        storage = at_once_or_snapshot(stretch, x)
+    if not isinstance(x.offset, int):
+        raise AssertionError("offsets are integers outside of programs")
+    shared = storage.born if storage.stretch is stretch else -1
+    offset = None
+    if x.offset and not (pinned and storage is not x.storage):
+        offset = offset_key(stretch, storage, x.offset, shared)
+    leaf = x.edge is None
+    key = ("enter", x.spec, shared if shared < 0 else storage.index, offset, leaf)
+    state = stretch.state.edges.get(key)
+    if state is None:
+        state = State(stretch.state)
+        state.follow = follow_nothing
+        if shared < 0:
+            state.event = Input(state.slot, x.spec.dtype)
+        state.offset = offset
+        state.offsets = len(stretch.offsets)
+        state.next = state.slot + 1
+        stretch.state.edges[key] = state
+    stretch.state = state
+    slot = state.slot
+    if shared < 0:
+        storage.stretch, storage.born, storage.index = stretch, slot, slot
+        stretch.inputs.append(storage)
+    if offset is not None:
+        stretch.slot_offset[slot] = offset
+    if leaf and x.spec.requires_grad:
+        stretch.leaves[slot] = x
+    if pinned and storage is not x.storage:
+        return slot  # a snapshot serves one call only
+    x.stretch, x.slot = stretch, slot
+    return slot
+
+
+def follow_nothing(stretch: Stretch, state: State, args: tuple[Any, ...]) -> None:
+    """Entering has no result."""
+
+
+def settled(stretch: Stretch, storage: Storage) -> Storage:
+    """The storage, with a value in this stretch or in memory; raises what made it fail."""
+    if storage.buffer is None and storage.stretch is not stretch:
+        flush.settle(storage)
+    if storage.error is not None:
+        raise storage.error
+    return storage
+
+
+def at_once_or_snapshot(stretch: Stretch, x: Any) -> Storage:
+    """Pinned memory: read a copy if it is small, else run right after the call."""
+    nbytes = x.spec.extent * x.spec.dtype.itemsize
+    if nbytes > SNAPSHOT or stretch.limit == 0 or not x.spec.numel:
+        stretch.limit = 0
+        return x.storage
+    return flush.snapshot(x, nbytes)
+
+
+def offset_key(stretch: Stretch, storage: Storage, offset: int, born: int) -> int:
+    """The index of a run-time offset; equal ones within a storage share it."""
+    if born < 0:
+        born = stretch.state.next  # the slot that the storage is about to get
+    known = stretch.offset_index.get((born, offset))
+    if known is None:
+        known = stretch.offset_index[born, offset] = len(stretch.offsets)
+        stretch.offsets.append(offset)
+    return known
+
+
+def static(value: Any) -> Any:
+    """A static argument as a key: 2, 2.0, True and -0.0 must not meet."""
+    cls = value.__class__
+    if cls is float:
+        return float, value.hex()
+    if cls is list or cls is tuple:
+        return tuple(map(static, value))
+    if cls is int or cls is bool:
+        return cls, value
+    if isinstance(value, Recorded):
+        raise TypeError("this argument must not be a tensor")
+    return value
+
+
+# ------------------------------------------------------------------ the first time
+
+
+def first_time(stretch: Stretch, op: Op, key: tuple[Any, ...], args: tuple[Any, ...],
+               target: Any = None) -> State:  # fmt: skip
+    """Clean the arguments, infer the results, make the edge. On an error nothing was recorded."""
+    first_number = stretch.state.numbers
+    if takes_tensors(op) and not any(map(holds_tensor, args)):
+        del stretch.numbers[first_number:]
+        name = op.params[0].name if op.params else "input"
+        raise TypeError(f"{op.name}(): argument '{name}' (position 1) must be Tensor, "
+                        f"not {type(args[0]).__name__ if args else 'nothing'}")  # fmt: skip
+    try:
+        facts, refs = describe(stretch, op, args, key[-len(args) :] if args else ())
+        cleaned = op.clean(*facts) if op.clean else facts
+        results = op.infer(stretch.mode, *cleaned)
+    except BaseException:
+        del stretch.numbers[first_number:]
+        raise
+    refs = tuple(r if keep_ref(r) else c for r, c in zip(refs, cleaned))
+    state = State(stretch.state)
+    state.args = cleaned
+    state.numbers = len(stretch.numbers)
+    state.first_number = first_number if state.numbers > first_number else -1
+    state.depth = stretch.state.depth + 1
+    try:
+        if target is None:
+            outs = fresh_outs(stretch, op, state, args, results)
+        else:
+            outs = written_out(stretch, op, state, args, results, target)
+    except BaseException:
+        del stretch.numbers[first_number:]
+        raise
+    compute = op.compute(stretch.mode, *cleaned) if op.compute else None
+    state.event = Call(op, refs, outs, compute, source_line())
+    stretch.state.edges[key] = state
+    return state
+
+
+def takes_tensors(op: Op) -> bool:
+    return any(p.kind.startswith("tensor") and p.required for p in op.params)
+
+
+def holds_tensor(arg: Any) -> bool:
+    """Whether an argument is a tensor or a list with one."""
+    if isinstance(arg, (tuple, list)):
+        return any(isinstance(a, Recorded) for a in arg)
+    return isinstance(arg, Recorded)
+
+
+def keep_ref(r: Any) -> bool:
+    """Whether an argument goes to the program as described, rather than as cleaned."""
+    if isinstance(r, tuple):
+        return any(isinstance(a, Ref) for a in r)
+    return isinstance(r, (Ref, Number))
+
+
+def describe(stretch: Stretch, op: Op, args: tuple[Any, ...],
+             slots: tuple[Any, ...]) -> tuple[tuple[Any, ...], ...]:  # fmt: skip
+    """Two views of the arguments: Specs for the rules, Refs for the program."""
+    facts, refs, number = [], [], stretch.state.numbers
+    for param, arg, slot in zip(op.params, args, slots):
+        if isinstance(arg, Recorded):
+            facts.append(arg.spec)
+            refs.append(ref_of(stretch, arg, slot))
+        elif param.kind == "tensors":
+            facts.append(tuple(a.spec for a in arg))
+            refs.append(tuple(ref_of(stretch, a, s) for a, s in zip(arg, slot)))
+        elif param.kind != "static" and arg is not None and not given_default(param, arg):
+            n = Number(number, number_type(stretch.numbers[number]))
+            number += 1
+            facts.append(n)
+            refs.append(n)
+        else:
+            facts.append(arg)
+            refs.append(arg)
+    return tuple(facts), tuple(refs)
+
+
+def number_type(value: Any) -> type:
+    return bool if value.__class__ is bool else int if isinstance(value, int) else float
+
+
+def ref_of(stretch: Stretch, x: Any, slot: int) -> Ref:
+    """A tensor argument as the program will see it."""
+    storage = x.storage
+    if x.stretch is not stretch:  # a snapshot of pinned memory, which entered for this call alone
+        return Ref(slot, Layout(x.spec.size, x.spec.stride), x.spec.dtype)
+    index = stretch.slot_offset.get(x.slot)
+    offset: int | Offset = x.offset if index is None else Offset(index)
+    if index is None and x.offset:
+        raise AssertionError(f"an offset that is not an input: {x.offset}")
+    return Ref(storage.index, Layout(x.spec.size, x.spec.stride, offset), x.spec.dtype)
+
+
+def fresh_outs(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...],
+               results: tuple[Any, ...]) -> tuple[Out, ...]:  # fmt: skip
+    """Outs for new storages, and how to follow the edge."""
+    needs = gradient_plan(stretch, op, state, args)
+    specs: list[Spec] = []
+    outs: list[Out] = []
+    for number, (size, dtype, *stride) in enumerate(results):
+        differentiable = needs is not None and dtype.kind in "fc"
+        spec = spec_of(tuple(size), stride[0] if stride else None, dtype, differentiable)
+        specs.append(spec)
+        outs.append(Out(state.slot + number, Layout(spec.size, spec.stride), dtype))
+    state.specs = tuple(specs)
+    if not any(s.requires_grad for s in specs):
+        state.needs = None
+    if specs:
+        state.spec = specs[0]
+        state.size = state.spec.numel * state.spec.dtype.itemsize
+    for target in written_arguments(op, args):
+        outs.append(overwritten(stretch, state.slot + len(outs), target))
+    state.next = state.slot + len(outs)
+    state.follow = follow_effect if op.writes else follow_one if len(specs) == 1 else follow_many
+    return tuple(outs)
+
+
+def written_arguments(op: Op, args: tuple[Any, ...]) -> list[Any]:
+    """The tensors that a call changes besides making its results, in the order of `op.writes`."""
+    written: list[Any] = []
+    for name in op.writes:
+        arg = args[op.position(name)]
+        written += [a for a in (arg if isinstance(arg, (tuple, list)) else [arg]) if a is not None]
+    return written
+
+
+def overwritten(stretch: Stretch, value: int, target: Any) -> Out:
+    """The Out that is the next value of a tensor's storage."""
+    index = stretch.slot_offset.get(target.slot)
+    offset: int | Offset = target.offset if index is None else Offset(index)
+    layout = Layout(target.spec.size, target.spec.stride, offset)
+    return Out(value, layout, target.spec.dtype, target.storage.index)
+
+
+def gradient_plan(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...]) -> Any:
+    """Which arguments need a gradient, and what their formulas read; None where none does."""
+    state.needs, state.keeps = None, ()
+    if not stretch.mode.grad or not op.grad:
+        return None
+    wants = [i for i, p in enumerate(op.params) if p.name in op.grad and wants_grad(args[i])]
+    if not wants:
+        return None
+    keeps: list[int] = []
+    names = {p.name: i for i, p in enumerate(op.params)}
+    for i in wants:
+        for name in op.grad[op.params[i].name].reads:
+            place = names.get(name, -1 - int(name[3:] or 0) if name.startswith("out") else None)
+            if place is not None and place not in keeps:
+                keeps.append(place)
+    state.needs, state.keeps = tuple(wants), tuple(keeps)
+    return state.needs
+
+
+def wants_grad(arg: Any) -> bool:
+    if isinstance(arg, Recorded):
+        return arg.spec.requires_grad
+    return isinstance(arg, (tuple, list)) and any(map(wants_grad, arg))
+
+
+def source_line() -> Source | None:
+    """The nearest frame outside Flambeau."""
+    frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame = frame.f_back
+    return Source(frame.f_code.co_filename, frame.f_lineno) if frame else None
+
+
+# ------------------------------------------------------------------ views
+
+
+@hot
+def record_view(op: Op, x: Any, start: int | None, unit: int, *args: Any) -> Any:
+    """Record a view: no value is made.
+
+    It begins `start` steps of `unit` elements behind x; start None: it begins where x does.
+    """
+    stretch = here.stretch
+    slot = x.slot if x.stretch is stretch else enter(stretch, x)
+    if x.stretch is not stretch:  # pinned: a view of it is not a call at all
+        return view_outside(stretch, op, x, start, unit, args)
+    if start is None:
+        key = (op, stretch.mode, slot, *map(static, args))
+    else:
+        index = offset_key(stretch, x.storage, x.offset + start * unit, x.storage.born)
+        key = (op, stretch.mode, slot, index, *map(static, args))
+    state = stretch.state.edges.get(key)
+    if state is None:
+        state = first_view(stretch, op, key, x, start, args)
+    if stretch.backward_done and state.needs is not None:
+        flush.flush(stretch)
+        return record_view(op, x, start, unit, *args)
+    stretch.state = state
+    return follow_view(stretch, state, x, start, unit)
+
+
+def first_view(stretch: Stretch, op: Op, key: tuple[Any, ...], x: Any, start: int | None,
+               args: tuple[Any, ...]) -> State:  # fmt: skip
+    state = view_state(stretch, op, stretch.state, x, args)
+    state.offset = stretch.slot_offset.get(x.slot) if start is None else key[3]
+    state.offsets = len(stretch.offsets)
+    state.next = state.slot + 1
+    stretch.state.edges[key] = state
+    return state
+
+
+def view_state(stretch: Stretch, op: Op, parent: State | None, x: Any, args: Any) -> State:
+    """What a view gives, wherever it is recorded."""
+    size, stride, *other = op.infer(stretch.mode, x.spec, *args)
+    dtype = other[0] if other else x.spec.dtype
+    needs = bool(stretch.mode.grad and x.spec.requires_grad and op.grad)
+    state = State(parent)
+    state.view, state.args = op, (x.spec, *args)
+    state.first_number, state.keeps = -1, ()
+    state.needs = (0,) if needs else None
+    state.spec = spec_of(size, stride, dtype, needs, x.spec.device)
+    state.specs = (state.spec,)
+    return state
+
+
+@hot
+def follow_view(stretch: Stretch, state: State, x: Any, start: int | None, unit: int) -> Any:
+    """A tensor on the same storage."""
+    out = result_class.__new__(result_class)
+    slot = out.slot = state.slot
+    out.stretch, out.storage, out.spec = stretch, x.storage, state.spec
+    out.offset = x.offset if start is None else x.offset + start * unit
+    out.edge = out.meta = None
+    out.base = x if x.base is None else x.base
+    if x.meta is not None:
+        inherit(out, x)
+    if state.offset is not None:
+        stretch.slot_offset[slot] = state.offset
+    if state.needs is not None:
+        node = out.edge = Node()
+        node.state, node.saved, node.numbers = state, (), (start,)
+        node.hooks = node.extra = node.metadata = None
+        node.next, node.order = (x.edge if x.edge is not None else x,), next(order)
+        stretch.nodes.append(node)
+    return out
+
+
+def inherit(out: Any, x: Any) -> None:
+    """A view shares the version counter of what it views."""
+    if x.meta.counter is not None:
+        out._meta().counter = x.meta.counter
+    if x.meta.history:
+        out._meta().history = x.meta.history
+
+
+def view_outside(stretch: Stretch, op: Op, x: Any, start: int | None, unit: int,
+                 args: tuple[Any, ...]) -> Any:  # fmt: skip
+    """A view of pinned memory: a tensor that no stretch knows."""
+    state = view_state(stretch, op, None, x, args)
+    out = follow_view(stretch, state, x, start, unit)
+    out.stretch = None
+    return out
+
+
+# ------------------------------------------------------------------ writes
+
+
+def record_write(op: Op, target: Any, *args: Any) -> Any:
+    """Record a call whose result replaces the elements of `target`: in-place and `out=` calls."""
+    stretch = here.stretch
+    before_write(stretch, target, args)
+    slot = target.slot if target.stretch is stretch else enter_target(stretch, target)
+    parts = [key_part(stretch, p, a) for p, a in zip(op.params, args)]
+    key = (op, "write", stretch.mode, slot, *parts)
+    state = stretch.state.edges.get(key)
+    if state is None:
+        state = first_time(stretch, op, key, args, target)
+    if stretch.backward_done and state.needs is not None:
+        flush.flush(stretch)
+        return record_write(op, target, *args)
+    stretch.state = state
+    follow_write(stretch, state, target, args)
+    if state.depth >= stretch.limit:
+        flush.at_limit(stretch)
+    return target
+
+
+before_write: Callable[[Stretch, Any, tuple[Any, ...]], None]  # autograd/inplace.py
+rebase: Callable[[Stretch, Any, Node], None]  # autograd/inplace.py
+refresh_history: Callable[[Any], None]  # autograd/inplace.py
+
+
+def enter_target(stretch: Stretch, target: Any) -> int:
+    """A write to pinned memory runs right after it was recorded."""
+    if settled(stretch, target.storage).pinned():
+        stretch.limit = 0
+    return enter(stretch, target)
+
+
+def written_out(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...],
+                results: tuple[Any, ...], target: Any) -> tuple[Out, ...]:  # fmt: skip
+    """The one Out of a write, after checking that the result fits."""
+    (size, dtype, *_), *more = results
+    if more:
+        raise AssertionError(f"{op.name} has several results and cannot be written in place")
+    spec = target.spec
+    check_fits(op, tuple(size), dtype, spec)
+    needs = gradient_plan(stretch, op, state, args)
+    if needs is not None and spec.dtype.kind not in "fc":
+        state.needs = None
+    requires_grad = spec.requires_grad or state.needs is not None
+    state.spec = spec.with_grad(requires_grad) if stretch.mode.grad else spec
+    state.next = state.slot + 1
+    state.follow = follow_nothing
+    return (overwritten(stretch, state.slot, target),)
+
+
+def check_fits(op: Op, size: tuple[int, ...], dtype: dt.DType, target: Spec) -> None:
+    """The result must have the target's size and a type that casts to the target's."""
+    if size != target.size:
+        raise RuntimeError(f"output with shape {list(target.size)} doesn't match the broadcast "
+                           f"shape {list(size)}")  # fmt: skip
+    if dt.category(dtype) > dt.category(target.dtype) and not (op.name == "copy"):
+        raise RuntimeError(f"result type {dtype.legacy} can't be cast to the desired output type "
+                           f"{target.dtype.legacy}")  # fmt: skip
+    if 0 in target.stride and any(s == 0 and n > 1 for s, n in zip(target.stride, size)):
+        if not is_dense(size, target.stride):
+            raise RuntimeError(
+                "unsupported operation: more than one element of the written-to tensor refers to a "
+                "single memory location. Please clone() the tensor before performing the operation.")  # fmt: skip
+
+
+def follow_write(stretch: Stretch, state: State, target: Any, args: tuple[Any, ...]) -> None:
+    """The storage's next value; history where gradients are recorded."""
+    node = None
+    if state.needs is not None:
+        node = make_node(stretch, state, args, (target,))
+    target.storage.index = state.slot
+    target._counter().version += 1
+    if node is not None:
+        for i, kept in enumerate(state.keeps):  # an output is kept as it is after the write
+            if kept < 0:
+                node.saved[i].version += 1  # type: ignore[index]
+        rebase(stretch, target, node)
+    elif target.edge is not None and stretch.mode.grad:
+        forget_history(stretch, state, target, args)
+
+
+def forget_history(stretch: Stretch, state: State, target: Any, args: tuple[Any, ...]) -> None:
+    """A write that no gradient passes through (fill_, zero_): history ends in a node of zeros."""
+    state.keeps, saved = (), state.keeps
+    state.needs = ()
+    node = make_node(stretch, state, args, (target,))
+    state.needs, state.keeps = None, saved
+    rebase(stretch, target, node)
+
+
+def result_size(op: Op, args: tuple[Any, ...]) -> tuple[int, ...]:
+    """The size that a call would give (for `out=`)."""
+    facts = tuple(
+        a.spec if isinstance(a, Recorded)
+        else tuple(b.spec if isinstance(b, Recorded) else b for b in a)
+        if isinstance(a, (tuple, list)) else a
+        for a in args
+    )  # fmt: skip
+    facts = tuple(
+        Number(0, number_type(f))
+        if p.kind != "static" and isinstance(f, (bool, int, float)) and not given_default(p, f)
+        else f
+        for p, f in zip(op.params, facts)
+    )
+    cleaned = op.clean(*facts) if op.clean else facts
+    return tuple(op.infer(here.stretch.mode, *cleaned)[0][0])

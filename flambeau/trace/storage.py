@@ -1,0 +1,54 @@
+"""Storage: memory with a version, whose content may still be pending.
+
+Tensors hold storages; the recorder numbers their values; a flush gives them buffers. Never computes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flambeau.runtime.buffers import Buffer
+
+if TYPE_CHECKING:
+    from flambeau.trace.trie import Stretch
+
+
+class Storage:
+    """What views share. Its current value is `buffer`, or pending in `stretch` as value `index`.
+
+    born: the first value it had in `stretch` (equal offsets are looked for within one storage).
+    pin: somebody outside may see this memory (a NumPy array): work on it is never delayed.
+    error: what a failed flush left instead of a value.
+    """
+
+    __slots__ = ("buffer", "nbytes", "stretch", "born", "index", "version", "pin", "error",
+                 "device", "__weakref__")  # fmt: skip
+
+    buffer: Buffer | None
+    nbytes: int
+    stretch: Stretch | None
+    born: int
+    index: int
+    version: int
+    pin: Any
+    error: BaseException | None
+    device: str
+
+    def __init__(self, nbytes: int, buffer: Buffer | None = None) -> None:
+        self.nbytes, self.buffer = nbytes, buffer
+        self.stretch = None
+        self.version = 0
+        self.pin = self.error = None
+
+    @property
+    def pending(self) -> bool:
+        return self.buffer is None
+
+    def pinned(self) -> bool:
+        """Whether an alias outside Flambeau can still be alive."""
+        if self.pin is None:
+            return False
+        if self.pin.alive():
+            return True
+        self.pin = None
+        return False

@@ -1,0 +1,115 @@
+"""The trie of stretches: states, edges, and the stretch that is being recorded.
+
+A *state* is 'the calls since the last boundary, up to here'. An edge leads to the next state, which
+remembers what the call gives: so a call that was seen before costs one look-up. States hold
+shapes, never data. The recorder walks the trie; a flush hangs programs on its states.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from flambeau.ir.layout import Spec
+from flambeau.ir.program import Call, Input
+from flambeau.trace.modes import START, Mode
+
+
+class State:
+    """A node of the trie.
+
+    slot: the number of the first tensor or value that this event made; next: the first free one.
+    numbers, offsets: how many run-time numbers and offsets the path has.
+    event: Call, Input, or None (a view).
+    """
+
+    __slots__ = ("edges", "parent", "event", "slot", "next", "numbers", "offsets", "follow", "spec",
+                 "specs", "size", "offset", "inputs", "args", "needs", "keeps", "first_number",
+                 "programs", "macros", "depth", "stamp", "view")  # fmt: skip
+
+    edges: dict[tuple[Any, ...], State]
+    parent: State | None
+    event: Call | Input | None
+    slot: int
+    next: int
+    numbers: int
+    offsets: int
+    follow: Callable[..., Any]
+    spec: Spec  # of the first result
+    specs: tuple[Spec, ...]
+    size: int  # bytes of the first result
+    offset: int | None  # which run-time offset a view has
+    inputs: tuple[int, ...]  # positions of the tensor arguments
+    args: tuple[Any, ...]  # cleaned, with Specs for tensors
+    needs: tuple[int, ...] | None  # positions of tensor arguments; None: no gradient needed
+    keeps: tuple[Any, ...]  # what the formulas read
+    first_number: int  # the call's own run-time numbers start here
+    programs: dict[tuple[int, ...], Any] | None
+    macros: dict[Any, Any] | None
+    depth: int
+    stamp: int
+    view: Any  # the op of a view, which is no event
+
+    def __init__(self, parent: State | None) -> None:
+        self.edges = {}
+        self.parent = parent
+        self.event = self.view = None
+        self.programs = self.macros = None
+        self.offset = self.needs = None
+        self.stamp = 0
+        if parent is None:
+            self.slot = self.next = self.numbers = self.offsets = self.depth = 0
+        else:
+            self.slot = self.next = parent.next
+            self.numbers, self.offsets = parent.numbers, parent.offsets
+            self.depth = parent.depth
+
+    def path(self) -> list[State]:
+        """The states from the root (left out) to this one."""
+        states, state = [], self
+        while state.parent is not None:
+            states.append(state)
+            state = state.parent
+        states.reverse()
+        return states
+
+
+class Stretch:
+    """The calls since the last boundary, of one thread.
+
+    inputs: storages that entered, in order (strong: their memory is read at the flush).
+    results: first slot of each storage born here → weak reference to it.
+    """
+
+    __slots__ = ("state", "mode", "inputs", "results", "numbers", "offsets", "offset_index",
+                 "slot_offset", "leaves", "nodes", "walk", "backward_done", "lock", "limit",
+                 "__weakref__")  # fmt: skip
+
+    def __init__(self, root: State, mode: Mode, limit: int) -> None:
+        self.state = root
+        self.mode = mode
+        self.limit = limit
+        self.inputs: list[Any] = []
+        self.results: dict[int, Any] = {}
+        self.numbers: list[Any] = []
+        self.offsets: list[int] = []
+        self.offset_index: dict[tuple[int, int], int] = {}
+        self.slot_offset: dict[int, int] = {}
+        self.leaves: dict[int, Any] = {}
+        self.nodes: list[Any] = []
+        self.walk = True  # whether a backward may be followed as one edge
+        self.backward_done = False
+
+
+class Here(threading.local):
+    """What is current in this thread. `stretch` is the only thing read on the hot path."""
+
+    def __init__(self) -> None:
+        self.stretch = Stretch(ROOT, START, CALL_LIMIT)
+
+
+CALL_LIMIT = 1000  # pending calls; trace/flush.py cuts there, at a period of the sequence
+ROOT = State(None)
+here = Here()
+trie_lock = threading.RLock()
