@@ -101,6 +101,16 @@ def test_options_of_python_are_handed_on(tmp_path):
     assert ours == python(tmp_path, *options, "look.py")
 
 
+def test_the_command_starts_a_program_before_flambeau_is_imported(tmp_path):
+    code = """
+        import sys, flambeau_command
+        assert flambeau_command.import_run().USAGE and "flambeau" not in sys.modules
+        sys.argv = ["flambeau", "run", "-c", "import sys; print(sys.argv)", "a"]
+        flambeau_command.main()
+    """
+    assert python(tmp_path, "-c", textwrap.dedent(code)) == (0, "['-c', 'a']\n", "")
+
+
 SAME_MODULES = """
     import sys
     import torch, torch.nn as nn, torch.nn.functional as F

@@ -8,9 +8,11 @@ arguments, tracebacks, exit codes, signals, standard input and `-m` need no imit
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from collections.abc import Mapping
+
+TYPE_CHECKING = False  # as in `typing`, whose import takes longer than all that happens here
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 USAGE = """\
 usage: flambeau run FILE [ARGUMENT…]
@@ -33,10 +35,7 @@ def run(arguments: list[str], extra: Mapping[str, str] | None = None) -> int:
     if problem:
         print(f"{USAGE}flambeau run: {problem}", file=sys.stderr)
         return 2
-    # The options that this Python itself was started with (-X, -W, -O, …), as the standard
-    # library hands them to the processes it starts.
-    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    command = [sys.executable, *flags, *arguments]
+    command = [sys.executable, *_own_options(), *arguments]
     return _become(command, _environment(os.environ, extra or {}))
 
 
@@ -53,6 +52,16 @@ def _problem(arguments: list[str]) -> str | None:
     return None
 
 
+def _own_options() -> list[str]:
+    """The options that this Python was started with (-X, -W, -O, …), for the program's too."""
+    if sys.orig_argv[1 : -len(sys.argv)] in ([], ["-m"]):
+        return []  # none, as a rule; then nothing need be imported
+    import subprocess
+
+    # What the standard library itself hands on to the processes that it starts.
+    return list(subprocess._args_from_interpreter_flags())  # type: ignore[attr-defined]
+
+
 def _environment(environment: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
     """The program's environment: `startup` comes first on PYTHONPATH."""
     path = [part for part in environment.get("PYTHONPATH", "").split(os.pathsep) if part]
@@ -64,5 +73,7 @@ def _become(command: list[str], environment: dict[str, str]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     if os.name == "nt":  # there, exec would return to the shell before the program has ended
+        import subprocess
+
         return subprocess.call(command, env=environment)
     os.execve(command[0], command, environment)
