@@ -68,6 +68,11 @@ def _compare(shape: Sequence[int], strides: tuple[Sequence[int], ...], a: int, b
     return 0
 
 
+def _round_to(values: Array, dtype: DType) -> Array:
+    """Values as elements of `dtype`; float64 reaches float16 by way of float32, as in PyTorch."""
+    return narrow(values.astype(np.float32) if dtype in (float16, bfloat16) else values, dtype)
+
+
 def _unit(state: State, n: int, dtype: DType) -> Array:
     """n numbers in [0, 1): two words each for float64, else one."""
     if dtype is float64:
@@ -79,8 +84,8 @@ def uniform(state: State, n: int, dtype: DType, low: float = 0.0, high: float = 
     """Numbers in [low, high)."""
     work = compute_dtype(dtype)
     a, b = (work.numpy.type(v) for v in (low, high))
-    drawn = narrow(fma(_unit(state, n, work), b - a, a), dtype)
-    lowest, highest = narrow(np.array([low, high]), dtype)
+    drawn = _round_to(fma(_unit(state, n, work), b - a, a), dtype)
+    lowest, highest = _round_to(np.array([low, high]), dtype)
     return np.where(drawn == highest, lowest, drawn)
 
 
@@ -93,7 +98,7 @@ def normal(
     Fewer, or for a target that is not contiguous, one after the other, the second of a pair kept.
     """
     if n < 16 or not contiguous:
-        return narrow(_normals_one_by_one(state, n, mean, std), dtype)
+        return _round_to(_normals_one_by_one(state, n, mean, std), dtype)
     work = compute_dtype(dtype)
     # float16 and bfloat16 draw block by block: those in the last, broken block are not drawn twice
     u = _unit(state, n if work is dtype else n - n % 16, work)
@@ -101,7 +106,7 @@ def normal(
     drawn[: n - n % 16] = box_muller(u[: n - n % 16], mean, std)
     if n % 16:
         drawn[n - 16 :] = box_muller(_unit(state, 16, work), mean, std)
-    return narrow(drawn, dtype)
+    return _round_to(drawn, dtype)
 
 
 def _normals_one_by_one(state: State, n: int, mean: float, std: float) -> Array:
@@ -121,7 +126,7 @@ def _normals_one_by_one(state: State, n: int, mean: float, std: float) -> Array:
 
 def log_normal(state: State, n: int, dtype: DType, mean: float = 1.0, std: float = 2.0) -> Array:
     """exp of a normal, drawn one by one whatever n is."""
-    return narrow(libm(_exp, _normals_one_by_one(state, n, mean, std)), dtype)
+    return _round_to(libm(_exp, _normals_one_by_one(state, n, mean, std)), dtype)
 
 
 def _exp(x: float) -> float:
@@ -131,25 +136,25 @@ def _exp(x: float) -> float:
 
 def exponential(state: State, n: int, dtype: DType, rate: float = 1.0) -> Array:
     """-log(1 - u) / rate, in float64."""
-    return narrow(-1.0 / rate * libm(math.log1p, -_unit(state, n, float64)), dtype)
+    return _round_to(-1.0 / rate * libm(math.log1p, -_unit(state, n, float64)), dtype)
 
 
 def cauchy(state: State, n: int, dtype: DType, median: float = 0.0, sigma: float = 1.0) -> Array:
     """median + sigma * tan(pi * (u - 1/2)), in float64."""
     tangent = libm(math.tan, math.pi * (_unit(state, n, float64) - 0.5))
-    return narrow(fma(tangent, sigma, median), dtype)
+    return _round_to(fma(tangent, sigma, median), dtype)
 
 
 def geometric(state: State, n: int, dtype: DType, p: float) -> Array:
     """How many trials until the first success; whole numbers from 1 on."""
     with np.errstate(divide="ignore"):  # a draw of zero takes for ever
         trials = np.ceil(np.log(_unit(state, n, float64)) / math.log1p(-p))
-    return narrow(trials, dtype) if dtype.kind == "f" else trials.astype(dtype.numpy)
+    return _round_to(trials, dtype) if dtype.kind == "f" else trials.astype(dtype.numpy)
 
 
 def bernoulli(state: State, n: int, dtype: DType, p: float) -> Array:
     """1 with probability p, else 0: two words each."""
-    return narrow((_unit(state, n, float64) < p).astype(np.float32), dtype)
+    return _round_to((_unit(state, n, float64) < p).astype(np.float32), dtype)
 
 
 def bernoulli_tensor(state: State, p: Array, p_dtype: DType, dtype: DType) -> Array:
@@ -158,14 +163,14 @@ def bernoulli_tensor(state: State, p: Array, p_dtype: DType, dtype: DType) -> Ar
     if not ((chance >= 0) & (chance <= 1)).all():
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
     drawn = _unit(state, p.size, float64 if p_dtype is float64 else float32) < chance
-    return narrow(drawn.astype(np.float32), dtype)
+    return _round_to(drawn.astype(np.float32), dtype)
 
 
 def dropout_mask(state: State, n: int, dtype: DType, p: float) -> Array:
     """What dropout multiplies by: 0 with probability p, else 1 / (1 - p)."""
     keep = 1.0 - p
     kept = widen(bernoulli(state, n, dtype, keep), dtype)
-    return narrow(kept / kept.dtype.type(keep), dtype)
+    return _round_to(kept / kept.dtype.type(keep), dtype)
 
 
 def random_(state: State, n: int, dtype: DType) -> Array:
@@ -173,20 +178,13 @@ def random_(state: State, n: int, dtype: DType) -> Array:
     if dtype in (uint32, uint64):
         raise NotImplementedError(f"random_() of {dtype}: draw int64 in a range and convert")
     words = raw64(state, n) if dtype in (int64, float64) else raw32(state, n)
-    return _as(words % words.dtype.type(_full_range(dtype)), dtype)
+    return _round_to(words % words.dtype.type(_full_range(dtype)), dtype)
 
 
 def _full_range(dtype: DType) -> int:
     if dtype.kind == "f":
         return 2 ** DIGITS[dtype] + 1
     return 2 if dtype is bool_ else int(np.iinfo(dtype.numpy).max) + 1
-
-
-def _as(integers: Array, dtype: DType) -> Array:
-    """Integers as elements of `dtype`, rounded once."""
-    if dtype in (float16, bfloat16):
-        integers = integers.astype(np.float32)  # exact: clean_range leaves at most 24 bits
-    return narrow(integers, dtype)
 
 
 def randint(state: State, n: int, low: int, high: int, dtype: DType = int64) -> Array:
@@ -198,7 +196,7 @@ def randint(state: State, n: int, low: int, high: int, dtype: DType = int64) -> 
 def random_from(state: State, n: int, low: int, dtype: DType) -> Array:
     """Integers from `low` to the largest of the type: random_(from, None)."""
     if low == -(2**63):
-        return _as(raw64(state, n).view(np.int64), dtype)
+        return _round_to(raw64(state, n).view(np.int64), dtype)
     if dtype.kind == "f":
         last, low = 2 ** DIGITS[dtype], _next_above(low, dtype)
     else:
@@ -209,7 +207,7 @@ def random_from(state: State, n: int, low: int, dtype: DType) -> Array:
 def _in_range(state: State, n: int, span: int, low: int, dtype: DType) -> Array:
     words = raw64(state, n) if span >= WIDE_RANGE else raw32(state, n)
     drawn = words % words.dtype.type(span)
-    return _as((drawn.astype(np.uint64) + np.uint64(low % 2**64)).view(np.int64), dtype)
+    return _round_to((drawn.astype(np.uint64) + np.uint64(low % 2**64)).view(np.int64), dtype)
 
 
 def clean_range(low: int, high: int, dtype: DType) -> tuple[int, int]:
@@ -230,7 +228,7 @@ def clean_range(low: int, high: int, dtype: DType) -> tuple[int, int]:
 
 
 def _round(value: int, dtype: DType) -> int:
-    rounded = widen(narrow(np.array([value]).astype(np.float64), dtype), dtype)
+    rounded = widen(_round_to(np.array([value]).astype(np.float64), dtype), dtype)
     return int(rounded[0])
 
 
@@ -257,7 +255,7 @@ def randperm(state: State, n: int, dtype: DType = int64) -> Array:
     order = list(range(n))
     for i, step in enumerate(steps.tolist()):
         order[i], order[i + step] = order[i + step], order[i]
-    return _as(np.array(order, np.int64), dtype)
+    return _round_to(np.array(order, np.int64), dtype)
 
 
 def _randperm_wide(state: State, n: int, dtype: DType) -> Array:
@@ -267,7 +265,7 @@ def _randperm_wide(state: State, n: int, dtype: DType) -> Array:
     for i, place in enumerate(places):
         order[i] = order[place]
         order[place] = i
-    return _as(order, dtype)
+    return _round_to(order, dtype)
 
 
 def multinomial(
@@ -281,7 +279,7 @@ def multinomial(
     else:
         race = widen(exponential(state, rows.size, dtype).reshape(rows.shape), dtype)
         with np.errstate(divide="ignore", invalid="ignore"):
-            race = widen(narrow(rows / race, dtype), dtype)
+            race = widen(_round_to(rows / race, dtype), dtype)
         drawn = np.argsort(-race, axis=1, kind="stable")[:, :n]
     return drawn if weights.ndim == 2 else drawn[0]
 
