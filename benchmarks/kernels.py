@@ -1,0 +1,89 @@
+"""Rows for single operations over many elements: chains, reductions, matrix products.
+
+Where one result is small, many are computed, from inputs of their own, before one is looked at.
+"""
+
+from __future__ import annotations
+
+from benchmarks.rows import Row
+
+
+def chain(torch, x):
+    """Six elementwise calls."""
+    return torch.exp(-x * x) * 0.5 + torch.relu(x)
+
+
+def layer_norm(torch, x):
+    """Layer normalisation as one writes it by hand."""
+    centred = x - x.mean(-1, keepdim=True)
+    return centred / torch.sqrt((centred * centred).mean(-1, keepdim=True) + 1e-5)
+
+
+# What each row computes, and what it writes: all elements, one a row, or one a column.
+OPERATIONS = {
+    "6 elementwise calls": (chain, "all"),
+    "softmax": (lambda torch, x: torch.softmax(x, -1), "all"),
+    "layer norm by hand": (layer_norm, "all"),
+    "sum, last axis": (lambda torch, x: x.sum(-1), "row"),
+    "sum, first axis": (lambda torch, x: x.sum(0), "column"),
+    "max, last axis": (lambda torch, x: x.max(-1).values, "row"),
+    "max, first axis": (lambda torch, x: x.max(0).values, "column"),
+}
+SHAPES = [(10, 100), (100, 100), (100, 1000), (1000, 1000), (10_000, 1000)]
+
+
+def operation(torch, name, shape, count):
+    """Apply the operation to `count` inputs, keep all results, look at one."""
+    function, _ = OPERATIONS[name]
+    inputs = [torch.randn(shape) for _ in range(count)]
+    while True:
+        results = [function(torch, x) for x in inputs]
+        yield results[-1].flatten()[-1].item()
+        del results
+
+
+def operation_row(name, shape):
+    """One operation at one size: 100 results a look at 1,000 elements, one from 10,000 on."""
+    rows, columns = shape
+    count = 100 if rows * columns <= 1000 else 1
+    written = {"all": rows * columns, "row": rows, "column": columns}[OPERATIONS[name][1]]
+    moved = 4 * (rows * columns + written)
+    return Row("kernels", f"{name}, {rows}×{columns}", operation,
+               dict(name=name, shape=shape, count=count), per=count, bytes=moved,
+               footprint=moved * count)
+
+
+PRODUCTS = [  # m, n, k and how the operands lie
+    (64, 64, 64, "AB"), (128, 128, 128, "AB"), (256, 256, 256, "AB"), (512, 512, 512, "AB"),
+    (1024, 1024, 1024, "AB"), (256, 10, 784, "AB"), (784, 10, 256, "AᵀB"), (256, 784, 10, "ABᵀ"),
+    (256, 256, 784, "AB"), (700, 28, 256, "AB"), (32, 256, 256, "AB"), (256, 256, 256, "AᵀB"),
+    (256, 256, 256, "ABᵀ"), (512, 512, 512, "AᵀB"), (512, 512, 512, "ABᵀ"),
+]
+
+
+def product(torch, m, n, k, form, count):
+    """Multiply `count` pairs of matrices, keep all results, look at one."""
+    def matrix(rows, columns, transposed):
+        return torch.randn(columns, rows).t() if transposed else torch.randn(rows, columns)
+
+    pairs = [(matrix(m, k, form == "AᵀB"), matrix(k, n, form == "ABᵀ")) for _ in range(count)]
+    while True:
+        results = [a @ b for a, b in pairs]
+        yield results[-1].flatten()[-1].item()
+        del results
+
+
+def product_row(m, n, k, form):
+    """The row of one product; small ones are multiplied many times between looks."""
+    flops = 2 * m * n * k
+    count = max(1, min(100, 20_000_000 // flops))
+    moved = 4 * (m * k + k * n + m * n)
+    return Row("matmul", f"{form} {m}×{n}×{k}", product,
+               dict(m=m, n=n, k=k, form=form, count=count), per=count, flops=flops, bytes=moved,
+               footprint=moved * count)
+
+
+ROWS = [
+    *(operation_row(name, shape) for name in OPERATIONS for shape in SHAPES),
+    *(product_row(*shape) for shape in PRODUCTS),
+]

@@ -1,0 +1,55 @@
+"""What a row of the benchmark is: a program written once, for any module with PyTorch's interface.
+
+A program is a generator function `program(torch, **arguments)`. Between two yields it does the
+work that is timed; it yields a number (a loss, an element of a result) that both must agree on.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from types import ModuleType
+
+# Groups that set variables for both frameworks; only one of them knows these.
+ENVIRONMENT = {"call by call": {"FLAMBEAU_COMPILE": "0"}}
+
+Program = Callable[..., Iterator[float]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a program, its arguments, and what one unit of it costs at least."""
+
+    group: str
+    name: str
+    program: Program
+    arguments: dict = field(default_factory=dict)
+    per: int = 1  # the units (steps, calls, results) between two yields; times are given per unit
+    flops: float = 0.0  # of one unit
+    bytes: float = 0.0  # that one unit must read and write
+    footprint: float = 0.0  # bytes in use, which tells the cache that bounds them
+
+    @property
+    def title(self) -> str:
+        """The name that --only matches."""
+        return f"{self.group}/{self.name}"
+
+    def start(self, torch: ModuleType) -> Iterator[float]:
+        """Begin the program from the same random numbers in every framework."""
+        random.seed(0)
+        torch.manual_seed(0)
+        return self.program(torch, **self.arguments)
+
+
+def all_rows() -> list[Row]:
+    """Every row that is measured in turns, in the order of the table."""
+    from benchmarks import kernels, recording, training
+
+    call_by_call = [replace(row, group="call by call") for row in training.ROWS]
+    return [*recording.ROWS, *training.ROWS, *kernels.ROWS, *call_by_call]
+
+
+def find_row(title: str) -> Row:
+    """The row with this title."""
+    return next(row for row in all_rows() if row.title == title)
