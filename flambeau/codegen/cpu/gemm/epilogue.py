@@ -7,71 +7,151 @@ from dataclasses import dataclass
 from ....ir.dtype import DType
 from ....ir.kernel import Access, Store
 from ....ir.tree import Tree
-from .micro import Micro
-from .text import Text
+from ...builder import Builder, Value
+from ...emit import Emitter
+from ...scalar import cost
+from ...values import computed, stored
 
-LLVM = {"float16": "half", "bfloat16": "i16", "float32": "float", "float64": "double"}
+UNROLLED_WORK = 10  # operations up to which an epilogue is repeated for each row of a tile
+SLOW_WORK = 10  # how many operations a transcendental one counts for
 
 
 @dataclass(frozen=True, slots=True)
 class Epilogue:
-    """The part of a `Matmul` that its epilogue's code depends on."""
+    """The part of a `Matmul` that the code of its epilogue depends on."""
 
+    batch: int
     accesses: tuple[Access, ...]
     scalars: tuple[DType, ...]
     stores: tuple[Store, ...]
 
     @property
     def words(self) -> tuple[str, ...]:
-        names = [f"epilogue.pointer{a}" for a in range(len(self.accesses))]
+        names = [f"pointer{a}" for a in range(len(self.accesses))]
         for a, access in enumerate(self.accesses):
-            names += [f"epilogue.stride{a}.{s}" for s, n in enumerate(access.strides) if n is None]
-        return (*names, *(f"epilogue.scalar{j}" for j in range(len(self.scalars))))
+            names += [f"stride{a}.{s}" for s, n in enumerate(access.strides) if n is None]
+        return (*names, *(f"scalar{j}" for j in range(len(self.scalars))))
+
+    @property
+    def is_cheap(self) -> bool:
+        """Whether its code may be repeated for each row."""
+        operations, slow = cost(*(store.value for store in self.stores))
+        return operations + SLOW_WORK * slow <= UNROLLED_WORK
 
 
-def finish_text(epilogue: Epilogue, micro: Micro, batch: int, first: int) -> str:
-    """`void @finish(args, tile, row, rows, column, columns, batch indices…)`."""
-    t = Text()
-    w = {name: t.load("i64", t.at("%args", 8 * (first + i)), 8)
-         for i, name in enumerate(epilogue.words)}
-    bases = [base(t, w, epilogue.accesses[a], a, batch) for a in range(len(epilogue.accesses))]
-    masks = [t.mask(t.sub("%columns", v * micro.width), micro.width) for v in range(micro.vectors)]
-    with t.loop(0, "%rows") as i:
-        row = t.add("%row", i)
-        for v, mask in enumerate(masks):
-            at = t.add(t.mul(i, micro.vectors), v)
-            value = t.load(micro.vector, t.at("%tile", t.mul(at, micro.width * micro.itemsize)), 64)
-            column = t.add("%column", v * micro.width)
-            for store in epilogue.stores:
-                assert store.value.kind == "leaf"
-                access = epilogue.accesses[store.access]
-                to = t.at(bases[store.access], offset(t, w, store.access, access, batch, row))
-                to = t.at(to, t.mul(column, access.dtype.itemsize))
-                t.do(
-                    f"call void @llvm.masked.store.{micro.mangled}.p0({micro.vector} {value},"
-                    f" ptr {to}, i32 {micro.itemsize}, <{micro.width} x i1> {mask})"
-                )
-    batches = "".join(f", i64 %batch{b}" for b in range(batch))
-    return t.function(
-        "internal void @finish(ptr %args, ptr %tile, i64 %row, i64 %rows, i64 %column, i64 %columns"
-        f"{batches}) noinline nounwind"
-    )
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tile lies in C: its batch indices, first row and column, and how many columns."""
+
+    batch: tuple[Value, ...]
+    row: Value
+    column: Value
+    columns: Value
 
 
-def base(t: Text, w: dict[str, str], access: Access, a: int, batch: int) -> str:
-    """The address of the access's element (0, 0) in the tile's matrix."""
-    pointer = t.op(f"inttoptr i64 {w[f'epilogue.pointer{a}']} to ptr")
-    for b in range(batch):
-        pointer = t.at(pointer, scaled(t, w, access, a, b, f"%batch{b}"))
-    return pointer
+class Finish:
+    """Writes the epilogue of one tile after another row."""
 
+    def __init__(
+        self, b: Builder, epilogue: Epilogue, words: int, lanes: int, place: Place,
+        masks: list[Value | None],
+    ) -> None:  # fmt: skip
+        self.b, self.epilogue, self.lanes = b, epilogue, lanes
+        self.place, self.masks = place, masks
+        self.number = {name: words + i for i, name in enumerate(epilogue.words)}
+        self.scalars = [self.argument(j) for j in range(len(epilogue.scalars))]
+        self.start = [self.corner(a) for a in range(len(epilogue.accesses))]
+        self.steps = [
+            self.bytes(a, epilogue.batch, self.b.i64(1)) for a in range(len(epilogue.accesses))
+        ]
 
-def offset(t: Text, w: dict[str, str], a: int, access: Access, batch: int, row: str) -> str:
-    return scaled(t, w, access, a, batch, row)
+    def argument(self, j: int) -> Value:
+        """A run-time scalar, in each lane."""
+        dtype, number = self.epilogue.scalars[j], self.number[f"scalar{j}"]
+        kind = computed(dtype)
+        if dtype.kind == "f":
+            value = self.b.word_float(number, kind)
+        else:
+            word = self.b.word(number)
+            value = word if kind == "i64" else self.b.convert("trunc", word, kind)
+        return self.b.splat(value, self.lanes)
 
+    def corner(self, a: int) -> Value:
+        """The address that access `a` has at the tile's first element."""
+        at = self.b.word_pointer(self.number[f"pointer{a}"])
+        for loop, index in enumerate((*self.place.batch, self.place.row, self.place.column)):
+            offset = self.bytes(a, loop, index)
+            at = at if offset is None else self.b.element(at, "i8", offset)
+        return at
 
-def scaled(t: Text, w: dict[str, str], access: Access, a: int, loop: int, index: str) -> str:
-    stride = access.strides[loop]
-    if stride is None:
-        index = t.mul(index, w[f"epilogue.stride{a}.{loop}"])
-    return t.mul(index, access.dtype.itemsize * (stride if stride == 0 else 1))
+    def bytes(self, a: int, loop: int, index: Value) -> Value | None:
+        """How far `index` turns of a loop move an access; None where they do not move it."""
+        access = self.epilogue.accesses[a]
+        if access.strides[loop] == 0:
+            return None
+        if access.strides[loop] is None:
+            index = self.b.mul(index, self.b.word(self.number[f"stride{a}.{loop}"]))
+        return self.b.mul(index, access.dtype.itemsize)
+
+    def next_row(self, pointers: list[Value]) -> list[Value]:
+        return [
+            pointer if step is None else self.b.element(pointer, "i8", step)
+            for pointer, step in zip(pointers, self.steps, strict=True)
+        ]
+
+    def write_row(self, pointers: list[Value], row: Value, sums: list[Value]) -> None:
+        """Store one row: everything is read before anything is written."""
+        values = []
+        for v, value in enumerate(sums):
+            emitter = Emitter(self.b, self.lanes, self.leaf_at(pointers, row, v, value))
+            values.append([emitter.emit(store.value) for store in self.epilogue.stores])
+        for v, each in enumerate(values):
+            for store, value in zip(self.epilogue.stores, each, strict=True):
+                self.put(store.access, pointers[store.access], v, value)
+
+    def leaf_at(self, pointers: list[Value], row: Value, v: int, value: Value):
+        def leaf(tree: Tree) -> Value:
+            if tree.kind == "load":
+                return self.get(tree.data, pointers[tree.data], v)
+            if tree.kind == "argument":
+                return self.scalars[tree.data]
+            if tree.kind == "index":
+                return self.index(tree.data, row, v)
+            if tree.kind == "leaf" and tree.data == "product":
+                return value
+            raise ValueError(f"an epilogue of a matmul cannot have the leaf {tree!r}")
+
+        return leaf
+
+    def index(self, loop: int, row: Value, v: int) -> Value:
+        batch, b = self.epilogue.batch, self.b
+        if loop <= batch:
+            return b.splat(row if loop == batch else self.place.batch[loop], self.lanes)
+        first = b.splat(b.add(self.place.column, v * self.lanes), self.lanes)
+        return b.add(first, b.iota(self.lanes))
+
+    def get(self, a: int, pointer: Value, v: int) -> Value:
+        access = self.epilogue.accesses[a]
+        if access.strides[-1] == 0:
+            return self.b.splat(self.b.load_element(access.dtype, pointer), self.lanes)
+        if access.strides[-1] == 1:
+            place = self.b.element(pointer, stored(access.dtype), v * self.lanes)
+            return self.b.load_element(access.dtype, place, self.lanes, self.masks[v])
+        return self.b.gather_element(access.dtype, pointer, self.lane_index(a, v), self.masks[v])
+
+    def put(self, a: int, pointer: Value, v: int, value: Value) -> None:
+        access = self.epilogue.accesses[a]
+        if access.strides[-1] == 1:
+            place = self.b.element(pointer, stored(access.dtype), v * self.lanes)
+            self.b.store_element(access.dtype, value, place, self.masks[v])
+        else:
+            index = self.lane_index(a, v)
+            self.b.scatter_element(access.dtype, value, pointer, index, self.masks[v])
+
+    def lane_index(self, a: int, v: int) -> Value:
+        """The element numbers of a vector's lanes, counted from the tile's first column."""
+        lane = self.b.add(self.b.iota(self.lanes), v * self.lanes)
+        if self.epilogue.accesses[a].strides[-1] == 0:
+            return self.b.number(lane.type, 0)
+        stride = self.b.word(self.number[f"stride{a}.{self.epilogue.batch + 1}"])
+        return self.b.mul(lane, self.b.splat(stride, self.lanes))

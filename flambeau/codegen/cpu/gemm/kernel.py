@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from ....ir.kernel import Access
-from .epilogue import Epilogue, finish_text
-from .micro import Micro, micro_text
-from .pack import first_line
-from .text import Text
+from ...builder import Builder, Value
+from .epilogue import Epilogue, Finish, Place
+from .micro import Micro, Reads, column_masks, moved, multiply
+from .pack import Pack, Panel, call_pack, divided, first_line, pack_function
 
 WORDS = (
-    "a", "b", "k", "k_block", "n", "m", "full", "tiles", "panels", "task_tiles", "task_panels",
-    "groups_m", "groups_n", "a_tile", "a_row", "a_step", "a_stride", "b_panel", "b_step",
+    "a", "b", "k", "k_block", "n", "full", "height", "tiles", "panels", "task_tiles", "task_panels",
+    "groups_m", "groups_n", "a_tile", "a_row", "a_step", "a_stride", "b_panel", "b_line", "b_step",
 )  # fmt: skip
-KEPT = 32  # tiles of sums that a task can keep while it goes through the blocks of k
+KEPT = 48  # tiles of sums that a task can keep while it goes through the blocks of k
+K_LIMIT = 2048  # steps along k that a task packs at once, at most
 
 
 @dataclass(frozen=True, slots=True)
 class Gemm:
     """A kernel: tiles of `micro.height` rows, then of one row less; what they read; the epilogue.
 
-    `split`: k is cut into blocks, and the sums of a task's tiles are kept between them.
+    `pack_b`: a task packs the panels of B that it needs; else B's rows are read in place.
     """
 
     micro: Micro
-    batch: int
-    split: bool
+    pack_b: Pack | None
     epilogue: Epilogue
 
     @property
+    def batch(self) -> int:
+        return self.epilogue.batch
+
+    @property
     def words(self) -> tuple[str, ...]:
-        loops = [f"{what}{b}" for b in range(self.batch) for what in ("size", "a_batch", "b_batch")]
+        loops = [f"{what}{i}" for i in range(self.batch) for what in ("size", "a_batch", "b_batch")]
         return WORDS + tuple(loops) + self.epilogue.words
 
     @property
@@ -39,102 +44,178 @@ class Gemm:
         return (self.micro.height, self.micro.height - 1)[: min(2, self.micro.height)]
 
 
-def gemm_text(gemm: Gemm) -> str:
-    """The module: micro-kernels for both heights, the epilogue, the kernel `@gemm`."""
-    micros = [replace(gemm.micro, height=height) for height in gemm.heights]
-    first = len(gemm.words) - len(gemm.epilogue.words)
-    return "\n".join([
-        *map(micro_text, micros),
-        finish_text(gemm.epilogue, gemm.micro, gemm.batch, first),
-        driver_text(gemm),
-    ])
+def gemm_text(gemm: Gemm, vector_bytes: int) -> str:
+    """The module: the tiles of both heights, the packing, and the kernel `gemm`."""
+    b = Builder(vector_bytes)
+    for height in gemm.heights:
+        tile_function(b, gemm, replace(gemm.micro, height=height))
+    if gemm.pack_b:
+        pack_function(b, gemm.pack_b, "pack_b")
+    with b.kernel("gemm") as frame:
+        Driver(b, gemm).write(frame.begin, frame.end)
+    return b.text()
 
 
-def driver_text(gemm: Gemm) -> str:
-    """The kernel itself: a task is a group of tiles × a group of panels of one batch."""
-    t, micro = Text(), gemm.micro
-    tile_bytes = micro.height * micro.vectors * micro.width * micro.itemsize
-    kept = t.op(f"alloca [{tile_bytes * (KEPT if gemm.split else 1)} x i8], align 64")
-    w = {name: t.load("i64", t.at("%args", 8 * i), 8) for i, name in enumerate(gemm.words)
-         if not name.startswith("epilogue")}
-    with t.loop("%begin", "%end") as task:
-        rest, group_n = t.div(task, w["groups_n"])
-        rest, group_m = t.div(rest, w["groups_m"])
-        a, b = (t.op(f"inttoptr i64 {w[name]} to ptr") for name in "ab")
-        indices = []
-        for loop in reversed(range(gemm.batch)):
-            rest, index = t.div(rest, w[f"size{loop}"])
-            a = t.at(a, t.mul(index, w[f"a_batch{loop}"]))
-            b = t.at(b, t.mul(index, w[f"b_batch{loop}"]))
-            indices.insert(0, index)
-        tile0, panel0 = t.mul(group_m, w["task_tiles"]), t.mul(group_n, w["task_panels"])
-        tile1 = t.least(t.add(tile0, w["task_tiles"]), w["tiles"])
-        panel1 = t.least(t.add(panel0, w["task_panels"]), w["panels"])
-        block = Block(gemm, t, w, kept, tile_bytes, indices)
-        with t.loop(0, w["k"], w["k_block"]) if gemm.split else once("0") as p:
-            steps = t.least(t.sub(w["k"], p), w["k_block"]) if gemm.split else w["k"]
-            a_here, b_here = t.at(a, t.mul(p, w["a_step"])), t.at(b, t.mul(p, w["b_step"]))
-            with t.loop(panel0, panel1) as panel, t.loop(tile0, tile1) as tile:
-                slot = t.add(t.mul(t.sub(panel, panel0), w["task_tiles"]), t.sub(tile, tile0))
-                block.one_tile(a_here, b_here, p, steps, tile, panel, slot)
-    return t.function("void @gemm(ptr %args, i64 %begin, i64 %end, i64 %thread) nounwind")
+# -- one tile
+
+TILE = {"args": "ptr", "kept": "ptr", "a": "ptr", "b": "ptr", "k": "i64", "stride": "i64",
+        "step": "i64", "row": "i64", "column": "i64", "columns": "i64", "fresh": "i1",
+        "last": "i1"}  # fmt: skip
 
 
-class once:  # noqa: N801 stands beside Text.loop
-    """A 'loop' whose body is emitted once, with a constant counter."""
+def tile_function(b: Builder, gemm: Gemm, micro: Micro) -> None:
+    """`void tile<height>(…)`: multiply, and after the last block of k do the epilogue."""
+    p = {name: Value(kind, f"%{name}") for name, kind in TILE.items()}
+    batch = tuple(Value("i64", f"%batch{i}") for i in range(gemm.batch))
+    with b.function(f"tile{micro.height}", "void", [*p.values(), *batch]):
+        b.args = p["args"]
+        reads = Reads(*(p[name] for name in ("a", "b", "k", "stride", "step", "columns")))
+        start = initial(b, micro, p["kept"], p["fresh"])
+        sums = multiply(b, micro, reads, start)
+        if micro.keeps:
+            done, on = b.fresh("done"), b.fresh("keep")
+            b.branch(p["last"], done, on)
+            b.label(on)
+            keep(b, micro, p["kept"], sums)
+            b.line("ret void")
+            b.label(done)
+        place = Place(batch, p["row"], p["column"], p["columns"])
+        finish(b, gemm, micro, place, p["kept"], sums)
+        b.line("ret void")
 
-    def __init__(self, value: str) -> None:
-        self.value = value
 
-    def __enter__(self) -> str:
-        return self.value
-
-    def __exit__(self, *_: object) -> None:
-        pass
+def cell(b: Builder, micro: Micro, kept: Value, at: int | Value) -> Value:
+    """The address of a vector in the buffer of a tile's sums."""
+    at = b.mul(at, micro.lanes) if isinstance(at, Value) else at * micro.lanes
+    return b.element(kept, micro.element, at)
 
 
-@dataclass(slots=True)
-class Block:
-    """What one block of k needs to know while its tiles are emitted."""
+def initial(b: Builder, micro: Micro, kept: Value, fresh: Value) -> list[Value]:
+    """What the sums start from: zero, or what the block before has left."""
+    zero = b.number(micro.vector, 0)
+    if not micro.keeps:
+        return [zero] * len(micro.cells)
+    reload, begin, entry = b.fresh("reload"), b.fresh("begin"), b.block
+    b.branch(fresh, begin, reload)
+    b.label(reload)
+    old = [b.load(micro.vector, cell(b, micro, kept, at)) for at in range(len(micro.cells))]
+    b.jump(begin)
+    b.label(begin)
+    return [b.phi(micro.vector, (zero, entry), (value, reload)) for value in old]
 
-    gemm: Gemm
-    t: Text
-    w: dict[str, str]
-    kept: str
-    tile_bytes: int
-    indices: list[str]
 
-    def one_tile(
-        self, a: str, b: str, p: str, steps: str, tile: str, panel: str, slot: str
-    ) -> None:
-        """Multiply, and where this was the last block, finish."""
-        t, w, micro = self.t, self.w, self.gemm.micro
-        columns_each = micro.vectors * micro.width
-        row = t.sub(t.mul(tile, micro.height), t.most(t.sub(tile, w["full"]), 0))
-        column = t.mul(panel, columns_each)
-        columns = t.least(t.sub(w["n"], column), columns_each)
-        a = t.at(t.at(a, t.mul(tile, w["a_tile"])), t.mul(row, w["a_row"]))
-        b = t.at(b, t.mul(panel, w["b_panel"]))
-        sums = t.at(self.kept, t.mul(slot, self.tile_bytes)) if self.gemm.split else self.kept
-        fresh = t.op(f"icmp eq i64 {p}, 0")
-        arguments = (
-            f"(ptr {sums}, ptr {a}, ptr {b}, i64 {steps}, i64 {w['a_stride']}, i64 {w['b_step']},"
-            f" i64 {columns}, i1 {fresh})"
-        )
-        tall = t.op(f"icmp slt i64 {tile}, {w['full']}")
-        self.call(tall, arguments)
-        rows = t.op(f"select i1 {tall}, i64 {micro.height}, i64 {micro.height - 1}")
-        last = t.op(f"icmp sge i64 {t.add(p, steps)}, {w['k']}")
-        with t.when(last):
-            indices = "".join(f", i64 {index}" for index in self.indices)
-            t.do(f"call void @finish(ptr %args, ptr {sums}, i64 {row}, i64 {rows}, i64 {column},"
-                 f" i64 {columns}{indices})")
+def keep(b: Builder, micro: Micro, kept: Value, sums: list[Value]) -> None:
+    for at, value in enumerate(sums):
+        b.store(value, cell(b, micro, kept, at))
 
-    def call(self, tall: str, arguments: str) -> None:
-        """Call the micro-kernel of the tile's height."""
-        names = [replace(self.gemm.micro, height=height).name for height in self.gemm.heights]
-        if len(names) == 1:
-            self.t.do(f"call void @{names[0]}{arguments}")
+
+def finish(
+    b: Builder, gemm: Gemm, micro: Micro, place: Place, kept: Value, sums: list[Value]
+) -> None:
+    """The epilogue: spelt out for each row where it is cheap, else as a loop over the rows."""
+    masks: list[Value | None] = [None] * micro.vectors
+    if micro.ragged:
+        masks = list(column_masks(b, micro, place.columns))
+    end = Finish(b, gemm.epilogue, len(gemm.words) - len(gemm.epilogue.words), micro.lanes, place,
+                 masks)  # fmt: skip
+    pointers = end.start
+    if gemm.epilogue.is_cheap:
+        for i in range(micro.height):
+            row = b.add(place.row, i)
+            end.write_row(pointers, row, sums[i * micro.vectors : (i + 1) * micro.vectors])
+            pointers = end.next_row(pointers) if i < micro.height - 1 else pointers
+        return
+    keep(b, micro, kept, sums)
+    with b.loop(0, micro.height, carry=pointers) as loop:
+        first = b.mul(loop.index, micro.vectors)
+        places = [cell(b, micro, kept, b.add(first, v)) for v in range(micro.vectors)]
+        row = b.add(place.row, loop.index)
+        end.write_row(loop.carried, row, [b.load(micro.vector, place) for place in places])
+        loop.next = end.next_row(loop.carried)
+
+
+# -- the loops around it
+
+
+class Driver:
+    """Writes the kernel: a task is a group of tiles × a group of panels of one batch."""
+
+    def __init__(self, b: Builder, gemm: Gemm) -> None:
+        self.b, self.gemm, self.micro = b, gemm, gemm.micro
+        self.w = {name: b.word(i) for i, name in enumerate(gemm.words[: -len(gemm.epilogue.words)])}
+        self.kept = self.buffer(self.micro.tile_bytes * (KEPT if self.micro.keeps else 1))
+        if gemm.pack_b:
+            self.panel = self.buffer(K_LIMIT * gemm.pack_b.row_bytes)
+
+    def buffer(self, size: int) -> Value:
+        return self.b.op(f"alloca [{size} x i8], align 64", "ptr")
+
+    def write(self, begin: Value, end: Value) -> None:
+        b, w = self.b, self.w
+        with b.loop(begin, end) as task:
+            rest, group_n = divided(b, task.index, w["groups_n"])
+            rest, group_m = divided(b, rest, w["groups_m"])
+            first, second = b.word_pointer(0), b.word_pointer(1)
+            batch: list[Value] = []
+            for i in reversed(range(self.gemm.batch)):
+                rest, index = divided(b, rest, w[f"size{i}"])
+                first = moved(b, first, b.mul(index, w[f"a_batch{i}"]))
+                second = moved(b, second, b.mul(index, w[f"b_batch{i}"]))
+                batch.insert(0, index)
+            with self.blocks() as (p, steps):
+                a = moved(b, first, b.mul(p, w["a_step"]))
+                b_ = moved(b, second, b.mul(p, w["b_step"]))
+                self.block(group_m, group_n, a, b_, p, steps, tuple(batch))
+
+    @contextmanager
+    def blocks(self) -> Iterator[tuple[Value, Value]]:
+        """The blocks of k: their first steps and lengths."""
+        if not self.micro.keeps:
+            yield self.b.i64(0), self.w["k"]
             return
-        chosen = self.t.op(f"select i1 {tall}, ptr @{names[0]}, ptr @{names[1]}")
-        self.t.do(f"call void {chosen}{arguments}")
+        with self.b.loop(0, self.w["k"], self.w["k_block"]) as loop:
+            left = self.b.sub(self.w["k"], loop.index)
+            yield loop.index, self.b.smin(left, self.w["k_block"])
+
+    def block(
+        self, group_m: Value, group_n: Value, a: Value, b_: Value, p: Value, steps: Value,
+        batch: tuple[Value, ...],
+    ) -> None:  # fmt: skip
+        """All panels of the task, and for each panel all its tiles."""
+        b, w = self.b, self.w
+        tile0, panel0 = b.mul(group_m, w["task_tiles"]), b.mul(group_n, w["task_panels"])
+        tile1 = b.smin(b.add(tile0, w["task_tiles"]), w["tiles"])
+        panel1 = b.smin(b.add(panel0, w["task_panels"]), w["panels"])
+        with b.loop(panel0, panel1) as panel:
+            column = b.mul(panel.index, self.micro.columns)
+            columns = b.smin(b.sub(w["n"], column), self.micro.columns)
+            here = moved(b, b_, b.mul(panel.index, w["b_panel"]))
+            step = w["b_step"]
+            if self.gemm.pack_b:
+                source = Panel(here, self.panel, w["b_line"], w["b_step"], columns, steps)
+                call_pack(b, "pack_b", source)
+                here, step = self.panel, b.i64(self.gemm.pack_b.row_bytes)
+            with b.loop(tile0, tile1) as tile:
+                slot = b.mul(b.sub(panel.index, panel0), w["task_tiles"])
+                slot = b.add(slot, b.sub(tile.index, tile0))
+                self.tile(tile.index, slot, a, here, step, p, steps, column, columns, batch)
+
+    def tile(
+        self, tile: Value, slot: Value, a: Value, b_: Value, step: Value, p: Value, steps: Value,
+        column: Value, columns: Value, batch: tuple[Value, ...],
+    ) -> None:  # fmt: skip
+        b, w, micro = self.b, self.w, self.micro
+        row = first_line(b, tile, w)
+        a = moved(b, moved(b, a, b.mul(tile, w["a_tile"])), b.mul(row, w["a_row"]))
+        kept = moved(b, self.kept, b.mul(slot, micro.tile_bytes)) if micro.keeps else self.kept
+        fresh = b.icmp("eq", p, 0)
+        last = b.icmp("sge", b.add(p, steps), w["k"])
+        assert b.args is not None
+        values = [b.args, kept, a, b_, steps, w["a_stride"], step, row, column, columns, fresh, last]
+        args = ", ".join(value.typed for value in (*values, *batch))
+        names = [f"@tile{height}" for height in self.gemm.heights]
+        tall = b.icmp("slt", tile, w["full"])
+        chosen = Value("ptr", names[0])
+        if len(names) == 2:
+            chosen = b.op(f"select i1 {tall}, ptr {names[0]}, ptr {names[1]}", "ptr")
+        b.line(f"call void {chosen}({args})")

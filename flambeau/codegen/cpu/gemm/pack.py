@@ -1,177 +1,202 @@
 """Copies an operand into panels, so that the micro-kernel reads it in order.
 
-A panel holds `width` lines (rows of A, columns of B) side by side: for each step along k, one element
-of each line. Lines that the operand lacks repeat the last one; nobody reads their products.
+A panel holds lines (rows of A, columns of B) side by side: for each step along k, one element of each
+line. Lines that the operand lacks are zero or repeat the last one; nobody uses their products.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .text import Text
-
-WORDS = (
-    "source", "target", "lines", "k", "line", "step", "full", "height", "panels",
-    "panel_bytes", "chunk", "chunks",
-)  # fmt: skip
+from ....ir.dtype import DType
+from ...builder import Builder, Value, vector_of
+from ...values import stored
+from .micro import moved
 
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A packing kernel. `order`: 'lines' or 'steps' are contiguous, or neither ('any')."""
+    """How panels are filled. `order`: 'lines' or 'steps' are contiguous, or neither ('any')."""
 
-    source: str  # the LLVM type in memory: half, i16 (bfloat16), float, double
-    element: str  # float or double
-    width: int  # lanes of a vector
-    vectors: int  # vectors side by side in a panel
+    source: DType
+    element: str  # the LLVM type that is computed with: 'float' or 'double'
+    lanes: int
+    vectors: int  # side by side in a panel
     order: str
-    batch: int
 
     @property
-    def name(self) -> str:
-        return f"pack_{self.source}_{self.element}_{self.vectors}x{self.width}_{self.order}{self.batch}"
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        loops = range(self.batch)
-        return WORDS + tuple(f"{what}{b}" for b in loops for what in ("size", "from", "to"))
-
-    @property
-    def source_bytes(self) -> int:
-        return {"half": 2, "i16": 2, "float": 4, "double": 8}[self.source]
-
-    @property
-    def element_bytes(self) -> int:
+    def itemsize(self) -> int:
         return 4 if self.element == "float" else 8
 
     @property
     def row_bytes(self) -> int:
-        return self.vectors * self.width * self.element_bytes
+        return self.vectors * self.lanes * self.itemsize
+
+    @property
+    def vector(self) -> str:
+        return vector_of(self.element, self.lanes)
 
 
-def pack_text(pack: Pack) -> str:
-    """The kernel: a task packs one chunk of steps (a multiple of the width) of one panel."""
-    t = Text()
-    w = {name: t.load("i64", t.at("%args", 8 * i), 8) for i, name in enumerate(pack.words)}
-    with t.loop("%begin", "%end") as task:
-        rest, chunk = t.div(task, w["chunks"])
-        rest, panel = t.div(rest, w["panels"])
-        source, target = (t.op(f"inttoptr i64 {w[name]} to ptr") for name in ("source", "target"))
-        for b in reversed(range(pack.batch)):
-            rest, index = t.div(rest, w[f"size{b}"])
-            source = t.at(source, t.mul(index, w[f"from{b}"]))
-            target = t.at(target, t.mul(index, w[f"to{b}"]))
-        first = first_line(t, panel, w["height"], w["full"])
-        last = first_line(t, t.add(panel, 1), w["height"], w["full"])
-        count = t.sub(t.least(last, w["lines"]), first)
-        start = t.mul(chunk, w["chunk"])
-        end = t.least(t.add(start, w["chunk"]), w["k"])
-        source = t.at(source, t.mul(first, w["line"]))
-        target = t.at(target, t.mul(panel, w["panel_bytes"]))
-        copy = {"lines": copy_lines, "steps": copy_steps, "any": copy_any}[pack.order]
-        copy(t, pack, w, source, target, count, start, end)
-    return t.function(f"void @{pack.name}(ptr %args, i64 %begin, i64 %end, i64 %thread) nounwind")
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One panel to fill: `lines` lines of `steps` steps, with strides in bytes."""
+
+    source: Value
+    target: Value
+    line: Value
+    step: Value
+    lines: Value
+    steps: Value
 
 
-def first_line(t: Text, panel: str, height: str, full: str) -> str:
-    """Where a panel begins: the first `full` panels have `height` lines, the others one less."""
-    return t.sub(t.mul(panel, height), t.most(t.sub(panel, full), 0))
+PARAMS = {"source": "ptr", "target": "ptr", "line": "i64", "step": "i64", "lines": "i64",
+          "steps": "i64"}  # fmt: skip
 
 
-def widen(t: Text, pack: Pack, value: str, lanes: str = "") -> str:
-    """A value (or, with lanes such as '<16 x %s>', a vector) as it is computed with."""
-    kind = lanes or "%s"
-    if pack.source == pack.element:
-        return value
-    if pack.source == "half":
-        return t.op(f"fpext {kind % 'half'} {value} to {kind % pack.element}")
-    wide = t.op(f"zext {kind % 'i16'} {value} to {kind % 'i32'}")
-    sixteen = f"splat (i32 16)" if lanes else "16"
-    wide = t.op(f"shl {kind % 'i32'} {wide}, {sixteen}")
-    return t.op(f"bitcast {kind % 'i32'} {wide} to {kind % 'float'}")
+def pack_function(b: Builder, pack: Pack, name: str) -> None:
+    """Emit `void name(source, target, line, step, lines, steps)`."""
+    values = {key: Value(kind, f"%{key}") for key, kind in PARAMS.items()}
+    with b.function(name, "void", list(values.values())):
+        panel = Panel(**values)
+        {"lines": copy_lines, "steps": copy_steps, "any": copy_any}[pack.order](b, pack, panel)
+        b.line("ret void")
 
 
-def masked_load(t: Text, pack: Pack, pointer: str, mask: str) -> str:
-    vector = f"<{pack.width} x {pack.source}>"
-    bits = {"half": "f16", "i16": "i16", "float": "f32", "double": "f64"}[pack.source]
-    value = t.op(
-        f"call {vector} @llvm.masked.load.v{pack.width}{bits}.p0(ptr {pointer},"
-        f" i32 {pack.source_bytes}, <{pack.width} x i1> {mask}, {vector} zeroinitializer)"
-    )
-    return widen(t, pack, value, f"<{pack.width} x %s>")
+def call_pack(b: Builder, name: str, panel: Panel) -> None:
+    args = (getattr(panel, key).typed for key in PARAMS)
+    b.line(f"call void @{name}({', '.join(args)})")
 
 
-def copy_lines(
-    t: Text, pack: Pack, w: dict[str, str], source: str, target: str, count: str, start: str, end: str
-) -> None:
+def copy_lines(b: Builder, pack: Pack, panel: Panel) -> None:
     """Lines are contiguous: one masked vector load and one store for each vector of a step."""
-    masks = [t.mask(t.sub(count, v * pack.width), pack.width) for v in range(pack.vectors)]
-    with t.loop(start, end) as p:
-        here = t.at(source, t.mul(p, w["step"]))
-        there = t.at(target, t.mul(p, pack.row_bytes))
+    masks = [
+        b.active(b.sub(panel.lines, v * pack.lanes) if v else panel.lines, pack.lanes)
+        for v in range(pack.vectors)
+    ]
+    carry = [panel.source, panel.target]
+    with b.loop(0, panel.steps, carry=carry) as loop:
+        here, there = loop.carried
         for v, mask in enumerate(masks):
-            value = masked_load(t, pack, t.at(here, v * pack.width * pack.source_bytes), mask)
-            to = t.at(there, v * pack.width * pack.element_bytes)
-            t.store(f"<{pack.width} x {pack.element}>", value, to, pack.element_bytes)
+            place = b.element(here, stored(pack.source), v * pack.lanes)
+            value = b.load_element(pack.source, place, pack.lanes, mask)
+            b.store(value, b.element(there, pack.element, v * pack.lanes))
+        loop.next = [moved(b, here, panel.step), moved(b, there, pack.row_bytes)]
 
 
-def copy_any(
-    t: Text, pack: Pack, w: dict[str, str], source: str, target: str, count: str, start: str, end: str
-) -> None:
+def copy_any(b: Builder, pack: Pack, panel: Panel) -> None:
     """Neither is contiguous: element by element."""
-    with t.loop(start, end) as p:
-        here = t.at(source, t.mul(p, w["step"]))
-        there = t.at(target, t.mul(p, pack.row_bytes))
-        with t.loop(0, count) as line:
-            value = t.load(pack.source, t.at(here, t.mul(line, w["line"])), pack.source_bytes)
-            to = t.at(there, t.mul(line, pack.element_bytes))
-            t.store(pack.element, widen(t, pack, value), to, pack.element_bytes)
+    with b.loop(0, panel.steps) as step:
+        here = moved(b, panel.source, b.mul(step.index, panel.step))
+        there = moved(b, panel.target, b.mul(step.index, pack.row_bytes))
+        with b.loop(0, panel.lines, carry=[here, there]) as line:
+            value = b.load_element(pack.source, line.carried[0])
+            b.store(value, line.carried[1])
+            line.next = [moved(b, line.carried[0], panel.line),
+                         moved(b, line.carried[1], pack.itemsize)]
 
 
-def copy_steps(
-    t: Text, pack: Pack, w: dict[str, str], source: str, target: str, count: str, start: str, end: str
-) -> None:
-    """Steps are contiguous: squares of width × width elements are transposed in registers."""
-    size = pack.width
-    final = t.sub(count, 1)
-    with t.loop(start, end, size) as p:
-        mask = t.mask(t.sub(end, p), size)
-        here = t.at(source, t.mul(p, pack.source_bytes))
-        there = t.at(target, t.mul(p, pack.row_bytes))
-        with t.loop(0, pack.vectors) as v:
+def copy_steps(b: Builder, pack: Pack, panel: Panel) -> None:
+    """Steps are contiguous: squares of lanes × lanes elements are transposed in registers."""
+    final = b.sub(panel.lines, 1)
+    with b.loop(0, panel.steps, pack.lanes) as block:
+        left = b.sub(panel.steps, block.index)
+        mask = b.active(left, pack.lanes)
+        here = b.element(panel.source, stored(pack.source), block.index)
+        there = moved(b, panel.target, b.mul(block.index, pack.row_bytes))
+        with b.loop(0, pack.vectors) as v:
+            first = b.mul(v.index, pack.lanes)
             rows = []
-            for r in range(size):
-                line = t.least(t.add(t.mul(v, size), r), final)
-                rows.append(masked_load(t, pack, t.at(here, t.mul(line, w["line"])), mask))
-            to = t.at(there, t.mul(v, size * pack.element_bytes))
-            for r, row in enumerate(transposed(t, rows, pack.element)):
-                at = t.at(to, r * pack.row_bytes)
-                t.store(f"<{size} x {pack.element}>", row, at, pack.element_bytes)
+            for r in range(pack.lanes):
+                line = b.smin(b.add(first, r), final)
+                place = moved(b, here, b.mul(line, panel.line))
+                rows.append(b.load_element(pack.source, place, pack.lanes, mask))
+            to = b.element(there, pack.element, first)
+            store_rows(b, pack, transposed(b, rows), to, left)
 
 
-def transposed(t: Text, rows: list[str], element: str) -> list[str]:
-    """The transpose of a square of vectors, by swapping blocks of half the size each time.
+def store_rows(b: Builder, pack: Pack, rows: list[Value], to: Value, left: Value) -> None:
+    """Store the rows of a square below each other: the first `left` of them."""
+    whole, few, after = b.fresh("whole"), b.fresh("few"), b.fresh("stored")
+    b.branch(b.icmp("sge", left, pack.lanes), whole, few)
+    b.label(whole)
+    for r, row in enumerate(rows):
+        b.store(row, b.element(to, "i8", r * pack.row_bytes))
+    b.jump(after)
+    b.label(few)
+    for r, row in enumerate(rows):
+        following = b.fresh("row")
+        b.branch(b.icmp("sgt", left, r), following, after)
+        b.label(following)
+        b.store(row, b.element(to, "i8", r * pack.row_bytes))
+    b.jump(after)
+    b.label(after)
 
-    With blocks of 1, 2, 4, … lanes: row r and row r + block exchange the odd blocks of one for the
-    even blocks of the other.
+
+def transposed(b: Builder, rows: list[Value]) -> list[Value]:
+    """The transpose of a square of vectors, by swapping blocks of 1, 2, 4, … lanes.
+
+    Each time, row r and row r + block exchange the odd blocks of one for the even blocks of the
+    other.
     """
     size, block = len(rows), 1
-    vector = f"<{size} x {element}>"
     while block < size:
-        low, high = [], []
-        for lane in range(size):
-            even = lane & ~block
-            low.append(even if not lane & block else even + size)
-            high.append(even + block if not lane & block else even + block + size)
+        low = [lane if not lane & block else lane - block + size for lane in range(size)]
+        high = [lane + block if not lane & block else lane + size for lane in range(size)]
         fresh = list(rows)
         for r in range(size):
             if not r & block:
-                fresh[r] = shuffled(t, vector, rows[r], rows[r + block], low)
-                fresh[r + block] = shuffled(t, vector, rows[r], rows[r + block], high)
+                fresh[r] = b.shuffle(rows[r], rows[r + block], low)
+                fresh[r + block] = b.shuffle(rows[r], rows[r + block], high)
         rows, block = fresh, 2 * block
     return rows
 
 
-def shuffled(t: Text, vector: str, x: str, y: str, lanes: list[int]) -> str:
-    numbers = ", ".join(f"i32 {lane}" for lane in lanes)
-    return t.op(f"shufflevector {vector} {x}, {vector} {y}, <{len(lanes)} x i32> <{numbers}>")
+# -- packing as a launch of its own
+
+WORDS = ("source", "target", "lines", "k", "line", "step", "full", "height", "panels",
+         "panel_bytes", "chunk", "chunks")  # fmt: skip
+
+
+def pack_words(batch: int) -> tuple[str, ...]:
+    return WORDS + tuple(f"{what}{i}" for i in range(batch) for what in ("size", "from", "to"))
+
+
+def pack_text(pack: Pack, batch: int, vector_bytes: int) -> str:
+    """A module with the kernel `pack`: a task packs one chunk of steps of one panel."""
+    b = Builder(vector_bytes)
+    pack_function(b, pack, "pack_panel")
+    with b.kernel("pack") as frame:
+        w = {name: b.word(i) for i, name in enumerate(pack_words(batch))}
+        with b.loop(frame.begin, frame.end) as task:
+            one_chunk(b, w, task.index, pack, batch)
+    return b.text()
+
+
+def one_chunk(b: Builder, w: dict[str, Value], task: Value, pack: Pack, batch: int) -> None:
+    rest, chunk = divided(b, task, w["chunks"])
+    rest, panel = divided(b, rest, w["panels"])
+    source, target = (b.op(f"inttoptr i64 {w[key]} to ptr", "ptr") for key in ("source", "target"))
+    for i in reversed(range(batch)):
+        rest, index = divided(b, rest, w[f"size{i}"])
+        source = moved(b, source, b.mul(index, w[f"from{i}"]))
+        target = moved(b, target, b.mul(index, w[f"to{i}"]))
+    first = first_line(b, panel, w)
+    last = b.smin(first_line(b, b.add(panel, 1), w), w["lines"])
+    start = b.mul(chunk, w["chunk"])
+    source = moved(b, moved(b, source, b.mul(first, w["line"])), b.mul(start, w["step"]))
+    target = moved(b, target, b.mul(panel, w["panel_bytes"]))
+    target = moved(b, target, b.mul(start, pack.row_bytes))
+    steps = b.smin(b.sub(w["k"], start), w["chunk"])
+    lines = b.sub(last, first)
+    call_pack(b, "pack_panel", Panel(source, target, w["line"], w["step"], lines, steps))
+
+
+def divided(b: Builder, x: Value, y: Value) -> tuple[Value, Value]:
+    """The quotient and the rest of two counts."""
+    return b.int("udiv", x, y), b.int("urem", x, y)
+
+
+def first_line(b: Builder, panel: Value, w: dict[str, Value]) -> Value:
+    """Where a panel begins: the first `full` ones have `height` lines, the others one less."""
+    short = b.smax(b.sub(panel, w["full"]), 0)
+    return b.sub(b.mul(panel, w["height"]), short)

@@ -11,6 +11,14 @@ from ....ir.tree import Leaf, Tree
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """What kernels are shaped for: the bytes of a vector register, and how many there are."""
+
+    vector_bytes: int
+    registers: int
+
+
+@dataclass(frozen=True, slots=True)
 class Matmul:
     """`C[batch…, m, n] = epilogue(A[batch…, m, k] · B[batch…, k, n])`.
 
