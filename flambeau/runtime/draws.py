@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,41 +173,60 @@ def dropout_mask(state: State, n: int, dtype: DType, p: float) -> Array:
     return _round_to(kept / kept.dtype.type(keep), dtype)
 
 
-def random_(state: State, n: int, dtype: DType) -> Array:
-    """Integers from the whole of an integer type, or that a float type counts without a gap."""
+class Span(NamedTuple):
+    """Which integers are drawn, and whether each takes two words; a size of 0 stands for 2**64."""
+
+    low: int
+    size: int
+    wide: bool
+
+
+def span_of_type(dtype: DType) -> Span:
+    """The whole of an integer type from 0 on, or what a float type counts without a gap."""
     if dtype in (uint32, uint64):
         raise NotImplementedError(f"random_() of {dtype}: draw int64 in a range and convert")
-    words = raw64(state, n) if dtype in (int64, float64) else raw32(state, n)
-    return _round_to(words % words.dtype.type(_full_range(dtype)), dtype)
+    return Span(0, _last(dtype) + 1, dtype in (int64, float64))
 
 
-def _full_range(dtype: DType) -> int:
+def span_between(low: int, high: int, dtype: DType) -> Span:
+    """low <= drawn < high, of any type: randint, and random_(from, to)."""
+    low, high = clean_range(low, high, dtype)
+    return Span(low, high - low, high - low >= WIDE_RANGE)
+
+
+def span_from(low: int, dtype: DType) -> Span:
+    """From `low` to the largest of the type: random_(from, None)."""
+    if low == -(2**63):
+        return Span(0, 0, True)
     if dtype.kind == "f":
-        return 2 ** DIGITS[dtype] + 1
-    return 2 if dtype is bool_ else int(np.iinfo(dtype.numpy).max) + 1
+        low = _next_above(low, dtype)
+    size = _last(dtype) - low + 1
+    return Span(low, size, size >= WIDE_RANGE)
+
+
+def _last(dtype: DType) -> int:
+    if dtype.kind == "f":
+        return int(2 ** DIGITS[dtype])
+    return 1 if dtype is bool_ else int(np.iinfo(dtype.numpy).max)
+
+
+def integers(state: State, n: int, span: Span, dtype: DType) -> Array:
+    """low + word % size, as elements of `dtype`."""
+    words = raw64(state, n) if span.wide else raw32(state, n)
+    if span.size:
+        words = words % words.dtype.type(span.size)
+    drawn = words.astype(np.uint64) + np.uint64(span.low % 2**64)
+    return _round_to(drawn.view(np.int64), dtype)
+
+
+def random_(state: State, n: int, dtype: DType) -> Array:
+    """Integers from all of `span_of_type`."""
+    return integers(state, n, span_of_type(dtype), dtype)
 
 
 def randint(state: State, n: int, low: int, high: int, dtype: DType = int64) -> Array:
-    """Integers in [low, high), of any type: randint, and random_(from, to)."""
-    low, high = clean_range(low, high, dtype)
-    return _in_range(state, n, high - low, low, dtype)
-
-
-def random_from(state: State, n: int, low: int, dtype: DType) -> Array:
-    """Integers from `low` to the largest of the type: random_(from, None)."""
-    if low == -(2**63):
-        return _round_to(raw64(state, n).view(np.int64), dtype)
-    if dtype.kind == "f":
-        last, low = 2 ** DIGITS[dtype], _next_above(low, dtype)
-    else:
-        last = 1 if dtype is bool_ else int(np.iinfo(dtype.numpy).max)
-    return _in_range(state, n, last - low + 1, low, dtype)
-
-
-def _in_range(state: State, n: int, span: int, low: int, dtype: DType) -> Array:
-    words = raw64(state, n) if span >= WIDE_RANGE else raw32(state, n)
-    drawn = words % words.dtype.type(span)
-    return _round_to((drawn.astype(np.uint64) + np.uint64(low % 2**64)).view(np.int64), dtype)
+    """Integers in [low, high)."""
+    return integers(state, n, span_between(low, high, dtype), dtype)
 
 
 def clean_range(low: int, high: int, dtype: DType) -> tuple[int, int]:

@@ -140,6 +140,12 @@ def test_dropout(dtype: dt.DType, p: float) -> None:
     same_state(state, torch.default_generator)
 
 
+@pytest.mark.parametrize("dtype", INTEGERS[1:], ids=str)
+def test_geometric_of_integers(dtype: dt.DType) -> None:
+    both(lambda s: draws.geometric(s, 1003, dtype, 0.3),
+         lambda g: torch.empty(1003, dtype=theirs(dtype)).geometric_(0.3, generator=g))
+
+
 @pytest.mark.parametrize("n", SIZES)
 @pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
 def test_random(dtype: dt.DType, n: int) -> None:
@@ -172,7 +178,7 @@ def test_random_from(dtype: dt.DType, low: int) -> None:
         torch.empty(3, dtype=theirs(dtype)).random_(low, None)
     except (RuntimeError, NotImplementedError):
         pytest.skip("PyTorch refuses the bound for the type")
-    both(lambda s: draws.random_from(s, 100, low, dtype),
+    both(lambda s: draws.integers(s, 100, draws.span_from(low, dtype), dtype),
          lambda g: torch.empty(100, dtype=theirs(dtype)).random_(low, None, generator=g))
 
 

@@ -66,21 +66,30 @@ def test_floats(dtype: dt.DType, kind: str, meaning: Any, parameters: tuple[floa
 def test_whole_numbers(dtype: dt.DType) -> None:
     low, high = (0, 2) if dtype is dt.bool_ else (7, 99)
     agrees("bernoulli", dtype, lambda s, n: draws.bernoulli(s, n, dtype, 0.3), 0.3, 1.0)
-    agrees("integers32", dtype, lambda s, n: draws.randint(s, n, low, high, dtype), low, high - low)
+    draw_span(draws.span_between(low, high, dtype), dtype)
     if dtype is not dt.bool_:
         agrees("geometric", dtype, lambda s, n: draws.geometric(s, n, dtype, 0.2), 0.2)
 
 
-@pytest.mark.parametrize("low, high", [(-5, 2**45), (0, 2**29), (-(2**63), 2**63 - 1), (0, 2**31)])
+def draw_span(span: draws.Span, dtype: dt.DType) -> None:
+    kind, count = "integers64" if span.wide else "integers32", np.uint64(span.size).view(np.int64)
+    agrees(kind, dtype, lambda s, n: draws.integers(s, n, span, dtype), span.low, int(count))
+
+
+@pytest.mark.parametrize("dtype", ALL, ids=str)
+def test_whole_types(dtype: dt.DType) -> None:
+    draw_span(draws.span_of_type(dtype), dtype)
+
+
+@pytest.mark.parametrize("low, high", [(-5, 2**45), (0, 2**29), (-(2**63), 2**63 - 1), (3, 2**28)])
 @pytest.mark.parametrize("dtype", [dt.int64, dt.float32, dt.float64], ids=str)
-def test_wide_integers(dtype: dt.DType, low: int, high: int) -> None:
-    first, last = draws.clean_range(low, high, dtype)
-    span = (last - first + 2**63) % 2**64 - 2**63
-    agrees("integers64", dtype, lambda s, n: draws.randint(s, n, low, high, dtype), first, span)
+def test_wide_ranges(dtype: dt.DType, low: int, high: int) -> None:
+    draw_span(draws.span_between(low, high, dtype), dtype)
 
 
-def test_all_64_bits() -> None:
-    agrees("integers64", dt.int64, lambda s, n: draws.random_from(s, n, -(2**63), dt.int64), 0, 0)
+@pytest.mark.parametrize("low", [-(2**63), 5])
+def test_ranges_without_an_end(low: int) -> None:
+    draw_span(draws.span_from(low, dt.int64), dt.int64)
 
 
 @pytest.mark.parametrize("dtype", dt.FLOATS + dt.INTEGERS, ids=str)

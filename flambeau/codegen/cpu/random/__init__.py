@@ -30,8 +30,8 @@ PARAMETERS = {
     "log_normal": ("mean", "std"),
     "bernoulli": ("p", "success"),  # success: the value, 1, or dropout's 1 / (1 - p)
     "bernoulli_tensor": ("p address", "error record's address"),
-    "integers32": ("low (integer)", "span (integer) < 2**28"),
-    "integers64": ("low (integer)", "span (integer), 0 for 2**64"),
+    "integers32": ("low", "size"),  # of a draws.Span that is not wide; both as integers
+    "integers64": ("low", "size"),  # of a wide one
     "exponential": ("rate",),
     "cauchy": ("median", "sigma"),
     "geometric": ("p",),
