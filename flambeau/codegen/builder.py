@@ -52,9 +52,9 @@ class Loop:
 class Builder(MemoryMixin):
     """One module of LLVM IR, written from top to bottom."""
 
-    def __init__(self, vector_bytes: int = 64, masks: bool = True) -> None:
+    def __init__(self, vector_bytes: int = 64, scalef: bool = False) -> None:
         self.vector_bytes = vector_bytes
-        self.masks = masks  # whether the machine has cheap masked loads and stores
+        self.scalef = scalef  # whether the machine has AVX-512's instruction for x · 2ⁿ
         self.lines: list[str] = []
         self.functions: list[str] = []
         self.declared: dict[str, str] = {}
@@ -77,19 +77,23 @@ class Builder(MemoryMixin):
         """The body of a kernel, `void name(ptr args, i64 begin, i64 end, i64 thread)`."""
         names = {"args": "ptr", "begin": "i64", "end": "i64", "thread": "i64"}
         values = [Value(kind, f"%{name}") for name, kind in names.items()]
-        with self.function(name, "void", values):
+        with self.function(name, "void", values, public=True):
             self.args = values[0]
             yield Frame(*values)
             self.line("ret void")
 
     @contextmanager
-    def function(self, name: str, returns: str, params: Sequence[Value]) -> Iterator[None]:
-        """A function whose body ends in an explicit `ret`."""
+    def function(
+        self, name: str, returns: str, params: Sequence[Value], public: bool = False
+    ) -> Iterator[None]:
+        """A function whose body ends in an explicit `ret`; only this module calls it."""
         self.lines, self.block = ["entry:"], "entry"
         yield
         listed = ", ".join(p.typed for p in params)
         body = "\n".join(self.lines)
-        self.functions.append(f"define {returns} @{name}({listed}) nounwind {{\n{body}\n}}")
+        where = "" if public else "internal "
+        head = f"define {where}{returns} @{name}({listed}) nounwind"
+        self.functions.append(f"{head} {{\n{body}\n}}")
 
     def declare(self, name: str, returns: str, params: Sequence[str]) -> None:
         self.declared[name] = f"declare {returns} @{name}({', '.join(params)})"

@@ -1,0 +1,151 @@
+"""Reads and writes of a nest's accesses, checked where that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..ir.dtype import DType
+from ..ir.kernel import Nest, Word
+from .builder import Builder
+from .emit import cast
+from .memory import size_of
+from .values import Value, computed, lanes_of, stored, vector_of
+
+OUT_OF_RANGE = 2  # the code in the error record; after it the access and the address
+
+
+class AccessWriter:
+    """Turns accesses of one nest into loads and stores."""
+
+    def __init__(
+        self,
+        nest: Nest,
+        b: Builder,
+        word_at: Mapping[Word, int],
+        thread: Value,
+        lanes: int,
+        checked: bool,
+    ) -> None:
+        self.nest, self.b, self.word_at, self.lanes = nest, b, word_at, lanes
+        self.checked = checked
+        self.pointers = [self._pointer(a, thread) for a in range(len(nest.accesses))]
+        self.strides = {
+            (word.number, word.second): b.word(place)
+            for word, place in word_at.items()
+            if word.what == "stride"
+        }
+        if checked:
+            self.error = b.word_pointer(word_at[Word("error")])
+            self.aside = b.op("alloca [512 x i8], align 64", "ptr")
+            self.ranges = [
+                [b.word(word_at[Word(what, a)]) for what in ("low", "high")]
+                for a in range(len(nest.accesses))
+            ]
+
+    def _pointer(self, a: int, thread: Value) -> Value:
+        b, pointer = self.b, self.b.word_pointer(self.word_at[Word("pointer", a)])
+        if not self.nest.accesses[a].per_thread:
+            return pointer
+        apart = b.word(self.word_at[Word("per_thread", a)])
+        return b.element(pointer, "i8", b.mul(thread, apart))
+
+    def element(self, a: int) -> str:
+        """The type of access a in memory."""
+        return stored(self.nest.accesses[a].dtype)
+
+    def advance(self, a: int, pointer: Value, counters: Mapping[int, Value]) -> Value:
+        """The pointer after these loops have come to these counters."""
+        for loop, counter in counters.items():
+            stride = self.nest.accesses[a].strides[loop]
+            if stride != 0:
+                steps = counter if stride == 1 else self.b.mul(counter, self.strides[a, loop])
+                pointer = self.b.element(pointer, self.element(a), steps)
+        return pointer
+
+    def read(self, a: int, pointer: Value, column: Value | None, mask: Value | None) -> Value:
+        """A vector of elements along the last loop, widened."""
+        b, access = self.b, self.nest.accesses[a]
+        stride = access.strides[-1]
+        if stride == 0:
+            pointer, _ = self._checked(a, pointer, b.i64(1))
+            return b.splat(b.load_element(access.dtype, pointer), self.lanes)
+        assert column is not None, "an access that moves along the last loop is read inside it"
+        if stride == 1:
+            pointer = b.element(pointer, self.element(a), column)
+            pointer, _ = self._checked(a, pointer, self._count(mask))
+            return b.load_element(access.dtype, pointer, self.lanes, mask)
+        index, pointer, mask = self._spread(a, pointer, column, mask)
+        return b.gather_element(access.dtype, pointer, index, mask)
+
+    def write(
+        self,
+        a: int,
+        value: Value,
+        source: DType,
+        pointer: Value,
+        column: Value | None,
+        mask: Value | None,
+    ) -> None:
+        """Store a vector along the last loop, or one element where the access stands still."""
+        b, access = self.b, self.nest.accesses[a]
+        value = cast(b, value, source, access.dtype) if self._differs(a, source) else value
+        stride = access.strides[-1]
+        if stride == 0 or column is None:
+            pointer, _ = self._checked(a, pointer, b.i64(1))
+            b.store_element(access.dtype, b.extract(value, 0), pointer)
+        elif stride == 1:
+            pointer = b.element(pointer, self.element(a), column)
+            pointer, _ = self._checked(a, pointer, self._count(mask))
+            b.store_element(access.dtype, value, pointer, mask)
+        else:
+            index, pointer, mask = self._spread(a, pointer, column, mask)
+            b.scatter_element(access.dtype, value, pointer, index, mask)
+
+    def _differs(self, a: int, source: DType) -> bool:
+        """Whether a cast is needed; a store rounds from the computing type by itself."""
+        dtype = self.nest.accesses[a].dtype
+        narrow = dtype.kind == "f" and source.kind == "f"
+        return not (narrow and computed(dtype) == computed(source)) and dtype is not source
+
+    def _spread(
+        self, a: int, pointer: Value, column: Value, mask: Value | None
+    ) -> tuple[Value, Value, Value | None]:
+        """The index of each lane, for memory that is not contiguous."""
+        b, stride = self.b, self.strides[a, self.nest.loops - 1]
+        lanes = b.mul(b.iota(self.lanes), b.splat(stride, self.lanes))
+        pointer = b.element(pointer, self.element(a), b.mul(column, stride))
+        if not self.checked:
+            return lanes, pointer, mask
+        pointer, fine = self._checked(a, pointer, self._count(mask), stride)
+        everything = mask or b.number(vector_of("i1", self.lanes), True)
+        return lanes, pointer, b.int("and", everything, b.splat(fine, self.lanes))
+
+    # -- checks
+
+    def _count(self, mask: Value | None) -> Value:
+        """How many lanes are active; only checked code asks."""
+        b = self.b
+        if mask is None or not self.checked:
+            return b.i64(self.lanes)
+        ones = b.convert("zext", mask, "i32")
+        name = f"llvm.vector.reduce.add.v{lanes_of(ones.type)}i32"
+        return b.convert("zext", b.call(name, "i32", ones), "i64")
+
+    def _checked(
+        self, a: int, pointer: Value, count: Value, stride: Value | None = None
+    ) -> tuple[Value, Value]:
+        """The pointer if all it will touch lies in the access's range, else harmless memory."""
+        b = self.b
+        if not self.checked:
+            return pointer, b.number("i1", True)
+        size = size_of(self.element(a))
+        first = b.op(f"ptrtoint ptr {pointer} to i64", "i64")
+        steps = b.sub(count, 1)
+        far = b.mul(steps if stride is None else b.mul(steps, stride), size)
+        last = b.add(first, far)
+        low, high = self.ranges[a]
+        above = b.icmp("sge", b.smin(first, last), low)
+        below = b.icmp("sle", b.add(b.smax(first, last), size), high)
+        fine = b.int("and", above, below)
+        b.fail(self.error, b.int("xor", fine, True), OUT_OF_RANGE, a, first)
+        return b.select(fine, pointer, self.aside), fine

@@ -1,0 +1,84 @@
+"""Loop nests → LLVM IR, and how their work is cut into tasks.
+
+`nest_text` writes the kernel of a nest. `grain`, `chunk` and `tasks` say what a launch of it
+needs to know for given sizes; they depend on sizes only, never on the number of threads, so that results
+are the same bits on any number. The passes over rows and columns are in `passes.py`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+
+from ..ir.kernel import Nest, words
+from .builder import Builder
+from .passes import NestWriter, column_block
+from .scalar import cost
+
+__all__ = ["checking", "chunk", "chunks", "grain", "nest_text", "tasks", "words"]
+
+# What one task should cost at least, in units of one element moved or one operation: about 10 µs.
+TASK_WORK = 1 << 17
+TRANSCENDENTAL_WORK = 10
+CHUNK = 1 << 14  # elements of a chunk of a split reduction
+FEWEST_ROWS = 64  # of a chunk of a split column reduction
+
+
+def checking() -> bool:
+    """Whether kernels check every address (FLAMBEAU_CHECK=1)."""
+    return os.environ.get("FLAMBEAU_CHECK", "") not in ("", "0")
+
+
+def nest_text(
+    nest: Nest, name: str, builder: Callable[[], Builder], checked: bool = False
+) -> str:
+    """The module of a nest's kernel. See `words` for its arguments."""
+    b = builder()
+    NestWriter(nest, b, checked).write(name)
+    return b.text()
+
+
+def element_work(nest: Nest) -> int:
+    """What one turn of the innermost loop costs, in units of one operation."""
+    operations, slow = cost(*nest.trees())
+    return len(nest.accesses) + operations + TRANSCENDENTAL_WORK * slow
+
+
+def grain(nest: Nest, sizes: Sequence[int]) -> int:
+    """How much one task does: elements (map), rows, columns, or chunks (split)."""
+    work = element_work(nest)
+    if nest.mode == "map":
+        return max(1024, TASK_WORK // work // 1024 * 1024)
+    if nest.mode == "rows":
+        return max(1, TASK_WORK // (work * max(1, sizes[-1])))
+    if nest.mode == "split":
+        return max(1, TASK_WORK // (work * max(1, min(chunk(nest, sizes), sizes[-1]))))
+    unit = column_block(nest)
+    length = sizes[-2] if nest.mode == "columns" else chunk(nest, sizes)
+    return max(1, math.ceil(TASK_WORK / (work * max(1, length) * unit))) * unit
+
+
+def chunk(nest: Nest, sizes: Sequence[int]) -> int:
+    """The length of a chunk along the reduced loop of a split nest."""
+    if nest.mode == "split":
+        return CHUNK
+    return max(FEWEST_ROWS, CHUNK * 2 // max(1, sizes[-1]))
+
+
+def chunks(nest: Nest, sizes: Sequence[int]) -> int:
+    """How many chunks, and so partial results, a split nest has along its reduced loop."""
+    return -(-sizes[nest.reduced] // chunk(nest, sizes))
+
+
+def tasks(nest: Nest, sizes: Sequence[int]) -> int:
+    """How many tasks a launch has; 0 where there is nothing to do."""
+    size = grain(nest, sizes)
+    if nest.mode == "map":
+        return -(-math.prod(sizes) // size)
+    if nest.mode == "rows":
+        return -(-math.prod(sizes[:-1]) // size)
+    if nest.mode == "split":
+        return -(-math.prod(sizes[:-1]) * chunks(nest, sizes) // size)
+    blocks = math.prod(sizes[:-2]) * -(-sizes[-1] // size)
+    return blocks * (chunks(nest, sizes) if nest.mode == "split columns" else 1)
