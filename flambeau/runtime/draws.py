@@ -166,11 +166,16 @@ def bernoulli_tensor(state: State, p: Array, p_dtype: DType, dtype: DType) -> Ar
     return _round_to(drawn.astype(np.float32), dtype)
 
 
+def dropout_scale(dtype: DType, p: float) -> float:
+    """1 / (1 - p) as `dtype` has it: what dropout multiplies by where it keeps an element."""
+    one = np.ones(1, compute_dtype(dtype).numpy)
+    return float(widen(_round_to(one / one.dtype.type(1.0 - p), dtype), dtype)[0])
+
+
 def dropout_mask(state: State, n: int, dtype: DType, p: float) -> Array:
-    """What dropout multiplies by: 0 with probability p, else 1 / (1 - p)."""
-    keep = 1.0 - p
-    kept = widen(bernoulli(state, n, dtype, keep), dtype)
-    return _round_to(kept / kept.dtype.type(keep), dtype)
+    """What dropout multiplies by: 0 with probability p, else the scale."""
+    kept = widen(bernoulli(state, n, dtype, 1.0 - p), dtype)
+    return _round_to(kept * kept.dtype.type(dropout_scale(dtype, p)), dtype)
 
 
 class Span(NamedTuple):

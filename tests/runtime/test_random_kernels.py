@@ -56,10 +56,16 @@ def agrees(
     ("log_normal", draws.log_normal, (0.3, 0.7)),
     ("exponential", draws.exponential, (2.5,)),
     ("cauchy", draws.cauchy, (1.5, 3.0)),
-    ("bernoulli", lambda s, n, d, p, _: draws.dropout_mask(s, n, d, 1 - p), (0.75, 1 / 0.75)),
 ])  # fmt: skip
 def test_floats(dtype: dt.DType, kind: str, meaning: Any, parameters: tuple[float, ...]) -> None:
     agrees(kind, dtype, lambda s, n: meaning(s, n, dtype, *parameters), *parameters)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.7])
+@pytest.mark.parametrize("dtype", dt.FLOATS, ids=str)
+def test_dropout(dtype: dt.DType, p: float) -> None:
+    scale = draws.dropout_scale(dtype, p)
+    agrees("bernoulli", dtype, lambda s, n: draws.dropout_mask(s, n, dtype, p), 1.0 - p, scale)
 
 
 @pytest.mark.parametrize("dtype", ALL, ids=str)

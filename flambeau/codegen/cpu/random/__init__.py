@@ -28,7 +28,7 @@ PARAMETERS = {
     "normal": ("mean", "std"),
     "normal_one_by_one": ("mean", "std"),  # for a target that is not contiguous
     "log_normal": ("mean", "std"),
-    "bernoulli": ("p", "success"),  # success: the value, 1, or dropout's 1 / (1 - p)
+    "bernoulli": ("p", "success"),  # success: the value, 1, or draws.dropout_scale
     "bernoulli_tensor": ("p address", "error record's address"),
     "integers32": ("low", "size"),  # of a draws.Span that is not wide; both as integers
     "integers64": ("low", "size"),  # of a wide one
