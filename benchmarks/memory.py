@@ -82,6 +82,7 @@ class Growth:
 
     loop: str
     module: str
+    iterations: int
     growth: float = 0.0
     peak: float = 0.0
     seconds: float = 0.0
@@ -129,8 +130,8 @@ def grow(plan: Plan, loop: str, module: str, iterations: int) -> Growth:
     try:
         printed = run(plan, "-m", "benchmarks.memory", module, loop, str(iterations))
     except (RuntimeError, subprocess.TimeoutExpired) as failure:
-        return Growth(loop, module, error=str(failure))
-    return Growth(loop, module, **json.loads(printed))
+        return Growth(loop, module, iterations, error=str(failure))
+    return Growth(loop, module, iterations, **json.loads(printed))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from benchmarks.limits import Limits
-from benchmarks.memory import FLAT, ITERATIONS, Growth
+from benchmarks.memory import FLAT, Growth
 from benchmarks.pair import Plan
 from benchmarks.results import Result, geometric_mean
 
@@ -22,7 +22,8 @@ GROUPS = {
     "call by call": "Training without compiled programs (`FLAMBEAU_COMPILE=0`), per step",
     "first run": "Fresh processes: the import, and start-up with the first 20 steps (empty cache)",
 }
-HEADER = "| | ratio | spread | {theirs} | {ours} | at least | last value compared |\n" + "|---|" * 7
+HEADER = ("| | ratio | spread | {theirs} | {ours} | at least | last value compared |\n"
+          "|---|---|---|---|---|---|---|")
 
 
 def duration(seconds: float | None) -> str:
@@ -89,7 +90,7 @@ def memory_table(growths: Sequence[Growth]) -> Iterable[str]:
     """How much memory the loops added."""
     if not growths:
         return
-    yield (f"\n## Memory: {ITERATIONS:,} iterations of a loop\n\n"
+    yield (f"\n## Memory: {growths[0].iterations:,} iterations of a loop\n\n"
            f"Growth from a tenth of the loop to its end; up to {FLAT:.0f} MB count as flat.\n\n"
            "| loop | framework | growth | peak | time |\n|---|---|---|---|---|")
     for g in growths:

@@ -1,0 +1,36 @@
+"""The examples print the same losses under `flambeau run` as under PyTorch."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = {"PyTorch": [], "Flambeau": ["-m", "flambeau", "run"]}
+EXAMPLES = [
+    ["digits_softmax.py", "--epochs", "2"],
+    ["digits_mlp.py", "--epochs", "2"],
+    ["char_rnn.py", "--epochs", "2", "--length", "6000", "--hidden", "32"],
+]
+
+
+def printed_numbers(framework, arguments):
+    """Run an example at small size; return the numbers on the lines about epochs."""
+    script = str(ROOT / "examples" / arguments[0])
+    done = subprocess.run(
+        [sys.executable, *RUN[framework], script, *arguments[1:], "--no-figure"],
+        capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert done.returncode == 0, f"under {framework}:\n{done.stderr}"
+    lines = [line for line in done.stdout.splitlines() if line.startswith("epoch")]
+    return [float(number) for line in lines for number in re.findall(r"[\d.]+", line)]
+
+
+@pytest.mark.parametrize("arguments", EXAMPLES, ids=lambda arguments: arguments[0])
+def test_prints_the_same(arguments):
+    for package in ("torch", "tqdm", "matplotlib"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    expected = printed_numbers("PyTorch", arguments)
+    assert len(expected) >= 4
+    assert printed_numbers("Flambeau", arguments) == pytest.approx(expected, rel=1e-4)
