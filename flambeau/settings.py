@@ -42,7 +42,6 @@ class Settings:
         frozenset(), "What to print while it happens: words such as trace,fuse,llvm."
     )
     cache: Path = _setting(default_cache, "The folder that keeps compiled kernels between runs.")
-    cache_mb: int = _setting(512, "How many megabytes of compiled kernels that folder may hold.")
     threads: int = _setting(0, "Threads of the pool; 0 takes OMP_NUM_THREADS, else every core.")
 
     @contextmanager

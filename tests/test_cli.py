@@ -230,16 +230,18 @@ def test_settings_are_listed_with_their_values(tmp_path):
 
 
 def test_cache_clear_deletes_kernels_only(tmp_path):
-    from flambeau.cli.look import KERNEL_SUFFIX
+    from flambeau.cli.look import KERNELS
 
-    (tmp_path / f"a{KERNEL_SUFFIX}").write_bytes(bytes(2**20))
-    (tmp_path / "thesis.txt").write_text("mine")
+    kernel, thesis = tmp_path / KERNELS / "a", tmp_path / "thesis.txt"
+    kernel.parent.mkdir()
+    kernel.write_bytes(bytes(2**20))
+    thesis.write_text("mine")
     variables = {"FLAMBEAU_CACHE": str(tmp_path)}
     code, output, _ = flambeau(tmp_path, "cache", **variables)
-    assert code == 0 and "1 kernels, 1.0 of 512 MB" in output
+    assert code == 0 and "1 kernels, 1.0 MB" in output
     code, output, _ = flambeau(tmp_path, "cache", "clear", **variables)
     assert code == 0 and "1 kernels deleted" in output
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    assert thesis.exists() and not kernel.exists()
 
 
 def test_settings_are_read_by_type():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flambeau import settings as declared
 
-KERNEL_SUFFIX = ".kernel"  # of the files that codegen keeps
+KERNELS = "kernels"  # the folder in the cache that codegen keeps object code in
 
 
 def settings(arguments: list[str]) -> int:
@@ -42,7 +42,7 @@ def cache(arguments: list[str]) -> int:
         return _refuse("flambeau cache [clear]", arguments)
     kernels = _kernels(folder)
     size = sum(path.stat().st_size for path in kernels) / 2**20
-    print(f"{folder}: {len(kernels)} kernels, {size:.1f} of {declared.settings.cache_mb} MB")
+    print(f"{folder}: {len(kernels)} kernels, {size:.1f} MB")
     return 0
 
 
@@ -56,7 +56,8 @@ def _clear(folder: Path) -> int:
 
 
 def _kernels(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob(f"*{KERNEL_SUFFIX}") if path.is_file()]
+    place = folder / KERNELS
+    return [path for path in place.iterdir() if path.is_file()] if place.is_dir() else []
 
 
 def _refuse(usage: str, arguments: list[str]) -> int:
