@@ -46,11 +46,10 @@ def run(program: Program, inputs: list[Any], numbers: list[Any], offsets: list[i
     for entry, buffer in zip(program.inputs, inputs):
         buffers[entry.value] = buffer
     frame = Frame(homes, buffers, numbers, offsets)
-    with np.errstate(all="ignore"):
-        for call, dead in zip(program.calls, dying):
-            run_call(call, frame)
-            for home in dead:
-                buffers.pop(home, None)
+    for call, dead in zip(program.calls, dying):
+        run_call(call, frame)
+        for home in dead:
+            buffers.pop(home, None)
 
 
 @lru_cache(maxsize=1024)
@@ -71,20 +70,25 @@ def plan(program: Program) -> tuple[dict[int, int], list[tuple[int, ...]]]:
 
 def run_call(call: Call, frame: Frame) -> None:
     """One call by its NumPy meaning."""
-    op = call.op
     for out in call.outs:
         if out.over is None:
             size = out.layout.numel * out.dtype.itemsize
             frame.buffers[frame.homes[out.value]] = allocate(size)
+    with np.errstate(all="ignore"):
+        run_in_place(call, frame)
+
+
+def run_in_place(call: Call, frame: Frame) -> None:
+    """One call whose results have memory already."""
+    op = call.op
     args = [argument(arg, call, frame) for arg in call.args]
     if op.kind == "effect":  # works on memory itself: random draws
         fresh = [frame.array(out) for out in call.outs if out.over is None]
         op.numpy(*args, *fresh)  # type: ignore[misc]
-        return None
+        return
     results = op.numpy(*args)  # type: ignore[misc]
     for out, result in zip(call.outs, results if isinstance(results, tuple) else (results,)):
         frame.array(out)[...] = store(result, out)
-    return None
 
 
 def store(result: Any, out: Out) -> np.ndarray:
