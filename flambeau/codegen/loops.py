@@ -1,8 +1,8 @@
 """Loop nests → LLVM IR, and how their work is cut into tasks.
 
 `nest_text` writes the kernel of a nest. `grain`, `chunk` and `tasks` say what a launch of it
-needs to know for given sizes; they depend on sizes only, never on the number of threads, so that results
-are the same bits on any number. The passes over rows and columns are in `passes.py`.
+needs to know for given sizes; they depend on sizes only, never on the number of threads, so that
+results are the same bits on any number. The passes over rows and columns are in `passes.py`.
 """
 
 from __future__ import annotations

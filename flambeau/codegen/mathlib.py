@@ -1,8 +1,8 @@
 """exp, log, sin, tanh, erf, pow …: polynomials in IR, for float32 and float64, on any vector width.
 
 The coefficients are minimax fits of our own (Remez exchange in 50 digits). Errors are measured in
-tests/codegen/test_mathlib.py: at most 2 ulp for float32, 4 for float64. How arguments are reduced and
-results put together follows the usual practice: W. J. Cody and W. Waite, Software Manual for the
+tests/codegen/test_mathlib.py: at most 2 ulp for float32, 4 for float64. How arguments are
+reduced and results put together follows the usual practice: W. J. Cody and W. Waite, Software Manual for the
 Elementary Functions, 1980. Infinities, NaN and signed zeros come out as IEEE 754 wants them.
 """
 
@@ -42,22 +42,45 @@ COS = {
     "double": (0.0416666666666666, -0.001388888888887399, 2.4801587289394987e-05,
                -2.755731432604803e-07, 2.0875719561101614e-09, -1.1359448807932591e-11),
 }  # fmt: skip
-# erf(x) = x · E(x²) for |x| ≤ 1
+# erf(x) = x + x · E(x²) for |x| ≤ 1
 ERF = {
-    "float": (1.1283791670631609, -0.37612638483788874, 0.11283782746882139,
+    "float": (0.1283791670631609, -0.37612638483788874, 0.11283782746882139,
               -0.026865445804502477, 0.005221074835500277, -0.0008484710893644659,
               0.00011270540870542149, -9.680127069112038e-06),
-    "double": (1.1283791670955126, -0.3761263890318375, 0.11283791670954885,
+    "double": (0.12837916709551256, -0.3761263890318375, 0.11283791670954885,
                -0.02686617064507787, 0.005223977624828403, -0.0008548326981424524,
                0.0001205533113293673, -1.4925595772101988e-05, 1.646100848190051e-06,
                -1.6350396316591782e-07, 1.4660329653293905e-08, -1.1374960365156406e-09,
                5.96069472563374e-11),
 }  # fmt: skip
 
-# ln 2 and π/2 in parts: products of the leading parts with small whole numbers are exact.
+# tanh(x) = x + x³ · T(x²) for |x| < 0.625
+TANH = (-0.3333328392510284, 0.13331491277619495, -0.05374349711933389,
+        0.020650583864982235, -0.0057170410619077575)  # fmt: skip
+# -log(erfc(x)) = Q(x - centre) for 1 ≤ x ≤ limit, beyond which erf(x) rounds to 1
+ERF_LIMIT = {"float": (4.1, 0.0), "double": (6.0, 3.0)}
+ERFC = {
+    "float": (-0.0003023721428649038, 1.1301610267867992, 0.6319510409028692,
+              0.10996065435154619, -0.026351977851103048, 0.004734712522152582,
+              -0.0005913652043487009, 4.539625490979444e-05, -1.6028073619027544e-06),
+    "double": (10.720363041981113, 6.303753689003213, 0.9573942188012264, 0.007411891795870169,
+               -0.0013533104378956994, 0.00024569213252588224, -4.308179151019478e-05,
+               7.11546781504984e-06, -1.0693885238168166e-06, 1.3617404483051955e-07,
+               -1.1460330381848164e-08, -6.319235515326272e-10, 6.102504194453026e-10,
+               -1.8984950011672027e-10, 4.4161247890672426e-11, -8.319842074281587e-12,
+               1.3123806664861633e-12, -1.980154348945006e-13, 2.1167411428160863e-14,
+               5.5678679259546864e-15, -3.2947057381178578e-15, 6.117029193453506e-16,
+               -4.130088173989483e-17),
+}  # fmt: skip
+
+# log10(2), ln 2 and π/2 in parts: products of the leading parts with small whole numbers are exact.
 LN2 = {
     "float": (0.693145751953125, 1.4286068203094172e-06),
     "double": (0.6931471803691238, 1.9082149292705877e-10),
+}
+LOG10_2 = {
+    "float": (0.301025390625, 4.605038981195214e-06),
+    "double": (0.30102999566361177, 3.694239077158931e-13),
 }
 HALF_PI = {
     "float": (1.5707963705062866, -4.371138828673793e-08, -1.7151245100058819e-15),
@@ -195,7 +218,10 @@ def log2(b: Builder, x: Value) -> Value:
 
 def log10(b: Builder, x: Value) -> Value:
     """The logarithm to base 10."""
-    return b.mul(log_(b, x), 1 / log(10))
+    e, f, _ = _split(b, x)
+    high, low = LOG10_2[element_of(x.type)]
+    y = b.fma(_log_sum(b, b.like(x, 0), f, None), 1 / log(10), b.mul(e, low))
+    return _log_limits(b, x, b.fma(e, high, y))
 
 
 def _split(b: Builder, x: Value) -> tuple[Value, Value, Value]:
@@ -236,10 +262,31 @@ def _log_limits(b: Builder, x: Value, y: Value) -> Value:
 
 
 def tanh(b: Builder, x: Value) -> Value:
-    """-t / (2 + t) with t = expm1(-2|x|)."""
-    t = expm1(b, b.mul(b.intrinsic("fabs", x), -2.0))
-    y = b.fdiv(b.fneg(t), b.add(t, 2.0))
+    """1 - 2(1 + t) / (2 + t) with t = expm1(-2|x|), and what is more exact for a small x."""
+    size = b.intrinsic("fabs", x)
+    t = expm1(b, b.mul(size, -2.0))
+    if element_of(x.type) == "float":
+        y = b.fma(b.fdiv(b.add(t, 1.0), b.add(t, 2.0)), -2.0, 1.0)
+        square = b.mul(x, x)
+        near = b.fma(b.mul(square, size), horner(b, square, TANH), size)
+        y = b.select(b.fcmp("olt", size, 0.625), near, y)
+    else:
+        large = b.fcmp("olt", t, -0.7)
+        ratio = b.fdiv(b.select(large, b.add(t, 1.0), t), b.add(t, 2.0))
+        y = b.select(large, b.fma(ratio, -2.0, 1.0), b.fneg(ratio))
     return b.intrinsic("copysign", y, x)
+
+
+def erf(b: Builder, x: Value) -> Value:
+    """x + x · E(x²) below 1, above it 1 - exp(-Q(|x|))."""
+    element = element_of(x.type)
+    size, square = b.intrinsic("fabs", x), b.mul(x, x)
+    near = b.fma(x, horner(b, square, ERF[element]), x)
+    limit, centre = ERF_LIMIT[element]
+    clamped = _clamp(b, size, 0.0, limit)
+    power = horner(b, b.sub(clamped, centre), ERFC[element])
+    far = b.sub(b.like(x, 1), exp(b, b.fneg(power)))
+    return b.select(b.fcmp("olt", size, 1.0), near, b.intrinsic("copysign", far, x))
 
 
 def sin(b: Builder, x: Value) -> Value:
@@ -253,7 +300,9 @@ def cos(b: Builder, x: Value) -> Value:
 
 
 def tan(b: Builder, x: Value) -> Value:
-    """Sine over cosine."""
+    """Sine over cosine, in float64."""
+    if element_of(x.type) == "float":
+        return b.convert("fptrunc", tan(b, b.convert("fpext", x, "double")), "float")
 
     def ratio(s: Value, c: Value, n: Value) -> Value:
         odd = b.icmp("ne", b.int("and", n, 1), 0)
@@ -278,7 +327,7 @@ def _large_angles(
     r = _subtract(b, x, n, HALF_PI[f.element])
     z = b.mul(r, r)
     s = b.fma(b.mul(z, r), horner(b, z, SIN[f.element]), r)
-    c = b.fma(b.mul(z, z), horner(b, z, COS[f.element]), b.fma(z, -0.5, 1.0))
+    c = b.fma(z, horner(b, z, (-0.5, *COS[f.element])), 1.0)
     y = finish(s, c, b.convert("fptosi", n, f.integer))
     if name != "cos":
         y = b.select(b.fcmp("oeq", x, 0.0), x, y)
@@ -335,5 +384,5 @@ def pow_(b: Builder, x: Value, y: Value) -> Value:
 
 FUNCTIONS: dict[str, Callable[..., Value]] = {
     "exp": exp, "exp2": exp2, "expm1": expm1, "log": log_, "log1p": log1p, "log2": log2,
-    "log10": log10, "sin": sin, "cos": cos, "tan": tan, "tanh": tanh,
+    "log10": log10, "sin": sin, "cos": cos, "tan": tan, "tanh": tanh, "erf": erf,
 }  # fmt: skip

@@ -9,7 +9,19 @@ from __future__ import annotations
 from ..ir import dtype as types
 from ..ir.dtype import DType
 from ..ir.tree import (
-    Argument, Index, Leaf, Load, Number, Result, Scalar, Tree, binary, compare, lift, tree, walk,
+    Argument,
+    Index,
+    Leaf,
+    Load,
+    Number,
+    Result,
+    Scalar,
+    Tree,
+    binary,
+    compare,
+    lift,
+    tree,
+    walk,
 )  # fmt: skip
 
 __all__ = [

@@ -46,8 +46,8 @@ class Access:
 class Reduce:
     """One result for each row or column; NaN wins in max, min and arg*, and the first of equals.
 
-    `dtype` is that of the result (int64 for arg*); a sum is accumulated in it (float16 and bfloat16 in
-    float32). `index` is what arg* answers, by default the position along the reduced loop.
+    `dtype` is that of the result (int64 for arg*); a sum is accumulated in it (float16 and bfloat16
+    in float32). `index` is what arg* answers, by default the position along the reduced loop.
     """
 
     step: str

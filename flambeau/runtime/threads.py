@@ -5,10 +5,10 @@ call, and splits those with several tasks over the pool. Workers are daemon thre
 enter native code once and stay there: they spin for a while, then sleep on a futex. Where the
 system has no futex everything runs inline.
 
-The native code is in `threads_native.py`. This room does not compile: the target compiles that text and
-calls `install` with the addresses.
+The native code is in `threads_native.py`. This room does not compile: the target compiles that
+text and calls `install` with the addresses.
 
-A frame is an array of int64 words. Word 0 is always 0, word 1 the address of an error record (or 0).
+A frame is an array of int64 words. Word 0 is always 0, word 1 the address of an error record, or 0.
 A launch's argument is `(slot, addend)`: frame[slot] + addend.
 """
 

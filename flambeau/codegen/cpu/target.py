@@ -4,7 +4,8 @@
     tape = cpu().tape([Launch(kernel.address, words, tasks)])
     error = tape.run(address_of_frame)
 
-llvmlite is imported when the first kernel is needed, not before. Nothing here decides what to compute.
+llvmlite is imported when the first kernel is needed, not before. Nothing here decides what to
+compute.
 """
 
 from __future__ import annotations

@@ -21,12 +21,13 @@ K_LIMIT = 2048  # steps along k that a task packs at once, at most
 
 @dataclass(frozen=True, slots=True)
 class Gemm:
-    """A kernel: tiles of `micro.height` rows, then of one row less; what they read; the epilogue.
+    """A kernel: tiles of `micro.height` rows, if uneven then of one less; the epilogue.
 
     `pack_b`: a task packs the panels of B that it needs; else B's rows are read in place.
     """
 
     micro: Micro
+    uneven: bool
     pack_b: Pack | None
     epilogue: Epilogue
 
@@ -41,7 +42,7 @@ class Gemm:
 
     @property
     def heights(self) -> tuple[int, ...]:
-        return (self.micro.height, self.micro.height - 1)[: min(2, self.micro.height)]
+        return (self.micro.height, self.micro.height - 1)[: 2 if self.uneven else 1]
 
 
 def gemm_text(gemm: Gemm, vector_bytes: int) -> str:

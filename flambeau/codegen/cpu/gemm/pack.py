@@ -49,6 +49,8 @@ class Panel:
     steps: Value
 
 
+PF = 0
+PF2 = 0
 PARAMS = {"source": "ptr", "target": "ptr", "line": "i64", "step": "i64", "lines": "i64",
           "steps": "i64"}  # fmt: skip
 
@@ -76,6 +78,11 @@ def copy_lines(b: Builder, pack: Pack, panel: Panel) -> None:
     carry = [panel.source, panel.target]
     with b.loop(0, panel.steps, carry=carry) as loop:
         here, there = loop.carried
+        if PF2:
+            b.declare("llvm.prefetch.p0", "void", ["ptr", "i32", "i32", "i32"])
+            for v in range(pack.vectors):
+                at = b.element(moved(b, here, panel.step, PF2), "i8", 64 * v)
+                b.line(f"call void @llvm.prefetch.p0(ptr {at}, i32 0, i32 3, i32 1)")
         for v, mask in enumerate(masks):
             place = b.element(here, stored(pack.source), v * pack.lanes)
             value = b.load_element(pack.source, place, pack.lanes, mask)
@@ -109,6 +116,9 @@ def copy_steps(b: Builder, pack: Pack, panel: Panel) -> None:
             for r in range(pack.lanes):
                 line = b.smin(b.add(first, r), final)
                 place = moved(b, here, b.mul(line, panel.line))
+                if PF:
+                    b.declare("llvm.prefetch.p0", "void", ["ptr", "i32", "i32", "i32"])
+                    b.line(f"call void @llvm.prefetch.p0(ptr {b.element(place, 'i8', PF)}, i32 0, i32 3, i32 1)")
                 rows.append(b.load_element(pack.source, place, pack.lanes, mask))
             to = b.element(there, pack.element, first)
             store_rows(b, pack, transposed(b, rows), to, left)

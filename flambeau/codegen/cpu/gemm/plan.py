@@ -20,11 +20,13 @@ from .micro import Micro
 from .pack import Pack, pack_text, pack_words
 from .spec import Launch, Machine, Matmul, Plan, Shape, Where
 
-TASK_WORK = 1 << 19  # floating-point operations of a task, or more
-MOST_TASKS = 64
+TASK_WORK = 1 << 20  # floating-point operations of a task, or more
+MOST_TASKS = 32
+LEAST_TILES = 8  # that a task should have for each panel of B that it packs
 DIRECT_TILES = 4  # as many tiles may read B in place; where there are more, packing pays
 DIRECT_PANELS = 3  # the same for A
-CACHED_A = 1 << 19  # bytes of A that a task goes through again for each of its panels
+CACHED_A = 3 << 17  # bytes of A that a task goes through again for each of its panels
+MOST_REPACKED = 2  # how often a panel of B may be packed by several tasks
 PACK_STEPS = 256  # steps along k that one packing task does
 
 Words = dict[str, Where | int]
@@ -68,6 +70,10 @@ class Cut:
         return max(1, ceil(self.tiles, self.groups_m))
 
     @property
+    def tasks(self) -> int:
+        return ceil(self.tiles, self.task_tiles) * ceil(self.panels, self.task_panels)
+
+    @property
     def task_panels(self) -> int:
         return max(1, ceil(self.panels, self.groups_n))
 
@@ -81,31 +87,33 @@ def plan(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
     if 0 in (*shape.batch, shape.m, shape.n):
         return Plan((), 0)
     lanes = machine.vector_bytes // matmul.element.itemsize
-    a, b = operands(matmul, shape)
     cut = cut_up(shape, lanes, machine)
-    launches: list[Launch] = []
-    scratch = 0
-    same = a.dtype is matmul.element
-    if a.order == "any" or not same or (cut.panels > DIRECT_PANELS and shape.k):
-        launch, a, scratch = pack_a(matmul, shape, machine, a, cut, lanes)
-        launches.append(launch)
+    packing = Packing(matmul, shape, machine)
+    a, b = operands(matmul, shape)
+    if a.order == "any" or a.dtype is not matmul.element or cut.panels > DIRECT_PANELS:
+        a = packing.add(a, Lines(shape.m, cut.height, cut.full, cut.tiles))
+    pack_b, columns = None, cut.vectors * lanes
     in_place = b.order == "lines" and b.dtype is matmul.element and cut.tiles <= DIRECT_TILES
-    pack_b = None
-    if not in_place:
+    if not in_place and repacked(cut) > MOST_REPACKED:
+        b = packing.add(b, Lines(shape.n, columns, cut.panels, cut.panels))
+    elif not in_place:
         pack_b = Pack(b.dtype, computed(matmul.element), lanes, cut.vectors, b.order)
-    epilogue = Epilogue(len(shape.batch), accesses(matmul, shape), matmul.scalars, matmul.stores)
-    along_k = not a.panel and a.order == "steps"
     micro = Micro(
         element=computed(matmul.element), lanes=lanes, height=cut.height, vectors=cut.vectors,
-        along_k=along_k, ragged=shape.n % (cut.vectors * lanes) != 0, packed=pack_b is not None,
-        keeps=shape.k > K_LIMIT,
+        along_k=not a.panel and a.order == "steps", ragged=shape.n % columns != 0,
+        packed=not in_place, keeps=shape.k > K_LIMIT,
     )  # fmt: skip
-    gemm = Gemm(micro, pack_b, epilogue)
+    epilogue = Epilogue(len(shape.batch), accesses(matmul, shape), matmul.scalars, matmul.stores)
+    gemm = Gemm(micro, cut.full < cut.tiles, pack_b, epilogue)
     values = gemm_values(matmul, shape, cut, gemm, a, b)
-    tasks = math.prod(shape.batch) * ceil(cut.tiles, cut.task_tiles) * ceil(cut.panels, cut.task_panels)
-    text = gemm_source(gemm, machine.vector_bytes)
-    launches.append(Launch(text, "gemm", ordered(gemm.words, values), tasks))
-    return Plan(tuple(launches), scratch)
+    launch = Launch(gemm_source(gemm, machine.vector_bytes), "gemm", ordered(gemm.words, values),
+                    math.prod(shape.batch) * cut.tasks)  # fmt: skip
+    return Plan((*packing.launches, launch), packing.scratch)
+
+
+def repacked(cut: Cut) -> int:
+    """How often each panel of B is packed if tasks do it themselves."""
+    return ceil(cut.tiles, cut.task_tiles)
 
 
 def operands(matmul: Matmul, shape: Shape) -> tuple[Operand, Operand]:
@@ -142,8 +150,8 @@ def cut_up(shape: Shape, lanes: int, machine: Machine) -> Cut:
     work = 2 * shape.m * shape.n * shape.k * matrices
     wanted = ceil(min(max(1, work // TASK_WORK), MOST_TASKS), matrices)
     groups_n = min(panels, wanted)
-    groups_m = min(tiles, ceil(wanted, groups_n))
-    if panels > 1:
+    groups_m = min(ceil(tiles, LEAST_TILES) if panels > 1 else tiles, ceil(wanted, groups_n))
+    if panels > 1 and groups_n > 8:
         bytes_a = shape.m * shape.k * (machine.vector_bytes // lanes)
         groups_m = max(groups_m, min(tiles, ceil(bytes_a, CACHED_A)))
         if groups_m * groups_n > MOST_TASKS:
@@ -173,7 +181,7 @@ def gemm_values(
         "groups_m": ceil(cut.tiles, cut.task_tiles), "groups_n": ceil(cut.panels, cut.task_panels),
         "a_tile": a.panel, "a_row": 0 if a.panel else a.line, "a_step": a.step,
         "a_stride": a.line if along_k else a.step,
-        "b_panel": columns * b.line, "b_line": b.line, "b_step": b.step,
+        "b_panel": b.panel or columns * b.line, "b_line": b.line, "b_step": b.step,
     }  # fmt: skip
     for i, size in enumerate(shape.batch):
         values |= {f"size{i}": size, f"a_batch{i}": a.batch[i], f"b_batch{i}": b.batch[i]}
@@ -190,28 +198,48 @@ def ordered(names: tuple[str, ...], values: Words) -> tuple[Where, ...]:
     return tuple(value if isinstance(value, tuple) else ("", value) for value in found)
 
 
-def pack_a(
-    matmul: Matmul, shape: Shape, machine: Machine, a: Operand, cut: Cut, lanes: int
-) -> tuple[Launch, Operand, int]:
-    """A launch that packs A, the packed operand, and the scratch bytes that it takes."""
-    pack = Pack(a.dtype, computed(matmul.element), lanes, ceil(cut.height, lanes), a.order)
-    k = max(1, shape.k)
-    panel = k * pack.row_bytes
-    chunk = ceil(min(k, PACK_STEPS), lanes) * lanes
-    chunks = ceil(k, chunk)
-    values: Words = {
-        "source": a.where, "target": ("scratch", 0), "lines": shape.m, "k": shape.k,
-        "line": a.line, "step": a.step, "full": cut.full, "height": cut.height,
-        "panels": cut.tiles, "panel_bytes": panel, "chunk": chunk, "chunks": chunks,
-    }  # fmt: skip
-    tasks, used, strides = cut.tiles * chunks, cut.tiles * panel, []
-    for i in reversed(range(len(shape.batch))):
-        size = shape.batch[i] if a.batch[i] else 1
-        strides.insert(0, used if a.batch[i] else 0)
-        values |= {f"size{i}": size, f"from{i}": a.batch[i], f"to{i}": used}
-        tasks, used = tasks * size, used * size
-    batch = len(shape.batch)
-    text = pack_source(pack, batch, machine.vector_bytes)
-    launch = Launch(text, "pack", ordered(pack_words(batch), values), tasks)
-    packed = Operand(("scratch", 0), matmul.element, 0, pack.row_bytes, tuple(strides), panel)
-    return launch, packed, used
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """How an operand's lines are cut into panels: `full` ones of `height` lines, then one less."""
+
+    count: int
+    height: int
+    full: int
+    panels: int
+
+
+class Packing:
+    """The launches that pack whole operands, and the scratch memory that they fill."""
+
+    def __init__(self, matmul: Matmul, shape: Shape, machine: Machine) -> None:
+        self.matmul, self.shape, self.machine = matmul, shape, machine
+        self.launches: list[Launch] = []
+        self.scratch = 0
+
+    def add(self, operand: Operand, lines: Lines) -> Operand:
+        """Pack an operand, and answer where it lies then."""
+        element, shape = self.matmul.element, self.shape
+        lanes = self.machine.vector_bytes // element.itemsize
+        vectors = ceil(lines.height, lanes)
+        pack = Pack(operand.dtype, computed(element), lanes, vectors, operand.order)
+        panel = max(1, shape.k) * pack.row_bytes
+        chunk = ceil(min(max(1, shape.k), PACK_STEPS), lanes) * lanes
+        chunks = ceil(shape.k, chunk)
+        where = ("scratch", self.scratch)
+        values: Words = {
+            "source": operand.where, "target": where, "lines": lines.count, "k": shape.k,
+            "line": operand.line, "step": operand.step, "full": lines.full,
+            "height": lines.height, "panels": lines.panels, "panel_bytes": panel, "chunk": chunk,
+            "chunks": chunks,
+        }  # fmt: skip
+        tasks, used, strides = lines.panels * chunks, lines.panels * panel, []
+        for i in reversed(range(len(shape.batch))):
+            size = shape.batch[i] if operand.batch[i] else 1
+            strides.insert(0, used if operand.batch[i] else 0)
+            values |= {f"size{i}": size, f"from{i}": operand.batch[i], f"to{i}": used}
+            tasks, used = tasks * size, used * size
+        batch = len(shape.batch)
+        text = pack_source(pack, batch, self.machine.vector_bytes)
+        self.launches.append(Launch(text, "pack", ordered(pack_words(batch), values), tasks))
+        self.scratch += used
+        return Operand(where, element, 0, pack.row_bytes, tuple(strides), panel)
