@@ -49,8 +49,7 @@ class Panel:
     steps: Value
 
 
-PF = 0
-PF2 = 0
+AHEAD = 256  # bytes of a line or of a step that are fetched ahead
 PARAMS = {"source": "ptr", "target": "ptr", "line": "i64", "step": "i64", "lines": "i64",
           "steps": "i64"}  # fmt: skip
 
@@ -78,11 +77,7 @@ def copy_lines(b: Builder, pack: Pack, panel: Panel) -> None:
     carry = [panel.source, panel.target]
     with b.loop(0, panel.steps, carry=carry) as loop:
         here, there = loop.carried
-        if PF2:
-            b.declare("llvm.prefetch.p0", "void", ["ptr", "i32", "i32", "i32"])
-            for v in range(pack.vectors):
-                at = b.element(moved(b, here, panel.step, PF2), "i8", 64 * v)
-                b.line(f"call void @llvm.prefetch.p0(ptr {at}, i32 0, i32 3, i32 1)")
+        fetch(b, b.element(here, "i8", AHEAD))
         for v, mask in enumerate(masks):
             place = b.element(here, stored(pack.source), v * pack.lanes)
             value = b.load_element(pack.source, place, pack.lanes, mask)
@@ -116,9 +111,7 @@ def copy_steps(b: Builder, pack: Pack, panel: Panel) -> None:
             for r in range(pack.lanes):
                 line = b.smin(b.add(first, r), final)
                 place = moved(b, here, b.mul(line, panel.line))
-                if PF:
-                    b.declare("llvm.prefetch.p0", "void", ["ptr", "i32", "i32", "i32"])
-                    b.line(f"call void @llvm.prefetch.p0(ptr {b.element(place, 'i8', PF)}, i32 0, i32 3, i32 1)")
+                fetch(b, b.element(place, "i8", AHEAD))
                 rows.append(b.load_element(pack.source, place, pack.lanes, mask))
             to = b.element(there, pack.element, first)
             store_rows(b, pack, transposed(b, rows), to, left)
@@ -164,7 +157,7 @@ def transposed(b: Builder, rows: list[Value]) -> list[Value]:
 # -- packing as a launch of its own
 
 WORDS = ("source", "target", "lines", "k", "line", "step", "full", "height", "panels",
-         "panel_bytes", "chunk", "chunks")  # fmt: skip
+         "panel_bytes", "chunk", "chunks", "group", "groups", "stripe")  # fmt: skip
 
 
 def pack_words(batch: int) -> tuple[str, ...]:
@@ -172,33 +165,53 @@ def pack_words(batch: int) -> tuple[str, ...]:
 
 
 def pack_text(pack: Pack, batch: int, vector_bytes: int) -> str:
-    """A module with the kernel `pack`: a task packs one chunk of steps of one panel."""
+    """A module with the kernel `pack`: a task packs a chunk of steps of a group of panels.
+
+    It does so in stripes of a few steps, so that panels whose lines share cache lines of the operand
+    are filled together.
+    """
     b = Builder(vector_bytes)
     pack_function(b, pack, "pack_panel")
     with b.kernel("pack") as frame:
         w = {name: b.word(i) for i, name in enumerate(pack_words(batch))}
         with b.loop(frame.begin, frame.end) as task:
-            one_chunk(b, w, task.index, pack, batch)
+            one_task(b, w, task.index, pack, batch)
     return b.text()
 
 
-def one_chunk(b: Builder, w: dict[str, Value], task: Value, pack: Pack, batch: int) -> None:
+def one_task(b: Builder, w: dict[str, Value], task: Value, pack: Pack, batch: int) -> None:
     rest, chunk = divided(b, task, w["chunks"])
-    rest, panel = divided(b, rest, w["panels"])
-    source, target = (b.op(f"inttoptr i64 {w[key]} to ptr", "ptr") for key in ("source", "target"))
+    rest, group = divided(b, rest, w["groups"])
+    source, target = b.word_pointer(0), b.word_pointer(1)
     for i in reversed(range(batch)):
         rest, index = divided(b, rest, w[f"size{i}"])
         source = moved(b, source, b.mul(index, w[f"from{i}"]))
         target = moved(b, target, b.mul(index, w[f"to{i}"]))
+    begin, first = b.mul(chunk, w["chunk"]), b.mul(group, w["group"])
+    end = b.smin(b.add(begin, w["chunk"]), w["k"])
+    past = b.smin(b.add(first, w["group"]), w["panels"])
+    with b.loop(begin, end, w["stripe"]) as stripe, b.loop(first, past) as panel:
+        steps = b.smin(b.sub(end, stripe.index), w["stripe"])
+        one_stripe(b, w, pack, source, target, panel.index, stripe.index, steps)
+
+
+def one_stripe(
+    b: Builder, w: dict[str, Value], pack: Pack, source: Value, target: Value, panel: Value,
+    start: Value, steps: Value,
+) -> None:  # fmt: skip
     first = first_line(b, panel, w)
     last = b.smin(first_line(b, b.add(panel, 1), w), w["lines"])
-    start = b.mul(chunk, w["chunk"])
     source = moved(b, moved(b, source, b.mul(first, w["line"])), b.mul(start, w["step"]))
     target = moved(b, target, b.mul(panel, w["panel_bytes"]))
     target = moved(b, target, b.mul(start, pack.row_bytes))
-    steps = b.smin(b.sub(w["k"], start), w["chunk"])
     lines = b.sub(last, first)
     call_pack(b, "pack_panel", Panel(source, target, w["line"], w["step"], lines, steps))
+
+
+def fetch(b: Builder, place: Value) -> None:
+    """Ask for memory that is read soon; beyond the operand this does nothing."""
+    b.declare("llvm.prefetch.p0", "void", ["ptr", "i32", "i32", "i32"])
+    b.line(f"call void @llvm.prefetch.p0(ptr {place}, i32 0, i32 3, i32 1)")
 
 
 def divided(b: Builder, x: Value, y: Value) -> tuple[Value, Value]:

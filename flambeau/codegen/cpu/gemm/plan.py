@@ -27,6 +27,7 @@ DIRECT_TILES = 4  # as many tiles may read B in place; where there are more, pac
 DIRECT_PANELS = 3  # the same for A
 CACHED_A = 3 << 17  # bytes of A that a task goes through again for each of its panels
 MOST_REPACKED = 2  # how often a panel of B may be packed by several tasks
+PACK_GROUP, STRIPE = 16, 16  # panels and steps that are packed together where lines are contiguous
 PACK_STEPS = 256  # steps along k that one packing task does
 
 Words = dict[str, Where | int]
@@ -225,14 +226,17 @@ class Packing:
         panel = max(1, shape.k) * pack.row_bytes
         chunk = ceil(min(max(1, shape.k), PACK_STEPS), lanes) * lanes
         chunks = ceil(shape.k, chunk)
+        group = min(lines.panels, PACK_GROUP) if operand.order == "lines" else 1
+        groups = ceil(lines.panels, group)
         where = ("scratch", self.scratch)
         values: Words = {
             "source": operand.where, "target": where, "lines": lines.count, "k": shape.k,
             "line": operand.line, "step": operand.step, "full": lines.full,
             "height": lines.height, "panels": lines.panels, "panel_bytes": panel, "chunk": chunk,
-            "chunks": chunks,
+            "chunks": chunks, "group": group, "groups": groups,
+            "stripe": STRIPE if operand.order == "lines" else chunk,
         }  # fmt: skip
-        tasks, used, strides = lines.panels * chunks, lines.panels * panel, []
+        tasks, used, strides = groups * chunks, lines.panels * panel, []
         for i in reversed(range(len(shape.batch))):
             size = shape.batch[i] if operand.batch[i] else 1
             strides.insert(0, used if operand.batch[i] else 0)
