@@ -1,22 +1,23 @@
 """The call-by-call tier: a program, one call after the other.
 
-Each call runs by a native kernel where one was made for it, else by its NumPy meaning, which is the
+Each call runs by the native kernel that `code_for` has for it, else by its NumPy meaning, which is the
 specification of every op. Memory of results that no later call reads is given back as it goes.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from flambeau.ir import dtype as dt
-from flambeau.ir.layout import Layout, Offset
+from flambeau.ir.layout import Offset
 from flambeau.ir.program import Call, Number, Out, Program, Ref
 from flambeau.runtime.buffers import Buffer, allocate
 
 Buffers = dict[int, Buffer]
+CodeFor = Callable[[Call], Any]
 
 
 class Frame:
@@ -39,23 +40,33 @@ class Frame:
         return buffer.array(layout.size, layout.stride, offset, ref.dtype.numpy)
 
 
-def run(program: Program, inputs: list[Any], numbers: list[Any], offsets: list[int],
-        buffers: Buffers) -> None:  # fmt: skip
-    """Run every call in order. `buffers` gets the memory of each storage: first value → buffer."""
-    homes, dying = plan(program)
-    for entry, buffer in zip(program.inputs, inputs):
-        buffers[entry.value] = buffer
-    frame = Frame(homes, buffers, numbers, offsets)
-    for call, dead in zip(program.calls, dying):
-        run_call(call, frame)
-        for home in dead:
-            buffers.pop(home, None)
+class Interpreted:
+    """A program ready to run call by call. `code_for` answers a call's native code, or None."""
+
+    def __init__(self, program: Program, code_for: CodeFor) -> None:
+        self.program = program
+        self.homes = program.storage_of()
+        self.dying = dying_after(program, self.homes)
+        self.code_for = code_for
+
+    def run(self, inputs: list[Any], numbers: list[Any], offsets: list[int],
+            buffers: Buffers) -> None:  # fmt: skip
+        """Run every call in order. `buffers` gets each storage's memory: first value → buffer."""
+        for entry, buffer in zip(self.program.inputs, inputs):
+            buffers[entry.value] = buffer
+        frame = Frame(self.homes, buffers, numbers, offsets)
+        for call, dead in zip(self.program.calls, self.dying):
+            code = self.code_for(call)
+            if code is None:
+                run_call(call, frame)
+            else:
+                code(frame)
+            for home in dead:
+                buffers.pop(home, None)
 
 
-@lru_cache(maxsize=1024)
-def plan(program: Program) -> tuple[dict[int, int], list[tuple[int, ...]]]:
-    """Where each value lives, and which storages die after each call."""
-    homes = program.storage_of()
+def dying_after(program: Program, homes: dict[int, int]) -> list[tuple[int, ...]]:
+    """The storages that nobody reads any more after each call."""
     keep = {homes[v] for v in program.live} | {i.value for i in program.inputs}
     last: dict[int, int] = {}
     for n, call in enumerate(program.calls):
@@ -65,7 +76,7 @@ def plan(program: Program) -> tuple[dict[int, int], list[tuple[int, ...]]]:
     for home, n in last.items():
         if home not in keep:
             dying[n].append(home)
-    return homes, [tuple(d) for d in dying]
+    return [tuple(d) for d in dying]
 
 
 def run_call(call: Call, frame: Frame) -> None:
@@ -94,17 +105,15 @@ def run_in_place(call: Call, frame: Frame) -> None:
 def store(result: Any, out: Out) -> np.ndarray:
     """A computed result as it lies in memory."""
     array = np.asarray(result)
-    if out.dtype.kind in "iub" and array.dtype.kind == "f":
-        return to_integer(array, out.dtype)
     if out.dtype is dt.bool_:
         return array != 0
+    if out.dtype.kind in "iu" and array.dtype.kind == "f":
+        return to_integer(array, out.dtype)
     return dt.narrow(array, out.dtype)
 
 
 def to_integer(array: np.ndarray, dtype: dt.DType) -> np.ndarray:
     """Float → integer as C does on this machine: through int64, then wrapped."""
-    if dtype is dt.bool_:
-        return array != 0
     return array.astype(np.int64).astype(dtype.numpy)
 
 
@@ -150,6 +159,3 @@ def number(value: Any, compute: dt.DType) -> Any:
         if target.kind == "i" and value >> (bits - 1):
             value -= 1 << bits
     return target.type(value)
-
-
-__all__ = ["Frame", "Layout", "run", "run_call"]

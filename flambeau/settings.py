@@ -37,6 +37,7 @@ class Settings:
 
     eager: bool = _setting(False, "Run every call when it is made, for debugging.")
     compile: bool = _setting(True, "Compile what repeats; 0 runs everything call by call.")
+    numpy: bool = _setting(False, "Run every call by its NumPy meaning alone; for tests, and slow.")
     check: bool = _setting(False, "Check every load, store and pass of generated code; slow.")
     show: frozenset[str] = _setting(
         frozenset(), "What to print while it happens: words such as trace,fuse,llvm."

@@ -376,8 +376,8 @@ def found(call: Call, number: int) -> tuple[Cluster, Member]:
 
 def is_matmul(call: Call) -> bool:
     """Whether the generated matrix multiplication can do this call."""
-    return call.op.kernel is not None and getattr(call.op.kernel, "matmul", False) and (
-        call.outs[0].dtype.kind == "f" and call.outs[0].over is None)  # fmt: skip
+    out = call.outs[0]
+    return call.op.name in ("mm", "bmm") and out.dtype.kind == "f" and out.over is None
 
 
 def element_member(call: Call, size: Ints) -> Member:

@@ -8,11 +8,13 @@ to the compiler, and gives the results to the storages that wait for them.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from flambeau import interpreter
 from flambeau.compiler import pipeline
+from flambeau.compiler.expand import expand
+from flambeau.compiler.single import CallCode
+from flambeau.interpreter import Interpreted
 from flambeau.ir.program import Call, Input, Number, Program, Ref
 from flambeau.runtime.buffers import Buffer, allocate
 from flambeau.settings import settings
@@ -32,7 +34,10 @@ class Entry:
     homes: dict[int, int]
     live: tuple[int, ...]
     sightings: int = 0
+    interpreted: Interpreted | None = None
     compiled: Any = None
+    offsets: tuple[int, ...] | None = None  # those of the first sighting
+    moving: set[int] = field(default_factory=set)  # the run-time offsets that have changed since
 
 
 @dataclass(slots=True)
@@ -120,15 +125,37 @@ def run(entry: Entry, inputs: list[Storage], stretch: Stretch, buffers: dict[int
     """Run a program in the tier that its history earns; `buffers`: first value → memory."""
     entry.sightings += 1
     memory = [storage.buffer for storage in inputs]
+    if stretch.offsets:
+        watch_offsets(entry, stretch.offsets)
     if entry.compiled is None and worth_compiling(entry):
-        entry.compiled = pipeline.compile_program(entry.program, stretch.offsets)
+        fixed = set(range(entry.program.offsets)) - entry.moving
+        entry.compiled = pipeline.compile_program(entry.program, stretch.offsets, fixed)
         counters.compiled += 1
     if entry.compiled is not None:
         counters.replayed += 1
         entry.compiled.run(memory, stretch.numbers, stretch.offsets, buffers)
     else:
         counters.interpreted += 1
-        interpreter.run(entry.program, memory, stretch.numbers, stretch.offsets, buffers)
+        if entry.interpreted is None:
+            program = entry.program if (not settings.numpy) else expand(entry.program)
+            code_for = CallCode(program.storage_of()) if (not settings.numpy) else no_code
+            entry.interpreted = Interpreted(program, code_for)
+        entry.interpreted.run(memory, stretch.numbers, stretch.offsets, buffers)
+
+
+def no_code(call: Call) -> None:
+    """Everything by its NumPy meaning (FLAMBEAU_NUMPY=1)."""
+
+
+def watch_offsets(entry: Entry, offsets: list[int]) -> None:
+    """Offsets that never change are compiled in; when one does, the program is compiled once more."""
+    if entry.offsets is None:
+        entry.offsets = tuple(offsets)
+    elif entry.offsets != tuple(offsets):
+        moved = {i for i, (a, b) in enumerate(zip(entry.offsets, offsets)) if a != b} - entry.moving
+        if moved:
+            entry.moving |= moved
+            entry.compiled = None
 
 
 def worth_compiling(entry: Entry) -> bool:

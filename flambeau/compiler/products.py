@@ -1,0 +1,105 @@
+"""Products: a matmul cluster becomes launches of the generated matrix multiplication.
+
+    %2 = mm(%0, %1)                      gemm  a = %0, b = %1
+    %4 = add(%2, %3)                →          store relu(product + load0)
+    %5 = relu(%4)
+
+What follows the product element by element is its epilogue. Transposed operands are strides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flambeau.codegen.cpu.gemm.micro import machine_of
+from flambeau.codegen.cpu.gemm.plan import plan
+from flambeau.codegen.cpu.gemm.spec import Matmul, Plan, Shape, product
+from flambeau.codegen.cpu.target import cpu
+from flambeau.codegen.scalar import k
+from flambeau.compiler.fuse import Cluster, Fused, Member
+from flambeau.compiler.schedule import Operand, Scalar, Writer, as_access
+from flambeau.ir.kernel import Store
+from flambeau.ir.program import Ref
+from flambeau.ir.tree import Tree
+from flambeau.runtime.threads import Launch
+
+
+class EpilogueWriter(Writer):
+    """Makes the trees of what follows a product; the product itself is a leaf."""
+
+    def make(self, member: Member, stage: int) -> Tree:
+        if member.level != "core":
+            return super().make(member, stage)
+        return k.cast(product(self.element), member.call.outs[0].dtype)
+
+    element: Any
+
+
+@dataclass(slots=True)
+class Planned:
+    """The launches of one product, with what their named words stand for."""
+
+    plan: Plan
+    a: Ref
+    b: Ref
+    operands: tuple[Operand, ...]
+    scalars: tuple[Scalar, ...]
+
+    @property
+    def scratch(self) -> int:
+        return self.plan.scratch
+
+    def launches(self, emitter: Any, number: int) -> list[Launch]:
+        """Ready for the tape."""
+        found = []
+        for launch in self.plan.launches:
+            kernel = cpu().load_text(launch.text, launch.name)
+            words = tuple(self.word(emitter, number, name, more) for name, more in launch.words)
+            found.append(Launch(kernel.address, words, launch.tasks))
+        return found
+
+    def word(self, emitter: Any, number: int, name: str, more: int) -> tuple[int, int]:
+        """A named value of the plan as a word of the frame."""
+        if name == "":
+            return 0, more
+        if name in ("a", "b"):
+            ref = self.a if name == "a" else self.b
+            home = emitter.fused.homes[ref.value]
+            slot, start = emitter.address(home, ref.layout.offset, ref.dtype.itemsize)
+        elif name.startswith("access"):
+            operand = self.operands[int(name[6:])]
+            slot, start = emitter.address(operand.home, operand.offset, operand.dtype.itemsize)
+        elif name.startswith("scalar"):
+            slot, start = emitter.number(self.scalars[int(name[6:])])
+        elif name == "scratch":
+            slot, start = emitter.slots["arena"], emitter.starts[number, "packed"]
+        else:
+            raise AssertionError(f"a matmul asks for {name!r}")
+        return slot, start + more
+
+
+def matmul_plan(cluster: Cluster, fused: Fused, stored: set[int]) -> Planned:
+    """The launches of a product with everything that follows it."""
+    core = cluster.members[0]
+    (a, _), (b, _) = core.reads
+    writer = EpilogueWriter(cluster, fused, stored)
+    writer.loops = [(d,) for d in range(len(cluster.domain))]
+    batch = cluster.domain[:-2]
+    (m, n), depth = cluster.domain[-2:], a.size[-1]
+    draft = Matmul(a.dtype, b.dtype, len(batch), (), (), ())
+    writer.element = draft.element
+    stores = []
+    for member in cluster.members:
+        writer.stage_of[member.call.outs[0].value] = 0
+        (out, strides), *_ = member.outs
+        if out.value in stored:
+            tree = writer.value(member, out.value, 0)
+            access = writer.access(fused.homes[out.value], out.layout.offset, out.dtype, strides)
+            stores.append(Store(access, tree))
+    matmul = Matmul(a.dtype, b.dtype, len(batch), tuple(map(as_access, writer.operands)),
+                    tuple(s.dtype for s in writer.scalars), tuple(stores))  # fmt: skip
+    shape = Shape(tuple(batch), m, n, depth, a.layout.stride, b.layout.stride,
+                  tuple(o.strides for o in writer.operands))  # fmt: skip
+    made = plan(matmul, shape, machine_of(cpu()))
+    return Planned(made, a, b, tuple(writer.operands), tuple(writer.scalars))

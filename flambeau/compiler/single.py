@@ -1,0 +1,160 @@
+"""One call as a program of its own: what the call-by-call tier runs natively.
+
+The same lowering as in whole programs, for one call at a time. Calls that differ only in which values they
+name share their code. What has no lowering, or is met for the first time and is small and cheap by
+NumPy, runs by its NumPy meaning: the rule counts sightings and elements, never time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from flambeau.compiler.emit import Compiled, Emitter
+from flambeau.compiler.expand import expand
+from flambeau.compiler.fuse import fuse
+from flambeau.compiler.simplify import simplify
+from flambeau.ir.layout import Layout, Offset
+from flambeau.ir.program import Call, Input, Number, Out, Program, Ref
+
+LARGE = 1 << 14  # elements from which even a first sighting gets a kernel
+
+
+@dataclass(slots=True)
+class Single:
+    """A call's code, shared by all calls of the same form."""
+
+    sightings: int = 0
+    compiled: Compiled | None = None
+    hopeless: bool = False  # nothing in it has a lowering
+
+
+@dataclass(slots=True)
+class Renaming:
+    """How one call's homes, numbers and offsets map to those of its form."""
+
+    homes: dict[int, int]
+    numbers: dict[int, int]
+    offsets: dict[int, int]
+
+
+_singles: dict[Call, Single] = {}
+
+
+def form_of(call: Call, home_of: dict[int, int]) -> tuple[Call, Renaming]:
+    """The call with values, numbers and offsets numbered in order of appearance."""
+    names = Renaming({}, {}, {})
+
+    def layout(old: Layout) -> Layout:
+        if not isinstance(old.offset, Offset):
+            return old
+        index = names.offsets.setdefault(old.offset.index, len(names.offsets))
+        return Layout(old.size, old.stride, Offset(index))
+
+    def argument(arg: Any) -> Any:
+        if isinstance(arg, Ref):
+            home = names.homes.setdefault(home_of[arg.value], len(names.homes))
+            return Ref(home, layout(arg.layout), arg.dtype)
+        if isinstance(arg, Number):
+            return replace(arg, index=names.numbers.setdefault(arg.index, len(names.numbers)))
+        return tuple(map(argument, arg)) if isinstance(arg, tuple) else arg
+
+    args = tuple(map(argument, call.args))
+    fresh = 1000
+    outs = []
+    for out in call.outs:
+        fresh += 1
+        over = None if out.over is None else names.homes.setdefault(home_of[out.over], len(names.homes))
+        outs.append(Out(fresh, layout(out.layout), out.dtype, over))
+    return Call(call.op, args, tuple(outs), call.compute), names
+
+
+def program_of(form: Call, names: Renaming) -> Program:
+    """The program that is this one call."""
+    dtypes = {r.value: r.dtype for r in form.refs()}
+    dtypes |= {o.over: o.dtype for o in form.outs if o.over is not None}
+    inputs = tuple(Input(v, dtypes[v]) for v in range(len(names.homes)))
+    types: list[type] = [float] * len(names.numbers)
+    for arg in form.args:
+        if isinstance(arg, Number):
+            types[arg.index] = arg.type
+    live = tuple(o.value for o in form.outs if o.over is None)
+    return Program(inputs, (form,), live, tuple(types), len(names.offsets))
+
+
+def single_of(form: Call) -> Single:
+    found = _singles.get(form)
+    if found is None:
+        if len(_singles) > 20_000:
+            _singles.clear()
+        found = _singles[form] = Single()
+    return found
+
+
+def code_for(form: Call, names: Renaming) -> Compiled | None:
+    """The machine code of a call, if its sightings or its size earn it."""
+    single = single_of(form)
+    single.sightings += 1
+    if single.compiled is None and not single.hopeless and deserves(form, single):
+        single.compiled = compile_single(form, names)
+        single.hopeless = single.compiled is None
+    return single.compiled
+
+
+def deserves(form: Call, single: Single) -> bool:
+    """Composite and structured calls at once, elementwise ones when large or met again."""
+    if form.op.kind == "effect" and form.op.kernel is None:
+        return False
+    if form.op.kind != "elementwise" or single.sightings >= 2:
+        return True
+    return max((o.layout.numel for o in form.outs), default=0) >= LARGE
+
+
+def compile_single(form: Call, names: Renaming) -> Compiled | None:
+    fused = fuse(simplify(expand(program_of(form, names))))
+    emitter = Emitter(fused, {})
+    compiled = emitter.emit()
+    native = any(step.call is None for step in emitter.steps) or not emitter.steps
+    return compiled if native or form.op.expand else None
+
+
+# ------------------------------------------------------------------ for the interpreter
+
+
+class CallCode:
+    """Answers the native code of a program's calls; what it found out about a call it remembers."""
+
+    def __init__(self, homes: dict[int, int]) -> None:
+        self.homes = homes
+        self.known: dict[int, Any] = {}  # id of the call → its code (the program keeps the call)
+        self.forms: dict[int, tuple[Call, Renaming]] = {}
+
+    def __call__(self, call: Call) -> Any:
+        code = self.known.get(id(call))
+        if code is None:
+            form = self.forms.get(id(call))
+            if form is None:
+                form = self.forms[id(call)] = form_of(call, self.homes)
+            compiled = code_for(*form)
+            if compiled is None:
+                return None
+            code = self.known[id(call)] = bound(compiled, call, form[1], self.homes)
+        return code
+
+
+def bound(compiled: Compiled, call: Call, names: Renaming, home_of: dict[int, int]) -> Any:
+    """The shared code of a form, bound to one call's homes, numbers and offsets."""
+    homes = list(names.homes)
+    numbers, offsets = list(names.numbers), list(names.offsets)
+    fresh = [(1001 + n, home_of[o.value]) for n, o in enumerate(call.outs) if o.over is None]
+    run = compiled.run
+
+    def code(frame: Any) -> None:
+        buffers = frame.buffers
+        results: dict[int, Any] = {}
+        run([buffers[h] for h in homes], [frame.numbers[i] for i in numbers],
+            [frame.offsets[i] for i in offsets], results)  # fmt: skip
+        for value, home in fresh:
+            buffers[home] = results[value]
+
+    return code
