@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...builder import Builder, Value, vector_of
+from .spec import machine_of as machine_of
 
 AHEAD_A, AHEAD_B = 16, 4  # steps along k that packed panels are fetched ahead
 ROWS_A_BASE = 14  # rows of A that are addressed from one pointer

@@ -133,7 +133,9 @@ def accesses(matmul: Matmul, shape: Shape) -> tuple[Access, ...]:
     """The accesses, with the stride along n compiled in where it is 0 or 1."""
     refined = []
     for access, strides in zip(matmul.accesses, shape.accesses, strict=True):
-        last = strides[-1] if strides[-1] in (0, 1) and shape.n > 1 else access.strides[-1]
+        last = access.strides[-1]
+        if last is None and strides[-1] in (0, 1):
+            last = strides[-1]
         refined.append(replace(access, strides=(*access.strides[:-1], last)))
     return tuple(refined)
 

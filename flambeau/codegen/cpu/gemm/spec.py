@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from ....ir import dtype as types
 from ....ir.dtype import DType
@@ -16,6 +17,21 @@ class Machine:
 
     vector_bytes: int
     registers: int
+
+
+def machine_of(target: HasVectors) -> Machine:
+    """What the kernels of a target are shaped for."""
+    return Machine(target.vector_bytes, target.registers)
+
+
+class HasVectors(Protocol):
+    """What must be known about a machine."""
+
+    @property
+    def vector_bytes(self) -> int: ...
+
+    @property
+    def registers(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
