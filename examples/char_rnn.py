@@ -33,7 +33,7 @@ class CharRNN:
 
     @staticmethod
     def new_param(rows, columns):
-        return (torch.randn(rows, columns) * 0.01).requires_grad_()
+        return (torch.randn(rows, columns) / rows ** 0.5).requires_grad_()
 
     def initial_state(self, batch):
         return torch.zeros(batch, self.hidden)
@@ -110,8 +110,8 @@ def encode(text):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=90)
-    parser.add_argument("--length", type=int, default=20_000, help="characters to learn from")
+    parser.add_argument("--epochs", type=int, default=76)
+    parser.add_argument("--length", type=int, default=12_000, help="characters to learn from")
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--no-figure", action="store_true", help="print only")
     args = parser.parse_args()

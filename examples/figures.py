@@ -1,4 +1,4 @@
-"""Draws what the examples show: curves of training, and images with what the network took them for."""
+"""Draws what the examples show: curves of training, and images with the network's guesses."""
 
 from pathlib import Path
 

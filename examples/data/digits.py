@@ -9,9 +9,10 @@ FILE = Path(__file__).with_name("digits.npz")
 
 
 def load_digits():
-    """Return (train images, train labels), (test images, test labels); every fifth image is held out.
+    """Return (train images, train labels), (test images, test labels).
 
-    Images are float32 of shape (n, 8, 8) with ink from 0 to 1, labels int64 from 0 to 9.
+    Every fifth image is held out for the test. Images are float32 of shape (n, 8, 8), ink from 0
+    to 1; labels are int64 from 0 to 9.
     """
     with np.load(FILE) as file:
         images = torch.from_numpy(file["images"]).float() / 16
