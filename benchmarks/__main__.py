@@ -107,6 +107,7 @@ def main() -> int:
     for growth in grown(plan, wanted, memory.ITERATIONS // (100 if args.quick else 1)):
         show(report.memory_line(growth))
         growths.append(growth)
+    show("\n".join(["", *report.summary(results)]))
     complete = not (args.groups or args.only or args.quick) and args.ours == Plan.ours
     if path := args.write or (RESULTS if complete else None):
         command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])

@@ -56,6 +56,18 @@ def values(result: Result) -> str:
     return theirs if theirs == ours else f"{theirs} : {ours}"
 
 
+def summary(results: Iterable[Result]) -> Iterable[str]:
+    """For each group: the geometric mean of its ratios, the lowest row, and what went wrong."""
+    for group, rows in groupby(results, key=lambda result: result.group):
+        rows = list(rows)
+        measured = [row for row in rows if not row.error]
+        if lowest := min(measured, key=lambda row: row.ratio, default=None):
+            mean = geometric_mean([row.ratio for row in measured])
+            yield f"{group}: {mean:.2f}× in the mean, lowest {lowest.ratio:.2f}× ({lowest.name})"
+        if bad := [row.name for row in rows if not row.good]:
+            yield f"{group}: {len(bad)} of {len(rows)} failed or differ: {'; '.join(bad)}"
+
+
 def memory_line(growth: Growth) -> str:
     """One loop's memory on one line."""
     if growth.error:
