@@ -6,11 +6,12 @@ made, each once, when every gradient that reaches it has arrived. Never touches 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from types import SimpleNamespace
 from typing import Any
 
+from flambeau.autograd import shortcut
 from flambeau.autograd.modes import set_mode
 from flambeau.ir.layout import Spec
 from flambeau.ir.op import Op
@@ -20,7 +21,7 @@ from flambeau.trace.node import Edge, Node, Saved
 from flambeau.trace.storage import Storage
 from flambeau.trace.symbol import symbol
 from flambeau.trace.tensor import Recorded, assemble
-from flambeau.trace.trie import Stretch, here
+from flambeau.trace.trie import here
 
 AGAIN = (
     "Trying to backward through the graph a second time (or directly access saved tensors after "
@@ -42,7 +43,12 @@ class Walk:
         self.found: dict[tuple[Any, int], Any] = {}
         self.given: set[int] = set()  # storages that are a leaf's gradient already
         self.useful: set[Any] | None = None
-        self.first_slot = here.stretch.state.next
+        self.stretch = here.stretch
+        self.first_slot = self.stretch.state.next
+        self.here = {id(node): n for n, node in enumerate(self.stretch.nodes)}
+        self.visited: list[int] = []  # places in stretch.nodes
+        self.reached: list[tuple[Any, Any]] = []  # (leaf, its gradient before)
+        self.pure = True  # whether a repetition would record the very same calls
 
     def run(self, roots: Sequence[Any], grads: Sequence[Any]) -> None:
         """Send `grads` back from `roots`."""
@@ -112,6 +118,7 @@ class Walk:
             if self.wanted is not None and (node, number) in self.wanted:
                 self.found[node, number] = grad
         following = list(edges(node))
+        self.note_visit(node)
         if arrived and (self.useful is None or node in self.useful):
             with Noting(node):
                 for (target, number), grad in zip(following, gradients(node, arrived, self)):
@@ -120,6 +127,17 @@ class Walk:
                 node.saved = None
         for target, _ in following:
             self.settle(target)
+
+    def note_visit(self, node: Any) -> None:
+        """Remember what was walked; what a repetition could not repeat makes the walk impure."""
+        place = self.here.get(id(node))
+        if place is None or node.hooks or not isinstance(node, Node):
+            self.pure = False
+        else:
+            self.visited.append(place)
+
+    def impure(self) -> None:
+        self.pure = False
 
     def pass_hooks(self, node: Node, number: int, grad: Any) -> Any:
         hooks = node.hooks.get(number) if node.hooks else None
@@ -197,7 +215,7 @@ def gradients(node: Any, arrived: dict[int, Any], walk: Walk) -> Any:
         yield from node.apply_backward(arrived, walk)
         return
     op, state = op_of(node), node.state
-    reading = readings(node, arrived)
+    reading = readings(node, arrived, walk)
     for position, following in zip(state.needs, node.next):
         if following is None:
             continue
@@ -221,7 +239,7 @@ def fit(grad: Any, spec: Spec) -> Any:
     return grad if grad.spec.dtype is spec.dtype else grad.to(spec.dtype)
 
 
-def readings(node: Node, arrived: dict[int, Any]) -> Any:
+def readings(node: Node, arrived: dict[int, Any], walk: Walk) -> Any:
     """What formulas read, by name, each made when it is first asked for."""
     op, state = op_of(node), node.state
     if node.saved is None:
@@ -238,11 +256,14 @@ def readings(node: Node, arrived: dict[int, Any]) -> Any:
         if name == "g":
             return arrived_grads(state, arrived)
         if name == "call":
-            return call_facts(node, op, places)
+            return call_facts(node, op, places, walk)
         place = places.get(name)
         if place is None:
             place = -1 - int(name[3:] or 0)
-        return restore(node, place, node.saved[state.keeps.index(place)])  # type: ignore[index]
+        saved = node.saved[state.keeps.index(place)]  # type: ignore[index]
+        if place >= 0 and state.view is None and isinstance(state.event.args[place], Number):
+            return number_of(node, state.event.args[place], walk)
+        return restore(node, place, saved)
 
     return read
 
@@ -258,7 +279,7 @@ def arrived_grads(state: Any, arrived: dict[int, Any]) -> Any:
     ]
 
 
-def call_facts(node: Node, op: Op, places: dict[str, int]) -> Any:
+def call_facts(node: Node, op: Op, places: dict[str, int], walk: Walk) -> Any:
     """`call` of a formula: specs, static arguments, run-time numbers, by parameter."""
     facts = SimpleNamespace(**{p.name: a for p, a in zip(op.params, node.state.args)})
     if node.state.view is not None:
@@ -267,14 +288,14 @@ def call_facts(node: Node, op: Op, places: dict[str, int]) -> Any:
     for name, place in places.items():
         arg = node.state.event.args[place]
         if isinstance(arg, Number):
-            setattr(facts, name, number_of(node, arg))
+            setattr(facts, name, number_of(node, arg, walk))
     return facts
 
 
-def number_of(node: Node, arg: Number) -> Any:
-    """A run-time number of the call, known to the trace while its stretch lasts."""
+def number_of(node: Node, arg: Number, walk: Walk) -> Any:
+    """A run-time number of the call; while its stretch lasts, one that the trace recognises."""
     value = node.numbers[arg.index - node.state.first_number]
-    return value
+    return symbol(value, arg.index, walk.impure) if id(node) in walk.here else value
 
 
 def restore(node: Node, place: int, saved: Any) -> Any:
@@ -325,6 +346,9 @@ def check_version(saved: Saved, counter: Any) -> None:
 def accumulate(walk: Walk, leaf: Any, grad: Any) -> None:
     """Add to `.grad`: the first gradient is taken as it is where nobody else holds it."""
     meta = leaf._meta()
+    walk.reached.append((leaf, meta.grad))
+    if meta.hooks or meta.post_hooks:
+        walk.impure()
     if meta.grad is None:
         meta.grad = own(walk, leaf, grad)
     elif walk.create:
@@ -363,4 +387,17 @@ def backward(roots: Sequence[Any], grads: Sequence[Any], retain: bool, create: b
     return walk
 
 
-__all__ = ["Stretch", "Walk", "backward", "symbol"]
+def backward_from(root: Any, retain: bool, create: bool) -> None:
+    """`root.backward()` from a scalar: as one edge of the trie where it was walked before."""
+    if not create and shortcut.follow(root, retain):
+        return
+    start = shortcut.Start(root, retain)
+    ones = FULL(root.spec.size, 1, dtype=root.spec.dtype)
+    walk = backward([root], [ones], retain, create)
+    if not create:
+        shortcut.remember(start, walk)
+
+
+FULL: Callable[..., Any]  # set by the front: makes the gradient 1
+
+__all__ = ["Walk", "backward", "backward_from"]

@@ -12,9 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from flambeau.codegen.cpu.gemm.micro import machine_of
 from flambeau.codegen.cpu.gemm.plan import plan
-from flambeau.codegen.cpu.gemm.spec import Matmul, Plan, Shape, product
+from flambeau.codegen.cpu.gemm.spec import Matmul, Plan, Shape, machine_of, product
 from flambeau.codegen.cpu.target import cpu
 from flambeau.codegen.scalar import k
 from flambeau.compiler.fuse import Cluster, Fused, Member

@@ -1,0 +1,214 @@
+"""A repeated `backward()` as one edge of the trie.
+
+The state of the trie from which backward is called says what the graph looks like, provided that every
+node was made in this stretch. So the first walk from a state notes what it recorded and which leaves it
+reached; the next time the trie jumps to where that walk ended, and only the leaves' gradients are made.
+Hooks, custom Functions, graphs that span stretches, and Python arithmetic on run-time numbers: walk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import ref
+
+from flambeau.ir.layout import Spec
+from flambeau.trace import recorder
+from flambeau.trace.storage import Storage
+from flambeau.trace.symbol import FloatSymbol, IntSymbol
+from flambeau.trace.tensor import assemble
+from flambeau.trace.trie import State, Stretch, here
+
+
+@dataclass(slots=True)
+class Macro:
+    """Walks from one state and root: the slots of the leaves reached, and what each case led to."""
+
+    leaves: tuple[int, ...]
+    cases: dict[tuple[Any, ...], Case] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Case:
+    """What a walk did, given which leaves had a gradient before.
+
+    numbers: (index of an earlier number, or None) and value; entered: leaves whose old gradient
+    entered, with the slot it got and whether its storage did; fresh: leaf, slot, value, spec.
+    """
+
+    end: State
+    numbers: tuple[tuple[int | None, Any], ...]
+    offsets_before: tuple[int, ...] | None
+    offsets: tuple[int, ...]
+    offset_index: tuple[tuple[tuple[int, int], int], ...]
+    entered: tuple[tuple[int, int, bool], ...]
+    fresh: tuple[tuple[int, int, int, Spec], ...]
+    added: tuple[tuple[int, int, int], ...]
+    nodes: tuple[int, ...]
+
+
+class Start:
+    """What there was before a walk."""
+
+    def __init__(self, root: Any, retain: bool) -> None:
+        stretch = here.stretch
+        self.stretch, self.state = stretch, stretch.state
+        self.key = (root.slot, retain) if root.stretch is stretch else None
+        self.numbers, self.offsets = len(stretch.numbers), tuple(stretch.offsets)
+        self.inputs = len(stretch.inputs)
+        self.known = dict(stretch.offset_index)
+
+
+def follow(root: Any, retain: bool) -> bool:
+    """Jump to where the walk from here ended before; False where it has to be walked."""
+    stretch = here.stretch
+    macros = stretch.state.macros
+    if macros is None or root.stretch is not stretch or not stretch.walk:
+        return False
+    macro = macros.get((root.slot, retain))
+    if macro is None:
+        return False
+    leaves = [stretch.leaves.get(slot) for slot in macro.leaves]
+    key = tuple([before(stretch, leaf) for leaf in leaves])
+    case = macro.cases.get(key)
+    if case is None or not usable(stretch, case):
+        return False
+    apply(stretch, case, leaves)
+    return True
+
+
+def before(stretch: Stretch, leaf: Any) -> Any:
+    """What of a leaf's gradient decides how a walk accumulates into it."""
+    meta = leaf.meta if leaf is not None else None
+    if meta is None:
+        return None if leaf is not None else "gone"
+    if meta.hooks or meta.post_hooks:
+        return "hooks"
+    grad = meta.grad
+    if grad is None:
+        return None
+    if grad.stretch is stretch:
+        return grad.slot
+    storage = grad.storage
+    if storage.pin is not None or grad.offset or grad.base is not None or storage.error is not None:
+        return "special"
+    return grad.spec, storage.born if storage.stretch is stretch else -1
+
+
+def usable(stretch: Stretch, case: Case) -> bool:
+    """Whether the offsets that the walk depended on are the same now; its nodes are still whole."""
+    if case.offsets_before is not None and tuple(stretch.offsets) != case.offsets_before:
+        return False
+    nodes = stretch.nodes
+    return all([nodes[n].saved is not None and nodes[n].hooks is None for n in case.nodes])
+
+
+def apply(stretch: Stretch, case: Case, leaves: list[Any]) -> None:
+    """Everything that the walk would have left behind."""
+    numbers = stretch.numbers
+    for index, value in case.numbers:
+        numbers.append(value if index is None else numbers[index])
+    stretch.offsets.extend(case.offsets)
+    stretch.offset_index.update(case.offset_index)
+    for place, slot, new_storage in case.entered:
+        enter_again(stretch, leaves[place].meta.grad, slot, new_storage)
+    for place, slot, value, spec in case.fresh:
+        leaf = leaves[place]
+        leaf._meta().grad = fresh_gradient(stretch, slot, value, spec)
+    for place, value, writes in case.added:
+        storage = leaves[place].meta.grad.storage
+        storage.index = value
+        storage.version += writes
+    for n in case.nodes:
+        node = stretch.nodes[n]
+        if node.saved:
+            node.saved = None
+    stretch.state = case.end
+    stretch.backward_done = True
+
+
+def enter_again(stretch: Stretch, grad: Any, slot: int, new_storage: bool) -> None:
+    """A gradient from before enters where it entered in the walk."""
+    storage = grad.storage
+    if new_storage:
+        storage.stretch, storage.born, storage.index = stretch, slot, slot
+        stretch.inputs.append(storage)
+    grad.stretch, grad.slot = stretch, slot
+
+
+def fresh_gradient(stretch: Stretch, slot: int, value: int, spec: Spec) -> Any:
+    storage = Storage(spec.numel * spec.dtype.itemsize)
+    grad = assemble(recorder.result_class, storage, spec)
+    grad.stretch = storage.stretch = stretch
+    grad.slot = storage.born = slot
+    storage.index = value
+    stretch.results[slot] = ref(storage)
+    return grad
+
+
+# ------------------------------------------------------------------ the first walk
+
+
+def remember(start: Start, walk: Any) -> None:
+    """Note what a walk did, if a repetition would do exactly the same."""
+    stretch = start.stretch
+    if not (walk.pure and stretch.walk and here.stretch is stretch and start.key is not None):
+        return
+    case = describe(start, walk)
+    if case is None:
+        return
+    if start.state.macros is None:
+        start.state.macros = {}
+    slots = tuple(leaf.slot for leaf, _ in walk.reached)
+    macro = start.state.macros.setdefault(start.key, Macro(slots))
+    if macro.leaves == slots:
+        macro.cases[case[0]] = case[1]
+
+
+def describe(start: Start, walk: Any) -> tuple[tuple[Any, ...], Case] | None:
+    """The key of the case, and the case."""
+    stretch = start.stretch
+    key: list[Any] = []
+    entered, fresh, added = [], [], []
+    storages = stretch.inputs[start.inputs :]
+    for place, (leaf, grad) in enumerate(walk.reached):
+        if leaf.stretch is not stretch or stretch.leaves.get(leaf.slot) is not leaf:
+            return None
+        now = leaf.meta.grad
+        if now.stretch is not stretch:
+            return None
+        storage = now.storage
+        if grad is None:
+            if storage.born != now.slot or now.base is not None or now.offset:
+                return None
+            key.append(None)
+            fresh.append((place, now.slot, storage.index, now.spec))
+        elif now is not grad or storage.pin is not None or now.offset or now.base is not None:
+            return None
+        elif now.slot < walk.first_slot:  # it was in this stretch before the walk
+            key.append(now.slot)
+            added.append((place, storage.index, 1))
+        else:
+            new = storage in storages
+            key.append((now.spec, -1 if new else storage.born))
+            entered.append((now.slot, place, new))
+            added.append((place, storage.index, 1))
+    if len(storages) != sum(new for _, _, new in entered):
+        return None  # something else entered: formulas that bring tensors of their own
+    numbers = tuple(provenance(n) for n in stretch.numbers[start.numbers :])
+    for n, value in enumerate(stretch.numbers):
+        if isinstance(value, (FloatSymbol, IntSymbol)):
+            stretch.numbers[n] = value.real
+    offsets = tuple(stretch.offsets[len(start.offsets) :])
+    index = tuple((k, v) for k, v in stretch.offset_index.items() if k not in start.known)
+    case = Case(stretch.state, numbers, start.offsets if offsets or index else None, offsets, index,
+                tuple((p, s, new) for s, p, new in sorted(entered)), tuple(fresh), tuple(added),
+                tuple(walk.visited))  # fmt: skip
+    return tuple(key), case
+
+
+def provenance(number: Any) -> tuple[int | None, Any]:
+    """Whether a number that the walk handed on is an earlier one of the stretch."""
+    if isinstance(number, (FloatSymbol, IntSymbol)):
+        return number.index, None
+    return None, number
