@@ -1,0 +1,47 @@
+"""The programs that are compared; the benchmark's take part at small sizes.
+
+`@program` adds one: a generator function `def name(torch)`; all the numbers it yields must agree.
+"""
+
+import itertools
+
+from benchmarks import training
+
+STEPS = 12  # numbers compared where a program would go on for ever
+CASES = {}
+
+
+def program(function):
+    """Make a test of a program."""
+    CASES[function.__name__] = (function, {})
+    return function
+
+
+def small(function, **sizes):
+    """Make a test of one of the benchmark's programs, at small sizes."""
+    CASES["-".join([function.__name__, *map(str, sizes.values())])] = (function, sizes)
+
+
+small(training.linear_by_hand, batch=10, inputs=2, batches=4)
+small(training.linear_with_nn, batch=10, inputs=3, batches=4)
+small(training.logistic, points=40, inputs=2)
+small(training.softmax_by_hand, batch=8, inputs=12, classes=4, batches=3)
+small(training.softmax_batches, batch=8, inputs=12, classes=4, batches=3)
+small(training.softmax_loader, batch=8, inputs=12, classes=4, batches=3)
+for optimizer, lr in {"SGD": 0.1, "Adam": 0.01, "AdamW": 0.01}.items():
+    small(training.mlp, optimizer=optimizer, batch=8, inputs=12, hidden=16, classes=4, batches=3,
+          lr=lr)
+small(training.rnn_by_hand, steps=5, batch=4, hidden=16, vocabulary=7, stretches=3)
+
+
+def data(torch, count=32, inputs=6, classes=4):
+    """A little data with something to learn in it."""
+    return training.classified(torch, count, inputs, classes)
+
+
+def layers(torch, *widths, between):
+    """Linear layers with an activation between them."""
+    modules = []
+    for n, m in itertools.pairwise(widths):
+        modules += [torch.nn.Linear(n, m), between()]
+    return torch.nn.Sequential(*modules[:-1])
