@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from ...builder import Builder, Value
 from .epilogue import Epilogue, Finish, Place
 from .micro import Micro, Reads, column_masks, moved, multiply
-from .pack import Pack, Panel, call_pack, divided, first_line, pack_function
+from .pack import Pack, Panel, call_pack, divided, first_line, pack_function, share
 
 WORDS = (
-    "a", "b", "k", "k_block", "n", "full", "height", "tiles", "panels", "task_tiles", "task_panels",
+    "a", "b", "k", "k_block", "n", "full", "height", "tiles", "panels", "task_tiles",
     "groups_m", "groups_n", "a_tile", "a_row", "a_step", "a_stride", "b_panel", "b_line", "b_step",
 )  # fmt: skip
 KEPT = 48  # tiles of sums that a task can keep while it goes through the blocks of k
@@ -23,11 +23,14 @@ K_LIMIT = 2048  # steps along k that a task packs at once, at most
 class Gemm:
     """A kernel: tiles of `micro.height` rows, if uneven then of one less; the epilogue.
 
+    `by_rows`: a task finishes all panels of a row of tiles before the next row.
+
     `pack_b`: a task packs the panels of B that it needs; else B's rows are read in place.
     """
 
     micro: Micro
     uneven: bool
+    by_rows: bool
     pack_b: Pack | None
     epilogue: Epilogue
 
@@ -116,7 +119,7 @@ def finish(
     """The epilogue: spelt out for each row where it is cheap, else as a loop over the rows."""
     masks: list[Value | None] = [None] * micro.vectors
     if micro.ragged:
-        masks = list(column_masks(b, micro, place.columns))
+        masks = list(column_masks(b, micro.vectors, micro.lanes, place.columns))
     end = Finish(b, gemm.epilogue, len(gemm.words) - len(gemm.epilogue.words), micro.lanes, place,
                  masks)  # fmt: skip
     pointers = end.start
@@ -184,22 +187,43 @@ class Driver:
     ) -> None:  # fmt: skip
         """All panels of the task, and for each panel all its tiles."""
         b, w = self.b, self.w
-        tile0, panel0 = b.mul(group_m, w["task_tiles"]), b.mul(group_n, w["task_panels"])
-        tile1 = b.smin(b.add(tile0, w["task_tiles"]), w["tiles"])
-        panel1 = b.smin(b.add(panel0, w["task_panels"]), w["panels"])
+        tile0, tile1 = share(b, group_m, w["tiles"], w["groups_m"])
+        panel0, panel1 = share(b, group_n, w["panels"], w["groups_n"])
+        if self.gemm.by_rows:
+            with b.loop(tile0, tile1) as tile, b.loop(panel0, panel1) as panel:
+                slot = self.slot(panel.index, panel0, tile.index, tile0)
+                here = moved(b, b_, b.mul(panel.index, w["b_panel"]))
+                spot = self.spot(panel.index)
+                self.tile(tile.index, slot, a, here, w["b_step"], p, steps, *spot, batch)
+            return
         with b.loop(panel0, panel1) as panel:
-            column = b.mul(panel.index, self.micro.columns)
-            columns = b.smin(b.sub(w["n"], column), self.micro.columns)
-            here = moved(b, b_, b.mul(panel.index, w["b_panel"]))
-            step = w["b_step"]
-            if self.gemm.pack_b:
-                source = Panel(here, self.panel, w["b_line"], w["b_step"], columns, steps)
-                call_pack(b, "pack_b", source)
-                here, step = self.panel, b.i64(self.gemm.pack_b.row_bytes)
+            spot = self.spot(panel.index)
+            here, step = self.panel_of_b(b_, panel.index, spot[1], steps)
             with b.loop(tile0, tile1) as tile:
-                slot = b.mul(b.sub(panel.index, panel0), w["task_tiles"])
-                slot = b.add(slot, b.sub(tile.index, tile0))
-                self.tile(tile.index, slot, a, here, step, p, steps, column, columns, batch)
+                slot = self.slot(panel.index, panel0, tile.index, tile0)
+                self.tile(tile.index, slot, a, here, step, p, steps, *spot, batch)
+
+    def slot(self, panel: Value, panel0: Value, tile: Value, tile0: Value) -> Value:
+        """The number of a tile among those of its task."""
+        b = self.b
+        return b.add(b.mul(b.sub(panel, panel0), self.w["task_tiles"]), b.sub(tile, tile0))
+
+    def spot(self, panel: Value) -> tuple[Value, Value]:
+        """A panel's first column, and how many it has."""
+        column = self.b.mul(panel, self.micro.columns)
+        return column, self.b.smin(self.b.sub(self.w["n"], column), self.micro.columns)
+
+    def panel_of_b(
+        self, b_: Value, panel: Value, columns: Value, steps: Value
+    ) -> tuple[Value, Value]:
+        """Where a panel of B lies, and how far its rows are apart; it is packed if need be."""
+        b, w = self.b, self.w
+        here = moved(b, b_, b.mul(panel, w["b_panel"]))
+        if not self.gemm.pack_b:
+            return here, w["b_step"]
+        source = Panel(here, self.panel, w["b_line"], w["b_step"], columns, steps)
+        call_pack(b, "pack_b", source)
+        return self.panel, b.i64(self.gemm.pack_b.row_bytes)
 
     def tile(
         self, tile: Value, slot: Value, a: Value, b_: Value, step: Value, p: Value, steps: Value,

@@ -79,7 +79,7 @@ def multiply(b: Builder, micro: Micro, reads: Reads, start: list[Value]) -> list
     """The tile's sums, row by row, after all steps along k; `start` is what they start from."""
     masks: list[Value | None] = [None] * micro.vectors
     if micro.ragged and not micro.packed:
-        masks = list(column_masks(b, micro, reads.columns))
+        masks = list(column_masks(b, micro.vectors, micro.lanes, reads.columns))
     rows = RowPointers(b, micro, reads)
     state = [*rows.start, reads.b, *start]
     main = b.int("udiv", reads.k, micro.unroll)
@@ -95,14 +95,12 @@ def multiply(b: Builder, micro: Micro, reads: Reads, start: list[Value]) -> list
     return state[rows.count + 1 :]
 
 
-def column_masks(b: Builder, micro: Micro, columns: Value) -> list[Value]:
+def column_masks(b: Builder, vectors: int, lanes: int, columns: Value) -> list[Value]:
     """One mask for each vector of a row: its lanes that lie left of `columns`."""
     count = b.op(f"trunc i64 {columns} to i32", "i32")
-    limit = b.splat(count, micro.lanes)
-    lane = b.iota(micro.lanes, "i32")
+    limit, lane = b.splat(count, lanes), b.iota(lanes, "i32")
     return [
-        b.icmp("slt", b.add(lane, v * micro.lanes) if v else lane, limit)
-        for v in range(micro.vectors)
+        b.icmp("slt", b.add(lane, v * lanes) if v else lane, limit) for v in range(vectors)
     ]
 
 

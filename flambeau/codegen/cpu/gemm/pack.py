@@ -219,6 +219,12 @@ def divided(b: Builder, x: Value, y: Value) -> tuple[Value, Value]:
     return b.int("udiv", x, y), b.int("urem", x, y)
 
 
+def share(b: Builder, group: Value, count: Value, groups: Value) -> tuple[Value, Value]:
+    """The part of `count` things that is a group's: all groups have about as many."""
+    first = b.int("udiv", b.mul(group, count), groups)
+    return first, b.int("udiv", b.mul(b.add(group, 1), count), groups)
+
+
 def first_line(b: Builder, panel: Value, w: dict[str, Value]) -> Value:
     """Where a panel begins: the first `full` ones have `height` lines, the others one less."""
     short = b.smax(b.sub(panel, w["full"]), 0)

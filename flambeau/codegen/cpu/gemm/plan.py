@@ -1,8 +1,8 @@
-"""Chooses, from the sizes alone, how a matrix multiplication is done.
+"""Chooses, from the sizes alone, how a matrix multiplication is done, and fills in the words.
 
-Tiles and panels: C is cut into tiles of at most `tallest` rows and `vectors` vectors, all of about one
-height. A panel is the columns of B that a row of a tile needs. Tasks are groups of tiles × groups of
-panels, about `TASK_WORK` each.
+- few rows times a matrix with contiguous columns: dot products (`dot`);
+- else tiles in registers (`kernel`), whose operands are read in place, packed by the tasks that need
+  them, or packed before by launches of their own (`pack`).
 """
 
 from __future__ import annotations
@@ -14,25 +14,28 @@ from functools import lru_cache
 from ....ir.dtype import DType
 from ....ir.kernel import Access
 from ...values import computed
+from .cut import MOST_TASKS, Cut, ceil, cut_up
+from .dot import Dot, dot_text
 from .epilogue import Epilogue
-from .kernel import K_LIMIT, KEPT, Gemm, gemm_text
+from .kernel import K_LIMIT, Gemm, gemm_text
 from .micro import Micro
 from .pack import Pack, pack_text, pack_words
 from .spec import Launch, Machine, Matmul, Plan, Shape, Where
+from .swap import is_better_turned, turned
 
-TASK_WORK = 1 << 20  # floating-point operations of a task, or more
-MOST_TASKS = 32
-LEAST_TILES = 8  # that a task should have for each panel of B that it packs
 DIRECT_TILES = 4  # as many tiles may read B in place; where there are more, packing pays
 DIRECT_PANELS = 3  # the same for A
-CACHED_A = 3 << 17  # bytes of A that a task goes through again for each of its panels
+DIRECT_BYTES = 1 << 14  # an operand as small as this is read in place
 MOST_REPACKED = 2  # how often a panel of B may be packed by several tasks
-PACK_GROUP, STRIPE = 16, 16  # panels and steps that are packed together where lines are contiguous
 PACK_STEPS = 256  # steps along k that one packing task does
+PACK_GROUP, STRIPE = 16, 16  # panels and steps packed together where lines are contiguous
+DOT_ROWS = 4
+DOT_BYTES = 1 << 17  # of B, for each task of dot products
 
 Words = dict[str, Where | int]
 gemm_source = lru_cache(maxsize=None)(gemm_text)
 pack_source = lru_cache(maxsize=None)(pack_text)
+dot_source = lru_cache(maxsize=None)(dot_text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Operand:
     line: int  # from one row of A (column of B) to the next
     step: int  # along k
     batch: tuple[int, ...]
+    size: int  # bytes of one matrix
     panel: int = 0  # from one packed panel to the next; 0 where the operand is read in place
 
     @property
@@ -54,79 +58,37 @@ class Operand:
         return "steps" if self.step == self.dtype.itemsize else "any"
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """How C is cut: tiles of `height` rows (after the first `full` ones a row less), panels, tasks."""
-
-    vectors: int
-    height: int
-    tiles: int
-    full: int
-    panels: int
-    groups_m: int
-    groups_n: int
-
-    @property
-    def task_tiles(self) -> int:
-        return max(1, ceil(self.tiles, self.groups_m))
-
-    @property
-    def tasks(self) -> int:
-        return ceil(self.tiles, self.task_tiles) * ceil(self.panels, self.task_panels)
-
-    @property
-    def task_panels(self) -> int:
-        return max(1, ceil(self.panels, self.groups_n))
-
-
-def ceil(x: int, y: int) -> int:
-    return -(-x // y)
-
-
 def plan(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
     """The launches for one shape."""
     if 0 in (*shape.batch, shape.m, shape.n):
         return Plan((), 0)
     lanes = machine.vector_bytes // matmul.element.itemsize
-    cut = cut_up(shape, lanes, machine)
-    packing = Packing(matmul, shape, machine)
-    a, b = operands(matmul, shape)
-    if a.order == "any" or a.dtype is not matmul.element or cut.panels > DIRECT_PANELS:
-        a = packing.add(a, Lines(shape.m, cut.height, cut.full, cut.tiles))
-    pack_b, columns = None, cut.vectors * lanes
-    in_place = b.order == "lines" and b.dtype is matmul.element and cut.tiles <= DIRECT_TILES
-    if not in_place and repacked(cut) > MOST_REPACKED:
-        b = packing.add(b, Lines(shape.n, columns, cut.panels, cut.panels))
-    elif not in_place:
-        pack_b = Pack(b.dtype, computed(matmul.element), lanes, cut.vectors, b.order)
-    micro = Micro(
-        element=computed(matmul.element), lanes=lanes, height=cut.height, vectors=cut.vectors,
-        along_k=not a.panel and a.order == "steps", ragged=shape.n % columns != 0,
-        packed=not in_place, keeps=shape.k > K_LIMIT,
-    )  # fmt: skip
+    names = ("a", "b")
+    if is_better_turned(matmul, shape, lanes):
+        (matmul, shape), names = turned(matmul, shape), ("b", "a")
+    a, b = operands(matmul, shape, names)
     epilogue = Epilogue(len(shape.batch), accesses(matmul, shape), matmul.scalars, matmul.stores)
-    gemm = Gemm(micro, cut.full < cut.tiles, pack_b, epilogue)
-    values = gemm_values(matmul, shape, cut, gemm, a, b)
-    launch = Launch(gemm_source(gemm, machine.vector_bytes), "gemm", ordered(gemm.words, values),
-                    math.prod(shape.batch) * cut.tasks)  # fmt: skip
-    return Plan((*packing.launches, launch), packing.scratch)
+    few = shape.m <= DOT_ROWS and shape.k >= lanes // 2
+    if few and b.order == "steps" and a.order == "steps":
+        return dot_plan(Dot(matmul.a, matmul.b, matmul.element, lanes, epilogue), shape, a, b,
+                        machine)  # fmt: skip
+    return gemm_plan(matmul, shape, machine, epilogue, a, b)
 
 
-def repacked(cut: Cut) -> int:
-    """How often each panel of B is packed if tasks do it themselves."""
-    return ceil(cut.tiles, cut.task_tiles)
-
-
-def operands(matmul: Matmul, shape: Shape) -> tuple[Operand, Operand]:
+def operands(
+    matmul: Matmul, shape: Shape, names: tuple[str, str]
+) -> tuple[Operand, Operand]:
     """Both operands as they are given; a single line counts as contiguous."""
     size_a, size_b = matmul.a.itemsize, matmul.b.itemsize
     *batch_a, line_a, step_a = (stride * size_a for stride in shape.a)
     *batch_b, step_b, line_b = (stride * size_b for stride in shape.b)
-    line_a, line_b = size_a if shape.m == 1 else line_a, size_b if shape.n == 1 else line_b
+    line_b = size_b if shape.n == 1 else line_b
     return (
-        Operand(("a", 0), matmul.a, line_a, step_a, tuple(batch_a)),
-        Operand(("b", 0), matmul.b, line_b, step_b, tuple(batch_b)),
-    )
+        Operand((names[0], 0), matmul.a, line_a, step_a, tuple(batch_a),
+                shape.m * shape.k * size_a),
+        Operand((names[1], 0), matmul.b, line_b, step_b, tuple(batch_b),
+                shape.n * shape.k * size_b),
+    )  # fmt: skip
 
 
 def accesses(matmul: Matmul, shape: Shape) -> tuple[Access, ...]:
@@ -140,65 +102,101 @@ def accesses(matmul: Matmul, shape: Shape) -> tuple[Access, ...]:
     return tuple(refined)
 
 
-def cut_up(shape: Shape, lanes: int, machine: Machine) -> Cut:
-    """Tiles of equal heights, and enough tasks."""
-    vectors = 1 if shape.n <= lanes else 2
-    tallest = (machine.registers - vectors - 1) // vectors
-    if vectors == 1:
-        tallest = min(tallest, 28)
-    tiles = ceil(shape.m, tallest)
-    height = ceil(shape.m, tiles)
-    panels = ceil(shape.n, vectors * lanes)
-    matrices = math.prod(shape.batch)
-    work = 2 * shape.m * shape.n * shape.k * matrices
-    wanted = ceil(min(max(1, work // TASK_WORK), MOST_TASKS), matrices)
-    groups_n = min(panels, wanted)
-    groups_m = min(ceil(tiles, LEAST_TILES) if panels > 1 else tiles, ceil(wanted, groups_n))
-    if panels > 1 and groups_n > 8:
-        bytes_a = shape.m * shape.k * (machine.vector_bytes // lanes)
-        groups_m = max(groups_m, min(tiles, ceil(bytes_a, CACHED_A)))
-        if groups_m * groups_n > MOST_TASKS:
-            groups_n = max(1, MOST_TASKS // groups_m)
-    cut = Cut(vectors, height, tiles, shape.m - tiles * (height - 1), panels, groups_m, groups_n)
-    if shape.k > K_LIMIT:
-        cut = keepable(cut)
-    return cut
+# -- dot products
 
 
-def keepable(cut: Cut) -> Cut:
-    """Smaller tasks, so that all sums of a task can be kept."""
-    panels = min(cut.task_panels, 4)
-    tiles = min(cut.task_tiles, KEPT // panels)
-    return replace(cut, groups_m=ceil(cut.tiles, tiles), groups_n=ceil(cut.panels, panels))
+def dot_plan(dot: Dot, shape: Shape, a: Operand, b: Operand, machine: Machine) -> Plan:
+    """One launch; a task is a group of blocks of columns."""
+    blocks, matrices = ceil(shape.n, dot.lanes), math.prod(shape.batch)
+    wanted = min(MOST_TASKS, ceil(b.size * matrices, DOT_BYTES))
+    groups = min(blocks, ceil(wanted, matrices))
+    values: Words = {
+        "a": a.where, "b": b.where, "k": shape.k, "n": shape.n, "m": shape.m, "a_row": a.line,
+        "b_column": b.line, "blocks": blocks, "groups": groups,
+    }  # fmt: skip
+    values |= loop_words(shape, a, b) | epilogue_words(shape, dot.epilogue)
+    text = dot_source(dot, machine.vector_bytes)
+    return Plan((Launch(text, "dot", ordered(dot.words, values), matrices * groups),), 0)
 
 
-def gemm_values(
-    matmul: Matmul, shape: Shape, cut: Cut, gemm: Gemm, a: Operand, b: Operand
-) -> Words:
+# -- tiles
+
+
+def gemm_plan(
+    matmul: Matmul, shape: Shape, machine: Machine, epilogue: Epilogue, a: Operand, b: Operand
+) -> Plan:
+    """Launches that pack what is better packed, and the one that multiplies."""
+    lanes = machine.vector_bytes // matmul.element.itemsize
+    readable = b.order == "lines" and b.dtype is matmul.element
+    cut = cut_up(shape, lanes, machine, readable)
+    packing, pack_b, columns = Packing(matmul, shape, machine), None, cut.vectors * lanes
+    if a.order == "any" and shape.m == 1:
+        a = replace(a, line=a.dtype.itemsize)  # one row: its elements are read one by one
+    if a.dtype is not matmul.element or a.order == "any" or is_better_packed(a, cut):
+        a = packing.add(a, Lines(shape.m, cut.height, cut.full, cut.tiles))
+    in_place = readable and (cut.tiles <= DIRECT_TILES or b.size <= DIRECT_BYTES)
+    if not in_place and (cut.by_rows or cut.groups_m > MOST_REPACKED):
+        b = packing.add(b, Lines(shape.n, columns, cut.panels, cut.panels))
+    elif not in_place:
+        pack_b = Pack(b.dtype, computed(matmul.element), lanes, cut.vectors, b.order)
+    micro = Micro(
+        element=computed(matmul.element), lanes=lanes, height=cut.height, vectors=cut.vectors,
+        along_k=a.order == "steps", ragged=shape.n % columns != 0, packed=not in_place,
+        keeps=shape.k > K_LIMIT,
+    )  # fmt: skip
+    gemm = Gemm(micro, cut.full < cut.tiles, cut.by_rows, pack_b, epilogue)
+    values = gemm_words(shape, cut, gemm, a, b)
+    tasks = math.prod(shape.batch) * cut.tasks
+    text = gemm_source(gemm, machine.vector_bytes)
+    launch = Launch(text, "gemm", ordered(gemm.words, values), tasks)
+    return Plan((*packing.launches, launch), packing.scratch)
+
+
+def is_better_packed(a: Operand, cut: Cut) -> bool:
+    """Whether A is read so often, and lies so badly, that a copy pays."""
+    if cut.panels <= DIRECT_PANELS or cut.tiles == 1 or cut.by_rows:
+        return False
+    return a.size > DIRECT_BYTES
+
+
+def gemm_words(shape: Shape, cut: Cut, gemm: Gemm, a: Operand, b: Operand) -> Words:
     """The kernel's words by name."""
-    along_k, columns = gemm.micro.along_k, gemm.micro.columns
     values: Words = {
         "a": a.where, "b": b.where, "k": shape.k, "k_block": K_LIMIT // 2, "n": shape.n,
         "full": cut.full, "height": cut.height, "tiles": cut.tiles, "panels": cut.panels,
-        "task_tiles": cut.task_tiles, "task_panels": cut.task_panels,
-        "groups_m": ceil(cut.tiles, cut.task_tiles), "groups_n": ceil(cut.panels, cut.task_panels),
-        "a_tile": a.panel, "a_row": 0 if a.panel else a.line, "a_step": a.step,
-        "a_stride": a.line if along_k else a.step,
-        "b_panel": b.panel or columns * b.line, "b_line": b.line, "b_step": b.step,
+        "task_tiles": ceil(cut.tiles, cut.groups_m), "groups_m": cut.groups_m,
+        "groups_n": cut.groups_n, "a_tile": a.panel, "a_row": 0 if a.panel else a.line,
+        "a_step": a.step, "a_stride": a.line if gemm.micro.along_k else a.step,
+        "b_panel": b.panel or gemm.micro.columns * b.line, "b_line": b.line, "b_step": b.step,
     }  # fmt: skip
+    return values | loop_words(shape, a, b) | epilogue_words(shape, gemm.epilogue)
+
+
+def loop_words(shape: Shape, a: Operand, b: Operand) -> Words:
+    """The sizes of the batch, and how it moves the operands."""
+    values: Words = {}
     for i, size in enumerate(shape.batch):
         values |= {f"size{i}": size, f"a_batch{i}": a.batch[i], f"b_batch{i}": b.batch[i]}
-    for i, (access, strides) in enumerate(zip(gemm.epilogue.accesses, shape.accesses, strict=True)):
+    return values
+
+
+def epilogue_words(shape: Shape, epilogue: Epilogue) -> Words:
+    """Pointers, run-time strides and scalars."""
+    values: Words = {f"scalar{j}": (f"scalar{j}", 0) for j in range(len(epilogue.scalars))}
+    for i, (access, strides) in enumerate(zip(epilogue.accesses, shape.accesses, strict=True)):
         values[f"pointer{i}"] = (f"access{i}", 0)
         for loop, stride in enumerate(access.strides):
             if stride is None:
                 values[f"stride{i}.{loop}"] = strides[loop]
-    return values | {f"scalar{j}": (f"scalar{j}", 0) for j in range(len(matmul.scalars))}
+    return values
 
 
 def ordered(names: tuple[str, ...], values: Words) -> tuple[Where, ...]:
     found = (values[name] for name in names)
     return tuple(value if isinstance(value, tuple) else ("", value) for value in found)
+
+
+# -- packing
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,37 +213,41 @@ class Packing:
     """The launches that pack whole operands, and the scratch memory that they fill."""
 
     def __init__(self, matmul: Matmul, shape: Shape, machine: Machine) -> None:
-        self.matmul, self.shape, self.machine = matmul, shape, machine
+        self.element, self.shape, self.machine = matmul.element, shape, machine
         self.launches: list[Launch] = []
         self.scratch = 0
 
     def add(self, operand: Operand, lines: Lines) -> Operand:
         """Pack an operand, and answer where it lies then."""
-        element, shape = self.matmul.element, self.shape
-        lanes = self.machine.vector_bytes // element.itemsize
+        lanes = self.machine.vector_bytes // self.element.itemsize
         vectors = ceil(lines.height, lanes)
-        pack = Pack(operand.dtype, computed(element), lanes, vectors, operand.order)
-        panel = max(1, shape.k) * pack.row_bytes
-        chunk = ceil(min(max(1, shape.k), PACK_STEPS), lanes) * lanes
-        chunks = ceil(shape.k, chunk)
-        group = min(lines.panels, PACK_GROUP) if operand.order == "lines" else 1
-        groups = ceil(lines.panels, group)
-        where = ("scratch", self.scratch)
-        values: Words = {
-            "source": operand.where, "target": where, "lines": lines.count, "k": shape.k,
-            "line": operand.line, "step": operand.step, "full": lines.full,
-            "height": lines.height, "panels": lines.panels, "panel_bytes": panel, "chunk": chunk,
-            "chunks": chunks, "group": group, "groups": groups,
-            "stripe": STRIPE if operand.order == "lines" else chunk,
-        }  # fmt: skip
-        tasks, used, strides = groups * chunks, lines.panels * panel, []
-        for i in reversed(range(len(shape.batch))):
-            size = shape.batch[i] if operand.batch[i] else 1
+        pack = Pack(operand.dtype, computed(self.element), lanes, vectors, operand.order)
+        values = self.words(operand, lines, pack)
+        panel = max(1, self.shape.k) * pack.row_bytes
+        tasks, used, strides = values["groups"] * values["chunks"], lines.panels * panel, []
+        for i, size in reversed(list(enumerate(self.shape.batch))):
+            size = size if operand.batch[i] else 1
             strides.insert(0, used if operand.batch[i] else 0)
             values |= {f"size{i}": size, f"from{i}": operand.batch[i], f"to{i}": used}
             tasks, used = tasks * size, used * size
-        batch = len(shape.batch)
+        where = ("scratch", self.scratch)
+        named = {"source": operand.where, "target": where, **values}
+        batch = len(self.shape.batch)
         text = pack_source(pack, batch, self.machine.vector_bytes)
-        self.launches.append(Launch(text, "pack", ordered(pack_words(batch), values), tasks))
+        self.launches.append(Launch(text, "pack", ordered(pack_words(batch), named), tasks))
         self.scratch += used
-        return Operand(where, element, 0, pack.row_bytes, tuple(strides), panel)
+        return Operand(where, self.element, 0, pack.row_bytes, tuple(strides), used, panel)
+
+    def words(self, operand: Operand, lines: Lines, pack: Pack) -> dict[str, int]:
+        """The numbers that a packing launch needs, apart from the batch's."""
+        k = self.shape.k
+        chunk = ceil(min(max(1, k), PACK_STEPS), pack.lanes) * pack.lanes
+        beside = operand.order == "lines"
+        group = min(lines.panels, PACK_GROUP) if beside else 1
+        return {
+            "lines": lines.count, "k": k, "line": operand.line, "step": operand.step,
+            "full": lines.full, "height": lines.height, "panels": lines.panels,
+            "panel_bytes": max(1, k) * pack.row_bytes, "chunk": chunk, "chunks": ceil(k, chunk),
+            "group": group, "groups": ceil(lines.panels, group),
+            "stripe": STRIPE if beside else chunk,
+        }  # fmt: skip

@@ -1,0 +1,89 @@
+"""How C is cut into tiles, panels and tasks: decided from sizes and layouts alone.
+
+A tile is `height` rows (after the first `full` tiles a row less) times `vectors` vectors. A panel is
+the columns of B that a row of tiles needs. A task is a group of tiles × a group of panels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from .kernel import K_LIMIT, KEPT
+from .spec import Machine, Shape
+
+TASK_WORK = 1 << 20  # floating-point operations of a task, or more
+MOST_TASKS = 32
+ENOUGH_TASKS = 8  # rows are cut only where columns do not give as many
+CACHED_A = 3 << 17  # bytes of A that a task goes through again for each of its panels
+SHORT_K = 64  # steps up to which writing C costs more than reading panels again
+TALLEST, WIDEST = 28, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Tiles, panels and groups. `by_rows`: a task goes through C row by row of tiles."""
+
+    vectors: int
+    height: int
+    tiles: int
+    full: int
+    panels: int
+    groups_m: int
+    groups_n: int
+    by_rows: bool
+
+    @property
+    def tasks(self) -> int:
+        return self.groups_m * self.groups_n
+
+
+def ceil(x: int, y: int) -> int:
+    return -(-x // y)
+
+
+def cut_up(shape: Shape, lanes: int, machine: Machine, wide: bool) -> Cut:
+    """Tiles of about equal heights, and enough tasks; `wide` tiles are allowed where rows are few."""
+    vectors = min(ceil(shape.n, lanes), 2)
+    while wide and vectors < min(WIDEST, ceil(shape.n, lanes)) and fits(shape.m, vectors + 1, machine):
+        vectors += 1
+    tallest = min(TALLEST, (machine.registers - vectors - 1) // vectors)
+    tiles, panels = ceil(shape.m, tallest), ceil(shape.n, vectors * lanes)
+    height = ceil(shape.m, tiles)
+    cut = Cut(vectors, height, tiles, shape.m - tiles * (height - 1), panels, 1, 1,
+              shape.k <= SHORT_K and tiles > 2 and panels > 2)  # fmt: skip
+    return grouped(cut, shape, wanted_tasks(shape), machine.vector_bytes // lanes)
+
+
+def fits(rows: int, vectors: int, machine: Machine) -> bool:
+    """Whether a tile, a row of B and an element of A fit the registers."""
+    return rows * vectors + vectors + 1 <= machine.registers
+
+
+def wanted_tasks(shape: Shape) -> int:
+    """How many tasks each matrix of the batch should give: a power of two."""
+    matrices = math.prod(shape.batch)
+    work = 2 * shape.m * shape.n * shape.k * matrices
+    wanted = ceil(min(max(1, work // TASK_WORK), MOST_TASKS), matrices)
+    return 1 << (wanted - 1).bit_length()
+
+
+def grouped(cut: Cut, shape: Shape, wanted: int, itemsize: int) -> Cut:
+    """The cut with its tasks chosen."""
+    if cut.by_rows:
+        cut = replace(cut, groups_m=min(cut.tiles, wanted))
+        return replace(cut, groups_n=min(cut.panels, ceil(wanted, cut.groups_m)))
+    groups_n = min(cut.panels, wanted)
+    groups_m = min(cut.tiles, ceil(min(wanted, ENOUGH_TASKS), groups_n))
+    if cut.panels > ENOUGH_TASKS:
+        groups_m = max(groups_m, min(cut.tiles, ceil(shape.m * shape.k * itemsize, CACHED_A)))
+        groups_n = min(groups_n, max(1, MOST_TASKS // groups_m))
+    cut = replace(cut, groups_m=groups_m, groups_n=groups_n)
+    return keepable(cut) if shape.k > K_LIMIT else cut
+
+
+def keepable(cut: Cut) -> Cut:
+    """Smaller tasks, so that all sums of a task can be kept between blocks of k."""
+    panels = min(ceil(cut.panels, cut.groups_n), 4)
+    tiles = min(ceil(cut.tiles, cut.groups_m), KEPT // panels)
+    return replace(cut, groups_m=ceil(cut.tiles, tiles), groups_n=ceil(cut.panels, panels))
