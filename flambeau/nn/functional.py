@@ -1,0 +1,148 @@
+"""torch.nn.functional: the rows of the table that belong there, and what wraps them."""
+
+import warnings
+
+from flambeau.ops.declare import TABLE
+from flambeau.tensor import FUNCTIONS
+
+for _name, _op in TABLE.items():
+    if "nn.functional" in _op.public and _name in FUNCTIONS:
+        for _public in (_name, *_op.aliases):
+            globals()[_public] = FUNCTIONS[_name]
+
+
+def __getattr__(name):
+    """Functions that live in flambeau/functions.py under the same name."""
+    from flambeau import functions
+
+    found = getattr(functions, name, None) if name in BORROWED else None
+    if found is None:
+        raise AttributeError(f"module 'torch.nn.functional' has no attribute '{name}'")
+    globals()[name] = found
+    return found
+
+
+BORROWED = frozenset("""linear bilinear cross_entropy nll_loss binary_cross_entropy
+    binary_cross_entropy_with_logits mse_loss l1_loss smooth_l1_loss huber_loss kl_div embedding
+    one_hot pad layer_norm rms_norm gelu softplus sigmoid tanh logsigmoid softsign tanhshrink
+    softshrink hardshrink glu prelu normalize cosine_similarity""".split())
+
+
+# ------------------------------------------------------------------ activations
+
+
+def _with_inplace(name, *settings):
+    """F.name(input, *settings, inplace=False) from the Tensor methods name and name_."""
+    plain = FUNCTIONS.get(name)
+    usual = dict(settings)
+    names = ["input", *usual]
+
+    def function(*args, inplace=False, **given):
+        if len(args) > len(names):
+            *args, inplace = args
+        bound = usual | dict(zip(names, args)) | given
+        input = bound.pop("input")
+        if inplace:
+            return getattr(input, name + "_")(**bound)
+        return (plain or FUNCTIONS[name])(input, **bound)
+
+    function.__name__ = name
+    function.__doc__ = f"{name} of every element; `inplace` overwrites the input."
+    return function
+
+
+def relu(input, inplace=False):
+    """max(x, 0)."""
+    return input.relu_() if inplace else input.relu()
+
+
+def relu_(input):
+    """relu, over the input."""
+    return input.relu_()
+
+
+def sigmoid(input):
+    """1 / (1 + exp(-x))."""
+    return input.sigmoid()
+
+
+def tanh(input):
+    """The hyperbolic tangent."""
+    return input.tanh()
+
+
+leaky_relu = _with_inplace("leaky_relu", ("negative_slope", 0.01))
+silu = _with_inplace("silu")
+elu = _with_inplace("elu", ("alpha", 1.0))
+celu = _with_inplace("celu", ("alpha", 1.0))
+selu = _with_inplace("selu")
+mish = _with_inplace("mish")
+relu6 = _with_inplace("relu6")
+hardtanh = _with_inplace("hardtanh", ("min_val", -1.0), ("max_val", 1.0))
+hardswish = _with_inplace("hardswish")
+hardsigmoid = _with_inplace("hardsigmoid")
+threshold = _with_inplace("threshold", ("threshold", None), ("value", None))
+
+
+def _dim_of_old(name, ndim, stacklevel):
+    """The dim that softmax without `dim` means."""
+    warnings.warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to "
+                  "include dim=X as an argument.", stacklevel=stacklevel)  # fmt: skip
+    return 0 if ndim in (0, 1, 3) else 1
+
+
+def softmax(input, dim=None, _stacklevel=3, dtype=None):
+    """exp(x) / sum(exp(x)) along dim."""
+    dim = _dim_of_old("softmax", input.ndim, _stacklevel) if dim is None else dim
+    return input.softmax(dim, dtype=dtype)
+
+
+def softmin(input, dim=None, _stacklevel=3, dtype=None):
+    """softmax(-x) along dim."""
+    dim = _dim_of_old("softmin", input.ndim, _stacklevel) if dim is None else dim
+    return (-input).softmax(dim, dtype=dtype)
+
+
+def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
+    """log(softmax(x)) along dim."""
+    dim = _dim_of_old("log_softmax", input.ndim, _stacklevel) if dim is None else dim
+    return input.log_softmax(dim, dtype=dtype)
+
+
+# ------------------------------------------------------------------ dropout
+
+
+def dropout(input, p=0.5, training=True, inplace=False):
+    """Zero elements with probability p and scale the others by 1 / (1 - p)."""
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if not training or p == 0 or input.spec.numel == 0:
+        return input
+    if p == 1:
+        mask = FUNCTIONS["full"]((), 0, dtype=input.spec.dtype)
+    else:
+        mask = dropout_mask(input, p)
+    return input.mul_(mask) if inplace else input * mask
+
+
+def dropout_mask(input, p):
+    """What dropout multiplies by: 0, or 1 / (1 - p)."""
+    import flambeau as fl
+
+    return fl.empty_like(input, requires_grad=False).bernoulli_(1 - p).div_(1 - p)
+
+
+# ------------------------------------------------------------------ losses
+
+
+def legacy_reduction(size_average, reduce, emit_warning=True):
+    """What the old arguments `size_average` and `reduce` mean."""
+    size_average = True if size_average is None else size_average
+    reduce = True if reduce is None else reduce
+    meant = ("mean" if size_average else "sum") if reduce else "none"
+    if emit_warning:
+        warnings.warn("size_average and reduce args will be deprecated, please use "
+                      f"reduction='{meant}' instead.", stacklevel=4)  # fmt: skip
+    return meant
+
+

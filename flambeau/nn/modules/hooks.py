@@ -1,0 +1,216 @@
+"""Hooks of modules: around forward, around backward, for one module or for all."""
+
+from collections import OrderedDict
+
+from flambeau.utils.hooks import RemovableHandle
+
+GLOBAL_PRE, GLOBAL_FORWARD = OrderedDict(), OrderedDict()
+GLOBAL_BACKWARD, GLOBAL_BACKWARD_PRE = OrderedDict(), OrderedDict()
+_always_called, _with_kwargs = OrderedDict(), OrderedDict()
+
+
+class Hooks:
+    """The part of Module that keeps hooks and calls them."""
+
+    def register_forward_pre_hook(self, hook, *, prepend=False, with_kwargs=False):
+        """Call hook(module, args) before forward; what it returns replaces args."""
+        extra = self._forward_pre_hooks_with_kwargs
+        return add_hook(self._forward_pre_hooks, hook, prepend, [(extra, with_kwargs)])
+
+    def register_forward_hook(self, hook, *, prepend=False, with_kwargs=False, always_call=False):
+        """Call hook(module, args, output) after forward; what it returns replaces the output."""
+        extras = [(self._forward_hooks_with_kwargs, with_kwargs),
+                  (self._forward_hooks_always_called, always_call)]  # fmt: skip
+        return add_hook(self._forward_hooks, hook, prepend, extras)
+
+    def register_full_backward_hook(self, hook, prepend=False):
+        """Call hook(module, grad_input, grad_output) when gradients for the inputs are there."""
+        if self._is_full_backward_hook is False:
+            raise RuntimeError("Cannot use both regular backward hooks and full backward hooks on "
+                               "a single Module. Please use only one of them.")  # fmt: skip
+        self._is_full_backward_hook = True
+        return add_hook(self._backward_hooks, hook, prepend)
+
+    def register_full_backward_pre_hook(self, hook, prepend=False):
+        """Call hook(module, grad_output) before gradients pass through the module."""
+        return add_hook(self._backward_pre_hooks, hook, prepend)
+
+    def register_backward_hook(self, hook):
+        """The old form of backward hooks; use register_full_backward_hook."""
+        raise NotImplementedError("register_backward_hook is not supported; use "
+                                  "register_full_backward_hook")  # fmt: skip
+
+    def call_with_hooks(self, args, kwargs):
+        """forward, with everything that is hooked to it."""
+        try:
+            return self.call_all(args, kwargs)
+        except Exception:
+            self.call_after_failure(args, kwargs)
+            raise
+
+    def call_all(self, args, kwargs):
+        args, kwargs = self.before_forward(args, kwargs)
+        passage = Passage.of(self)
+        if passage is not None:
+            args = passage.enter(args)
+        result = self.forward(*args, **kwargs)
+        for key, hook in (*GLOBAL_FORWARD.items(), *self._forward_hooks.items()):
+            given = (args, kwargs) if key in self._forward_hooks_with_kwargs or (
+                key in _with_kwargs) else (args,)  # fmt: skip
+            changed = hook(self, *given, result)
+            result = result if changed is None else changed
+        return result if passage is None else passage.leave(result)
+
+    def before_forward(self, args, kwargs):
+        for key, hook in (*GLOBAL_PRE.items(), *self._forward_pre_hooks.items()):
+            if key in self._forward_pre_hooks_with_kwargs:
+                changed = hook(self, args, kwargs)
+                if changed is None:
+                    continue
+                if not (isinstance(changed, tuple) and len(changed) == 2):
+                    raise RuntimeError("forward pre-hook must return None or a tuple of "
+                                       f"(new_args, new_kwargs), but got {changed}.")  # fmt: skip
+                args, kwargs = changed
+            else:
+                changed = hook(self, args)
+                if changed is not None:
+                    args = changed if isinstance(changed, tuple) else (changed,)
+        return args, kwargs
+
+    def call_after_failure(self, args, kwargs):
+        """Hooks that were registered with always_call see a failed forward too."""
+        for key in self._forward_hooks_always_called:
+            hook = self._forward_hooks[key]
+            given = (args, kwargs) if key in self._forward_hooks_with_kwargs else (args,)
+            hook(self, *given, None)
+
+
+class Passage:
+    """Lets gradients at the borders of one module call be seen by its backward hooks."""
+
+    def __init__(self, module, hooks, pre_hooks):
+        self.module, self.hooks, self.pre_hooks = module, hooks, pre_hooks
+        self.grad_output = None
+        self.inputs = 0
+        self.places = ()
+
+    @classmethod
+    def of(cls, module):
+        hooks = [*GLOBAL_BACKWARD.values(), *module._backward_hooks.values()]
+        pre_hooks = [*GLOBAL_BACKWARD_PRE.values(), *module._backward_pre_hooks.values()]
+        return cls(module, hooks, pre_hooks) if hooks or pre_hooks else None
+
+    def enter(self, args):
+        """Pass the inputs through a node that ends in `reached_inputs`."""
+        places = [i for i, a in enumerate(args) if is_tensor(a)]
+        self.inputs, self.places = len(args), places
+        if not self.hooks or not any(args[i].requires_grad for i in places):
+            self.places = ()
+            return args
+        return replaced(args, places, border(self.reached_inputs, [args[i] for i in places]))
+
+    def leave(self, result):
+        """Pass the outputs through a node that ends in `reached_outputs`."""
+        outs = result if isinstance(result, (tuple, list)) else (result,)
+        places = [i for i, a in enumerate(outs) if is_tensor(a)]
+        if not any(outs[i].requires_grad for i in places):
+            return result
+        self.outputs, self.out_places = len(outs), places
+        outs = replaced(tuple(outs), places, border(self.reached_outputs, [outs[i] for i in places]))
+        if isinstance(result, tuple) and hasattr(result, "_fields"):
+            return type(result)(*outs)
+        return type(result)(outs) if isinstance(result, (tuple, list)) else outs[0]
+
+    def reached_outputs(self, grads):
+        """Gradients of the outputs are there: pre-hooks may change them."""
+        spread_grads = spread(grads, self.out_places, self.outputs)
+        for hook in self.pre_hooks:
+            changed = hook(self.module, spread_grads)
+            if changed is not None:
+                spread_grads = changed if isinstance(changed, tuple) else (changed,)
+        self.grad_output = spread_grads
+        if not self.places:  # no input wants a gradient: this is the last time we are passed
+            for hook in self.hooks:
+                if hook(self.module, (None,) * self.inputs, self.grad_output) is not None:
+                    raise RuntimeError("backward hook for Modules where no input requires gradient "
+                                       "should always return None or None for all gradients.")  # fmt: skip
+        return tuple(spread_grads[i] for i in self.out_places)
+
+    def reached_inputs(self, grads):
+        """Gradients of the inputs are there: hooks may change them."""
+        grad_input = spread(grads, self.places, self.inputs)
+        for hook in self.hooks:
+            changed = hook(self.module, grad_input, self.grad_output)
+            if changed is not None:
+                grad_input = changed if isinstance(changed, tuple) else (changed,)
+                if len(grad_input) != self.inputs:
+                    raise RuntimeError("Backward hook returned an invalid number of grad_input, "
+                                       f"got {len(grad_input)}, but expected {self.inputs}")  # fmt: skip
+        return tuple(grad_input[i] for i in self.places)
+
+
+def border(react, tensors):
+    """The same tensors behind one node whose backward is `react(grads)`."""
+    from flambeau.autograd.function import Function
+
+    class BackwardHookFunction(Function):
+        @staticmethod
+        def forward(ctx, *tensors):
+            ctx.set_materialize_grads(False)
+            ctx.mark_non_differentiable(*[t for t in tensors if not t.requires_grad])
+            return tuple(t.view_as(t) for t in tensors)
+
+        @staticmethod
+        def backward(ctx, *grads):
+            return react(grads)
+
+    return BackwardHookFunction.apply(*tensors)
+
+
+def is_tensor(value):
+    return hasattr(value, "spec")
+
+
+def replaced(values, places, new):
+    """A tuple with the values at some places exchanged."""
+    exchanged = dict(zip(places, new))
+    return tuple(exchanged.get(i, v) for i, v in enumerate(values))
+
+
+def spread(values, places, count):
+    """Values at their places among None."""
+    found = dict(zip(places, values))
+    return tuple(found.get(i) for i in range(count))
+
+
+def add_hook(hooks, hook, prepend=False, extras=()):
+    """Keep a hook; its handle takes it out of every dictionary that mentions it."""
+    handle = RemovableHandle(hooks, extra_dict=[d for d, _ in extras])
+    hooks[handle.id] = hook
+    for extra, wanted in extras:
+        if wanted:
+            extra[handle.id] = True
+    if prepend:
+        hooks.move_to_end(handle.id, last=False)
+    return handle
+
+
+def register_module_forward_pre_hook(hook):
+    """Call hook(module, args) before every module's forward."""
+    return add_hook(GLOBAL_PRE, hook)
+
+
+def register_module_forward_hook(hook, *, with_kwargs=False, always_call=False):
+    """Call hook(module, args, output) after every module's forward."""
+    extras = [(_with_kwargs, with_kwargs), (_always_called, always_call)]
+    return add_hook(GLOBAL_FORWARD, hook, extras=extras)
+
+
+def register_module_full_backward_hook(hook):
+    """Call hook(module, grad_input, grad_output) in every module's backward."""
+    return add_hook(GLOBAL_BACKWARD, hook)
+
+
+def register_module_full_backward_pre_hook(hook):
+    """Call hook(module, grad_output) before every module's backward."""
+    return add_hook(GLOBAL_BACKWARD_PRE, hook)

@@ -1,0 +1,101 @@
+"""Identity, Linear, and what changes only the shape."""
+
+import math
+
+from flambeau.nn import functional as F
+from flambeau.nn import init
+from flambeau.nn.modules.module import Module
+from flambeau.nn.parameter import Parameter
+
+
+class Identity(Module):
+    """Returns its input; arguments are accepted and ignored."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__()
+
+    def forward(self, input):
+        return input
+
+
+class Linear(Module):
+    """input @ weight.T + bias."""
+
+    def __init__(self, in_features, out_features, bias=True, device=None, dtype=None):
+        from flambeau import empty
+
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        kind = {"device": device, "dtype": dtype}
+        self.weight = Parameter(empty((out_features, in_features), **kind))
+        if bias:
+            self.bias = Parameter(empty(out_features, **kind))
+        else:
+            self.register_parameter("bias", None)
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        """Draw weight and bias uniformly from ±1 / sqrt(in_features)."""
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            bound = 1 / math.sqrt(self.in_features) if self.in_features > 0 else 0
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, input):
+        return F.linear(input, self.weight, self.bias)
+
+    def extra_repr(self):
+        return (f"in_features={self.in_features}, out_features={self.out_features}, "
+                f"bias={self.bias is not None}")  # fmt: skip
+
+
+class Flatten(Module):
+    """Joins the dims from start_dim to end_dim into one."""
+
+    def __init__(self, start_dim=1, end_dim=-1):
+        super().__init__()
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, input):
+        return input.flatten(self.start_dim, self.end_dim)
+
+    def extra_repr(self):
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Splits one dim into several."""
+
+    def __init__(self, dim, unflattened_size):
+        super().__init__()
+        if not isinstance(dim, int):
+            if isinstance(dim, str):
+                check_names(unflattened_size)
+                raise NotImplementedError("named dims are not supported; give the dim's number")
+            raise TypeError("invalid argument type for dim parameter")
+        check_sizes(unflattened_size)
+        self.dim, self.unflattened_size = dim, unflattened_size
+
+    def forward(self, input):
+        return input.unflatten(self.dim, self.unflattened_size)
+
+    def extra_repr(self):
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
+
+
+def check_names(sizes):
+    """With a named dim the sizes are pairs of name and size."""
+    if not isinstance(sizes, tuple):
+        raise TypeError("unflattened_size must be a tuple of tuples, but found type "
+                        + type(sizes).__name__)  # fmt: skip
+
+
+def check_sizes(sizes):
+    """Sizes are a tuple or list of ints."""
+    if not isinstance(sizes, (tuple, list)):
+        kind = type(sizes).__name__
+        raise TypeError(f"unflattened_size must be a tuple of ints, but found type {kind}")
+    for place, size in enumerate(sizes):
+        if not isinstance(size, int):
+            raise TypeError("unflattened_size must be tuple of ints, but found element of type "
+                            f"{type(size).__name__} at pos {place}")  # fmt: skip

@@ -1,0 +1,73 @@
+"""Module: the base class of all networks and layers."""
+
+import warnings
+
+from flambeau.nn.modules import hooks as h
+from flambeau.nn.modules.hooks import Hooks
+from flambeau.nn.modules.members import Members
+from flambeau.nn.modules.registration import Registration
+from flambeau.nn.modules.state import State, _IncompatibleKeys
+
+
+def _forward_unimplemented(self, *args):
+    """Define the computation that every call performs; every subclass has its own."""
+    raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+
+
+class Module(Registration, Members, Hooks, State):
+    """A part of a network: parameters, buffers, children, and a forward computation."""
+
+    forward = _forward_unimplemented
+
+    def __call__(self, *args, **kwargs):
+        own = self.__dict__
+        if (own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"]
+                or own["_backward_pre_hooks"] or h.GLOBAL_PRE or h.GLOBAL_FORWARD
+                or h.GLOBAL_BACKWARD or h.GLOBAL_BACKWARD_PRE):  # fmt: skip
+            return self.call_with_hooks(args, kwargs)
+        return self.forward(*args, **kwargs)
+
+    def compile(self, *args, **kwargs):
+        """Nothing to do: every module is compiled as it runs."""
+
+    def train(self, mode=True):
+        """Training behaviour (dropout, statistics) for this module and those below it."""
+        if not isinstance(mode, bool):
+            raise ValueError("training mode is expected to be boolean")
+        self.training = mode
+        for module in self.children():
+            module.train(mode)
+        return self
+
+    def eval(self):
+        """Evaluation behaviour; the same as train(False)."""
+        return self.train(False)
+
+    def _get_name(self):
+        return type(self).__name__
+
+    def extra_repr(self):
+        """What to print between the parentheses; layers override it."""
+        return ""
+
+    def __repr__(self):
+        extra = self.extra_repr()
+        lines = extra.split("\n") if extra else []
+        children = [f"({name}): {indented(repr(m))}" for name, m in self._modules.items()]
+        if not children and len(lines) <= 1:
+            return f"{self._get_name()}({extra})"
+        return self._get_name() + "(\n  " + "\n  ".join(lines + children) + "\n)"
+
+
+def indented(text, spaces=2):
+    """All lines but the first moved to the right."""
+    first, *rest = text.split("\n")
+    return "\n".join([first, *(" " * spaces + line for line in rest)])
+
+
+def warn_once_per_line(message, category=UserWarning):
+    """A warning that names the caller's line outside this package."""
+    warnings.warn(message, category, stacklevel=3)
+
+
+__all__ = ["Module", "_IncompatibleKeys"]

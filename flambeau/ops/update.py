@@ -1,0 +1,86 @@
+"""Composite rows that update parameters: one call for all parameters of an optimizer.
+
+Everything that changes from step to step (learning rates, bias corrections) is a run-time number that
+the optimizer computed before; flags are static. Recorded with gradients off, by flambeau/optim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flambeau.ops.declare import composite
+from flambeau.trace.modes import Mode
+
+
+def no_results(mode: Mode, *facts: Any) -> tuple[()]:
+    """An update only writes."""
+    return ()
+
+
+def not_sampled(new: Any) -> Any:
+    """Updates are tested through the optimizers."""
+    return iter(())
+
+
+def directed(g: Any, param: Any, maximize: bool, decay: Any) -> Any:
+    """The gradient to go down along; `decay` None: no weight decay in it."""
+    g = g.neg() if maximize else g
+    return g if decay is None else g.add(param, alpha=decay)
+
+
+def sgd_expand(params: Sequence[Any], grads: Sequence[Any], momenta: Sequence[Any], step: Any,
+               decay: Any, momentum: Any, share: Any, decayed: bool, nesterov: bool,
+               maximize: bool) -> None:  # fmt: skip
+    """v ← momentum v + share g; p ← p + step v (step is minus the learning rate)."""
+    for i, param in enumerate(params):
+        g = directed(grads[i], param, maximize, decay if decayed else None)
+        if momenta:
+            velocity = momenta[i]
+            velocity.mul_(momentum).add_(g, alpha=share)
+            g = g.add(velocity, alpha=momentum) if nesterov else velocity
+        param.add_(g, alpha=step)
+
+
+sgd_update = composite(
+    "sgd_update(params, grads, momenta, step, decay, momentum, share, decayed, nesterov, maximize)",
+    numbers=("step", "decay", "momentum", "share"),
+    public="",
+    shape=no_results,
+    expand=sgd_expand,
+    writes=("params", "momenta"),
+    samples=not_sampled,
+)
+
+
+def adam_expand(params: Sequence[Any], grads: Sequence[Any], exp_avgs: Sequence[Any],
+                exp_avg_sqs: Sequence[Any], max_exp_avg_sqs: Sequence[Any], step: Any, decay: Any,
+                rate1: Any, beta2: Any, rate2: Any, correction: Any, eps: Any, decayed: str,
+                maximize: bool) -> None:  # fmt: skip
+    """D. Kingma, J. Ba: Adam, 2015; decoupled decay: I. Loshchilov, F. Hutter, 2019.
+
+    step: minus the learning rate / (1 - beta1^t); correction: sqrt(1 - beta2^t);
+    rate1, rate2: 1 - beta; decay: the factor of the parameter where decayed is "decoupled".
+    """
+    for i, param in enumerate(params):
+        g = directed(grads[i], param, maximize, decay if decayed == "gradient" else None)
+        if decayed == "decoupled":
+            param.mul_(decay)
+        mean, square = exp_avgs[i], exp_avg_sqs[i]
+        mean.add_(g - mean, alpha=rate1)
+        square.mul_(beta2).add_(g * g, alpha=rate2)
+        if max_exp_avg_sqs:
+            square = max_exp_avg_sqs[i].copy_(max_exp_avg_sqs[i].maximum(square))
+        param.add_(mean / (square.sqrt() / correction + eps), alpha=step)
+
+
+adam_update = composite(
+    "adam_update(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, step, decay, rate1, beta2, "
+    "rate2, correction, eps, decayed, maximize)",
+    numbers=("step", "decay", "rate1", "beta2", "rate2", "correction", "eps"),
+    public="",
+    shape=no_results,
+    expand=adam_expand,
+    writes=("params", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs"),
+    samples=not_sampled,
+)

@@ -1,0 +1,1 @@
+"""Things beside the network: data loading, hook handles."""
