@@ -6,6 +6,7 @@ footprint; the best time of PyTorch's largest matrix product gives the arithmeti
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ class Limits:
 
     flops: float
     bandwidth: dict[int, float]
+    load: float = 0.0  # how busy others kept the machine before the run
 
     def seconds(self, row: Row) -> float | None:
         """The least time a unit of the row can take here; None where the row names no cost."""
@@ -36,11 +38,12 @@ class Limits:
 
 def measure_limits(child: Child, threads: int, quick: bool) -> Limits:
     """Measure both; the child is PyTorch's."""
+    load = os.getloadavg()[0]
     child.ask(do="start", title=LARGEST_PRODUCT)
     best = min(child.ask(do="turn", passes=20, seconds=0.1 if quick else 0.5)["times"])
     seconds = 0.02 if quick else 0.3
     bandwidth = {size: copy_bandwidth(size, threads, seconds) for size in FOOTPRINTS}
-    return Limits(find_row(LARGEST_PRODUCT).flops / best, bandwidth)
+    return Limits(find_row(LARGEST_PRODUCT).flops / best, bandwidth, load)
 
 
 def copy_bandwidth(footprint: int, threads: int, seconds: float) -> float:

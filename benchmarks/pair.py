@@ -29,9 +29,9 @@ class Plan:
     theirs: str = "torch"
     ours: str = "flambeau"
     threads: int = 2
-    alternations: int = 5
+    alternations: int = 9
     passes: int = 20
-    seconds: float = 0.25  # a turn takes at least so long
+    seconds: float = 0.15  # a turn takes at least so long
     patience: float = 120.0  # a turn that takes longer has failed
 
 
