@@ -17,7 +17,7 @@ from flambeau.ir.layout import Spec
 from flambeau.ir.op import Op
 from flambeau.ir.program import Number
 from flambeau.trace import recorder
-from flambeau.trace.node import Edge, Node, Saved
+from flambeau.trace.node import Edge, Node
 from flambeau.trace.storage import Storage
 from flambeau.trace.symbol import symbol
 from flambeau.trace.tensor import Recorded, assemble
@@ -300,44 +300,44 @@ def number_of(node: Node, arg: Number, walk: Walk) -> Any:
 
 def restore(node: Node, place: int, saved: Any) -> Any:
     """A saved argument or result as a tensor with its history."""
-    if isinstance(saved, tuple):
-        history = node.next[node.state.needs.index(place)] if place in node.state.needs else None
+    needs = node.state.needs
+    if isinstance(saved, list):
+        history = node.next[needs.index(place)] if place in needs else None
         return [unpack(s, history[i] if history else None) for i, s in enumerate(saved)]
-    if not isinstance(saved, Saved):
+    if not isinstance(saved, tuple):
         return saved
     if place < 0:
         return unpack(saved, node if place == -1 else Edge(node, -1 - place))
-    needs = node.state.needs
     return unpack(saved, node.next[needs.index(place)] if place in needs else None)
 
 
 def unpack(saved: Any, history: Any) -> Any:
     """The tensor that was saved, after checking that nobody wrote to it."""
-    if not isinstance(saved, Saved):
+    if not isinstance(saved, tuple):
         return saved
-    if saved.leaf is not None:
-        check_version(saved, saved.leaf._counter())
-        return saved.leaf
-    check_version(saved, saved.counter)
-    tensor = assemble(recorder.result_class, saved.storage, saved.spec, saved.offset)
+    storage, spec, offset, counter, version, leaf = saved
+    if leaf is not None:
+        check_version(spec, leaf._counter().version, version)
+        return leaf
+    check_version(spec, counter.version, version)
+    tensor = assemble(recorder.result_class, storage, spec, offset)
     if history is not None and not isinstance(history, Recorded):
         tensor.edge = history
-    elif saved.spec.requires_grad:
-        tensor.spec = saved.spec.with_grad(False)
-    if isinstance(saved.counter, Storage) is False:
-        tensor._meta().counter = saved.counter
+    elif spec.requires_grad:
+        tensor.spec = spec.with_grad(False)
+    if not isinstance(counter, Storage):
+        tensor._meta().counter = counter
     return tensor
 
 
-def check_version(saved: Saved, counter: Any) -> None:
-    if counter.version != saved.version:
-        spec = saved.spec
+def check_version(spec: Spec, now: int, then: int) -> None:
+    """What was saved must not have been written to since."""
+    if now != then:
         raise RuntimeError(
             "one of the variables needed for gradient computation has been modified by an inplace "
-            f"operation: [torch.{spec.dtype.legacy}Tensor {list(spec.size)}] is at version "
-            f"{counter.version}; expected version {saved.version} instead. Hint: enable anomaly "
-            "detection to find the operation that failed to compute its gradient, with "
-            "torch.autograd.set_detect_anomaly(True).")  # fmt: skip
+            f"operation: [torch.{spec.dtype.legacy}Tensor {list(spec.size)}] is at version {now}; "
+            f"expected version {then} instead. Hint: enable anomaly detection to find the operation "
+            "that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True).")  # fmt: skip
 
 
 # ------------------------------------------------------------------ leaves

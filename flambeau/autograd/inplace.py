@@ -39,7 +39,8 @@ class CopySlices:
         self.next = (history, *node.next)
         self.order = next(recorder.order)
         self.saved: Any = ()
-        self.hooks = self.metadata = None
+        self.hooks: Any = None
+        self.metadata: Any = {}
         self.state = CopySlicesState(base.spec)
 
     def apply_backward(self, arrived: dict[int, Any], walk: Any) -> Any:
@@ -114,7 +115,8 @@ class ViewNode:
         self.spec, self.view_spec, self.offset = base.spec, view.spec, view.offset - base.offset
         self.order = next(recorder.order)
         self.saved: Any = ()
-        self.hooks = self.metadata = None
+        self.hooks: Any = None
+        self.metadata: Any = {}
         self.state = CopySlicesState(view.spec)
         self.state.node = "AsStridedBackward0"
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from flambeau import interpreter
 from flambeau.codegen import loops
 from flambeau.codegen.cpu.target import cpu
@@ -21,7 +23,7 @@ from flambeau.compiler.schedule import Operand, Scalar, Scheduled, Unschedulable
 from flambeau.ir.kernel import words
 from flambeau.ir.layout import Layout, Offset
 from flambeau.ir.program import Call, Number, Out, Program, Ref
-from flambeau.runtime.buffers import Buffer, allocate
+from flambeau.runtime.buffers import Buffer, allocate_class, size_class
 from flambeau.runtime.threads import Launch, get_num_threads
 
 Word = tuple[int, int]
@@ -303,44 +305,66 @@ def storage_bytes(fused: Fused) -> dict[int, int]:
 
 
 def runner(emitter: Emitter, parts: list[Any], arena_bytes: int) -> Callable[..., None]:
-    """The function that runs a compiled program; everything it needs is looked up here, once."""
-    program, slots = emitter.program, emitter.slots
-    count = len(slots) + 2
-    memory = (ctypes.c_int64 * count)()
-    address = ctypes.addressof(memory)
+    """The function that runs a compiled program, written out as source: it runs once a step.
+
+    It takes the inputs' buffers, the run-time numbers and offsets, and a dictionary for the results.
+    """
+    slots = emitter.slots
+    memory = (ctypes.c_int64 * (len(slots) + 2))()
     error = (ctypes.c_int64 * 8)()
-    live = [(home, emitter.sizes[home], slots["home", home]) for home in emitter.live]
-    inputs = [(slots["home", i.value], i.value) for i in program.inputs]
-    ends = [(slot, key[1]) for key, slot in slots.items() if key[0] == "end"]
-    moving = [(slot, *key[1:]) for key, slot in slots.items() if key[0] == "moving"]
-    numbers = [(slot, key[1], key[2]) for key, slot in slots.items() if key[0] == "number"]
     memory[1] = ctypes.addressof(error)
-    homes = emitter.fused.homes
-    places = arena_places(emitter)
+    kinds = "".join(key[2] if key[0] == "number" else "q" for key in slots)
+    scope = {
+        "pack": struct.Struct("<" + kinds).pack_into, "memory": memory, "allocate": allocate_class,
+        "address": ctypes.addressof(memory), "failed": failure(emitter, error), "error": error,
+        "interpret": interpreter_step(emitter),
+    }  # fmt: skip
+    scope |= {f"part{n}": p.run if not isinstance(p, Call) else p for n, p in enumerate(parts)}
+    exec(compile("\n".join(run_source(emitter, parts, arena_bytes)), "<flambeau tape>", "exec"), scope)
+    return scope["run"]  # type: ignore[no-any-return]
 
-    def run(buffers_in: Sequence[Buffer], values: Sequence[Any], offsets: Sequence[int],
-            buffers: dict[int, Buffer]) -> None:  # fmt: skip
-        for (slot, home), buffer in zip(inputs, buffers_in):
-            memory[slot] = buffer.address
-            buffers[home] = buffer
-        for home, nbytes, slot in live:
-            buffer = buffers[home] = allocate(nbytes)
-            memory[slot] = buffer.address
-        arena = allocate(arena_bytes)
-        memory[slots["arena"]] = arena.address
-        for slot, home in ends:
-            memory[slot] = buffers[home].address + buffers[home].nbytes
-        for slot, base, start, index, item in moving:
-            memory[slot] = memory[base] + start + offsets[index] * item
-        for slot, index, kind in numbers:
-            memory[slot] = bits_of(values[index], kind == "d")
-        for part in parts:
-            if isinstance(part, Call):
-                interpret(part, homes, buffers, arena, places, values, offsets)
-            elif part.run(address):
-                raise_error(emitter, error)
 
-    return run
+def run_source(emitter: Emitter, parts: list[Any], arena_bytes: int) -> list[str]:
+    """The lines of `run`."""
+    names = {home: f"i{n}" for n, home in enumerate(emitter.inputs)}
+    names |= {home: f"r{n}" for n, home in enumerate(emitter.live)}
+    lines = ["def run(inputs, numbers, offsets, results):"]
+    if emitter.inputs:
+        lines.append(f"    {', '.join(names[h] for h in emitter.inputs)}, = inputs")
+    for home in emitter.live:
+        nbytes = emitter.sizes[home]
+        lines.append(f"    {names[home]} = allocate({nbytes}, {size_class(nbytes)})")
+    lines.append(f"    arena = allocate({arena_bytes}, {size_class(arena_bytes)})" if arena_bytes
+                 else "    arena = None")  # fmt: skip
+    words = [word_source(key, names, emitter, arena_bytes) for key in emitter.slots]
+    if words:
+        lines.append(f"    pack(memory, 16, {', '.join(words)})")
+    python = any(isinstance(p, Call) for p in parts)
+    if python:
+        lines.append("    known = {" + ", ".join(f"{h}: {n}" for h, n in names.items()) + "}")
+    for n, part in enumerate(parts):
+        if isinstance(part, Call):
+            lines.append(f"    interpret(part{n}, known, arena, numbers, offsets)")
+        else:
+            lines.append(f"    if part{n}(address): raise failed()")
+    lines += [f"    results[{home}] = {names[home]}" for home in emitter.live]
+    return lines + ["    return None"]
+
+
+def word_source(key: Any, names: dict[int, str], emitter: Emitter, arena_bytes: int) -> str:
+    """The source of one frame word."""
+    if key == "arena":
+        return "arena.address" if arena_bytes else "0"
+    what = key[0]
+    if what == "home":
+        return f"{names[key[1]]}.address"
+    if what == "end":
+        return f"{names[key[1]]}.address + {names[key[1]]}.nbytes"
+    if what == "moving":
+        _, base, start, index, item = key
+        keys = list(emitter.slots)
+        return f"{word_source(keys[base - 2], names, emitter, arena_bytes)} + {start} + offsets[{index}] * {item}"
+    return f"numbers[{key[1]}]"
 
 
 def arena_places(emitter: Emitter) -> dict[int, tuple[int, int]]:
@@ -352,17 +376,21 @@ def arena_places(emitter: Emitter) -> dict[int, tuple[int, int]]:
     }
 
 
-def interpret(call: Call, homes: dict[int, int], buffers: dict[int, Buffer], arena: Buffer,
-              places: dict[int, tuple[int, int]], values: Sequence[Any],
-              offsets: Sequence[int]) -> None:  # fmt: skip
-    """A step without a kernel: by its NumPy meaning, in the memory that was planned for it."""
-    for ref in (*call.refs(), *call.outs):
-        home = homes[ref.value]
-        if home not in buffers:
-            start, nbytes = places[home]
-            buffers[home] = part_of(arena, start, nbytes)
-    frame = interpreter.Frame(homes, buffers, list(values), list(offsets))
-    interpreter.run_in_place(call, frame)
+def interpreter_step(emitter: Emitter) -> Callable[..., None]:
+    """The function that runs a call without a kernel, in the memory that was planned for it."""
+    homes, places = emitter.fused.homes, arena_places(emitter)
+
+    def interpret(call: Call, buffers: dict[int, Buffer], arena: Buffer, numbers: Sequence[Any],
+                  offsets: Sequence[int]) -> None:  # fmt: skip
+        for ref in (*call.refs(), *call.outs):
+            home = homes[ref.value]
+            if home not in buffers:
+                start, nbytes = places[home]
+                buffers[home] = part_of(arena, start, nbytes)
+        with np.errstate(all="ignore"):
+            interpreter.run_in_place(call, interpreter.Frame(homes, buffers, numbers, offsets))
+
+    return interpret
 
 
 def part_of(arena: Buffer, start: int, nbytes: int) -> Buffer:
@@ -373,8 +401,16 @@ def part_of(arena: Buffer, start: int, nbytes: int) -> Buffer:
     return part
 
 
-def raise_error(emitter: Emitter, error: Any) -> None:
-    raise IndexError(f"a kernel reported error {list(error)}")
+def failure(emitter: Emitter, error: Any) -> Callable[[], BaseException]:
+    """Makes the exception that a kernel's error record stands for."""
+
+    def failed() -> BaseException:
+        code = list(error)
+        for n in range(len(error)):
+            error[n] = 0
+        return IndexError(f"a kernel reported error {code}")
+
+    return failed
 
 
 __all__ = ["Compiled", "Emitter", "Layout", "Member", "Out", "Ref"]

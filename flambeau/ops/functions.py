@@ -28,6 +28,10 @@ def {name}({parameters}):
         at_limit(stretch)
     return result
 '''
+PARTS = '''
+def {name}(stretch, {args}):
+    return ({keys},)
+'''
 WITH_OUT = '''if out is not None:
         return write_out(op, out, ({args},))
     '''
@@ -35,6 +39,15 @@ INPLACE = '''
 def {name}_({parameters}):
     return record_write(op, {first}, {args})
 '''
+
+
+NUMPY_NAMES = {"dim": "axis", "keepdim": "keepdims"}  # PyTorch takes NumPy's names too
+
+
+def renamed(numpy: list[tuple[str, str]]) -> str:
+    """Source that reads arguments given under NumPy's names."""
+    return "".join(f"if {theirs} is not None:\n        {ours} = {theirs}\n    "
+                   for ours, theirs in numpy)  # fmt: skip
 
 
 def function_of(op: Op) -> Callable[..., Any]:
@@ -45,9 +58,12 @@ def function_of(op: Op) -> Callable[..., Any]:
     if with_out:
         keyword = any(p.keyword for p in op.params)
         parameters += ", out=None" if keyword else ", *, out=None"
+    numpy = [(p.name, NUMPY_NAMES[p.name]) for p in op.params if p.name in NUMPY_NAMES]
+    if numpy and with_out:
+        parameters += "".join(f", {theirs}=None" for _, theirs in numpy)
     source = TEMPLATE.format(
         name=op.name, parameters=parameters, args=args, keys=", ".join(map(key_of, op.params)),
-        out=WITH_OUT.format(args=args) if with_out else "")  # fmt: skip
+        out=(renamed(numpy) + WITH_OUT.format(args=args)) if with_out else "")  # fmt: skip
     return build(op, source, op.name)
 
 
@@ -57,6 +73,19 @@ def inplace_of(op: Op) -> Callable[..., Any]:
     source = INPLACE.format(name=op.name, parameters=declared(op.params), args=args,
                             first=op.params[0].name)  # fmt: skip
     return build(op, source, op.name + "_")
+
+
+class Parts(dict[Op, Callable[..., tuple[Any, ...]]]):
+    """For each op, the function that gives the keys of its arguments; written when first asked for."""
+
+    def __missing__(self, op: Op) -> Callable[..., tuple[Any, ...]]:
+        source = PARTS.format(name=op.name, args=", ".join(p.name for p in op.params),
+                              keys=", ".join(map(key_of, op.params)))  # fmt: skip
+        self[op] = build(op, source, op.name)
+        return self[op]
+
+
+recorder.parts_of = Parts()
 
 
 def declared(params: tuple[Param, ...]) -> str:

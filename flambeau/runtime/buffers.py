@@ -6,8 +6,6 @@ NumPy's allocator (huge pages where they pay) is the only one. Foreign memory is
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 
 from flambeau.ir.layout import Ints
@@ -18,29 +16,11 @@ POOL_LIMIT = 1 << 29  # bytes kept for reuse; above it, blocks go back to the sy
 
 
 class _Pool:
-    """Free blocks by size class."""
+    """Free blocks by size class. Lists change by single operations only, so threads may share them."""
 
     def __init__(self) -> None:
         self.free: dict[int, list[tuple[int, np.ndarray]]] = {}
         self.kept = 0
-        self.lock = threading.Lock()
-
-    def take(self, capacity: int) -> tuple[int, np.ndarray]:
-        blocks = self.free.get(capacity)
-        if blocks:
-            try:
-                block = blocks.pop()  # atomic: another thread may have emptied the list
-                self.kept -= capacity
-                return block
-            except IndexError:
-                return self.fresh(capacity)
-        return self.fresh(capacity)
-
-    def fresh(self, capacity: int) -> tuple[int, np.ndarray]:
-        memory = np.empty(capacity + ALIGNMENT, np.uint8)
-        start = memory.ctypes.data
-        shift = -start % ALIGNMENT
-        return start + shift, memory[shift : shift + capacity]
 
     def give(self, capacity: int, address: int, memory: np.ndarray) -> None:
         if self.kept + capacity > POOL_LIMIT:
@@ -49,10 +29,22 @@ class _Pool:
             self.free.clear()  # simple and rare: start over rather than keep sizes nobody asks for
             self.kept = 0
         self.kept += capacity
-        self.free.setdefault(capacity, []).append((address, memory))
+        blocks = self.free.get(capacity)
+        if blocks is None:
+            blocks = self.free[capacity] = []
+        blocks.append((address, memory))
 
 
 _pool = _Pool()
+_free = _pool.free
+
+
+def fresh(capacity: int) -> tuple[int, np.ndarray]:
+    """A new block: its aligned address, and the same bytes as an array."""
+    memory = np.empty(capacity + ALIGNMENT, np.uint8)
+    start = memory.ctypes.data
+    shift = -start % ALIGNMENT
+    return start + shift, memory[shift : shift + capacity]
 
 
 def size_class(nbytes: int) -> int:
@@ -88,14 +80,26 @@ class Buffer:
 
 def allocate(nbytes: int) -> Buffer:
     """A buffer of undefined content (NaN in checked mode), aligned to 64 bytes."""
-    buffer = Buffer()
-    buffer.capacity = 0
-    capacity = size_class(nbytes)
-    buffer.address, buffer.memory = _pool.take(capacity)
+    return allocate_class(nbytes, size_class(nbytes))
+
+
+def allocate_class(nbytes: int, capacity: int) -> Buffer:
+    """The same where the size class is known."""
+    buffer = _new(Buffer)
+    blocks = _free.get(capacity)
+    try:
+        buffer.address, buffer.memory = blocks.pop()  # type: ignore[union-attr]
+        _pool.kept -= capacity
+    except (AttributeError, IndexError):
+        buffer.capacity = 0  # nothing to give back should the next line fail
+        buffer.address, buffer.memory = fresh(capacity)
     buffer.nbytes, buffer.capacity, buffer.owner = nbytes, capacity, None
     if settings.check:
         buffer.memory[:] = 0xFF  # all ones is NaN in every float type
     return buffer
+
+
+_new = Buffer.__new__
 
 
 def adopt(memory: np.ndarray, owner: object) -> Buffer:

@@ -21,7 +21,7 @@ from flambeau.ir.layout import Layout, Offset, Spec, is_dense, spec_of
 from flambeau.ir.op import Op, Param
 from flambeau.ir.program import Call, Input, Number, Out, Ref, Source
 from flambeau.trace import flush
-from flambeau.trace.node import Edge, Node, Saved
+from flambeau.trace.node import Edge, Node, keep
 from flambeau.trace.storage import Storage
 from flambeau.trace.symbol import FloatSymbol, IntSymbol
 from flambeau.trace.tensor import Recorded
@@ -30,6 +30,7 @@ from flambeau.trace.trie import State, Stretch, here
 PACKAGE = str(Path(__file__).resolve().parent.parent)
 SNAPSHOT = 1 << 20  # bytes up to which a read of pinned memory copies it rather than run at once
 
+new_node, new_storage = Node.__new__, Storage.__new__
 order = itertools.count()  # nodes are differentiated in the reverse of the order they were made
 tensors: set[type] = set()  # the classes whose instances are tensors, exactly
 result_class: type = Recorded  # what results are
@@ -85,13 +86,16 @@ def flush_and_record(stretch: Stretch, op: Op, args: tuple[Any, ...]) -> Any:
 @hot
 def follow_one(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
     """The one fresh result of a call."""
-    storage = Storage(state.size)
+    storage = new_storage(Storage)
     out = result_class.__new__(result_class)
-    out.slot = storage.born = storage.index = state.slot
+    slot = out.slot = storage.born = storage.index = state.slot
     out.stretch = storage.stretch = stretch
+    storage.buffer = storage.rare = None
+    storage.nbytes, storage.version = state.size, 0
     out.storage, out.spec, out.offset = storage, state.spec, 0
-    out.edge = out.base = out.meta = None
-    stretch.results[state.slot] = ref(storage)
+    out.base = out.meta = None
+    stretch.results[slot] = ref(storage)
+    out.edge = None
     if state.needs is not None:
         out.edge = make_node(stretch, state, args, (out,))
     return out
@@ -130,34 +134,38 @@ def follow_effect(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
     return results[0] if len(results) == 1 else results
 
 
+@hot
 def make_node(stretch: Stretch, state: State, args: tuple[Any, ...], outs: tuple[Any, ...]) -> Node:
     """The node of a call: where gradients go next, and what the formulas will read."""
-    node = Node()
-    node.state = state
-    node.hooks = node.extra = node.metadata = None
-    node.order = next(order)
-    node.next = tuple([next_of(args[i]) for i in state.needs])  # type: ignore[union-attr]
-    node.saved = tuple([
-        Saved(outs[-1 - i], False) if i < 0 else save(args[i]) for i in state.keeps
-    ])  # fmt: skip
-    numbers = state.first_number
-    node.numbers = tuple(stretch.numbers[numbers : state.numbers]) if numbers >= 0 else ()
+    node = new_node(Node)
+    node.state, node.rare, node.order = state, None, next(order)
+    if state.nested:
+        node.next = tuple([next_of(args[i]) for i in state.needs])  # type: ignore[union-attr]
+        node.saved = tuple([save(args[i]) if i >= 0 else keep(outs[-1 - i]) for i in state.keeps])
+    else:
+        sources = [args[i] for i in state.needs]  # type: ignore[union-attr]
+        node.next = tuple([a if a.edge is None else a.edge for a in sources])
+        node.saved = tuple([
+            keep(args[i]) if i >= 0 else keep(outs[-1 - i]) for i in state.keeps
+        ]) if state.keeps else ()  # fmt: skip
+    first = state.first_number
+    node.numbers = tuple(stretch.numbers[first : state.numbers]) if first >= 0 else ()
     stretch.nodes.append(node)
     return node
 
 
 def save(arg: Any) -> Any:
-    """Keep an argument for backward: a leaf through itself, else its storage and layout."""
-    if arg.__class__ not in tensors:
-        return tuple(map(save, arg)) if isinstance(arg, (tuple, list)) else arg
-    return Saved(arg, arg.edge is None and arg.spec.requires_grad)
+    """Keep an argument for backward: a tensor as `keep` does, a list of them as a list."""
+    if isinstance(arg, (tuple, list)):
+        return list(map(save, arg))
+    return keep(arg) if isinstance(arg, Recorded) else arg
 
 
 def next_of(arg: Any) -> Any:
     """Where the gradient of an argument goes: its node, or itself where it is a leaf."""
-    if arg.__class__ not in tensors:
-        if isinstance(arg, (tuple, list)):
-            return tuple(map(next_of, arg))
+    if isinstance(arg, (tuple, list)):
+        return tuple(map(next_of, arg))
+    if not isinstance(arg, Recorded):
         return None
     if arg.edge is not None:
         return arg.edge
@@ -196,45 +204,82 @@ def enter(stretch: Stretch, x: Any) -> Any:
     raise TypeError(f"expected a tensor or a number, not {cls.__name__}")
 
 
+@hot
 def enter_tensor(stretch: Stretch, x: Any) -> int:
     """Give a tensor from outside a slot; its storage becomes an input where it is new here."""
-    storage = settled(stretch, x.storage)
+    storage = x.storage
+    if storage.rare is not None or storage.buffer is None and storage.stretch is not stretch:
+        settled(stretch, storage)
+        if storage.pinned():
+            return enter_pinned(stretch, x)
     if x.base is not None:
         refresh_history(x)
-    pinned = storage.pinned()
-    if pinned:
-        storage = at_once_or_snapshot(stretch, x)
-    if not isinstance(x.offset, int):
-        raise AssertionError("offsets are integers outside of programs")
-    shared = storage.born if storage.stretch is stretch else -1
+    here_already = storage.stretch is stretch
     offset = None
-    if x.offset and not (pinned and storage is not x.storage):
-        offset = offset_key(stretch, storage, x.offset, shared)
+    if x.offset:
+        offset = offset_key(stretch, storage, x.offset, storage.born if here_already else -1)
+    spec = x.spec
     leaf = x.edge is None
-    key = ("enter", x.spec, shared if shared < 0 else storage.index, offset, leaf)
+    key = ("enter", spec, storage.index if here_already else -1, offset, leaf)
     state = stretch.state.edges.get(key)
     if state is None:
-        state = State(stretch.state)
-        state.follow = follow_nothing
-        if shared < 0:
-            state.event = Input(state.slot, x.spec.dtype)
-        state.offset = offset
-        state.offsets = len(stretch.offsets)
-        state.next = state.slot + 1
-        stretch.state.edges[key] = state
+        state = first_entry(stretch, key, spec, here_already, offset)
     stretch.state = state
     slot = state.slot
-    if shared < 0:
+    if not here_already:
         storage.stretch, storage.born, storage.index = stretch, slot, slot
         stretch.inputs.append(storage)
     if offset is not None:
         stretch.slot_offset[slot] = offset
-    if leaf and x.spec.requires_grad:
+    if leaf and spec.requires_grad:
         stretch.leaves[slot] = x
-    if pinned and storage is not x.storage:
-        return slot  # a snapshot serves one call only
     x.stretch, x.slot = stretch, slot
     return slot
+
+
+def first_entry(stretch: Stretch, key: tuple[Any, ...], spec: Spec, here_already: bool,
+                offset: int | None) -> State:  # fmt: skip
+    state = State(stretch.state)
+    state.follow = follow_nothing
+    if not here_already:
+        state.event = Input(state.slot, spec.dtype)
+    state.offset = offset
+    state.offsets = len(stretch.offsets)
+    state.next = state.slot + 1
+    stretch.state.edges[key] = state
+    return state
+
+
+def enter_pinned(stretch: Stretch, x: Any) -> int:
+    """Memory that somebody outside sees: read a copy if it is small, else run right after the call.
+
+    Nothing of it stays known to the stretch: the next call must look again.
+    """
+    nbytes = x.spec.extent * x.spec.dtype.itemsize
+    if nbytes > SNAPSHOT or stretch.limit == 0 or not x.spec.numel:
+        return enter_at_once(stretch, x)
+    storage = flush.snapshot(x, nbytes)
+    leaf = x.edge is None
+    key = ("enter", x.spec, -1, None, leaf)
+    state = stretch.state.edges.get(key)
+    if state is None:
+        state = first_entry(stretch, key, x.spec, False, None)
+    stretch.state = state
+    storage.stretch, storage.born, storage.index = stretch, state.slot, state.slot
+    stretch.inputs.append(storage)
+    if leaf and x.spec.requires_grad:
+        stretch.leaves[state.slot] = x
+    return state.slot
+
+
+def enter_at_once(stretch: Stretch, x: Any) -> int:
+    """Enter as usual; the call that follows is flushed as soon as it is recorded."""
+    stretch.limit = 0
+    rare, x.storage.rare = x.storage.rare, None
+    try:
+        return enter_tensor(stretch, x)
+    finally:
+        x.storage.rare = rare
 
 
 def follow_nothing(stretch: Stretch, state: State, args: tuple[Any, ...]) -> None:
@@ -248,15 +293,6 @@ def settled(stretch: Stretch, storage: Storage) -> Storage:
     if storage.error is not None:
         raise storage.error
     return storage
-
-
-def at_once_or_snapshot(stretch: Stretch, x: Any) -> Storage:
-    """Pinned memory: read a copy if it is small, else run right after the call."""
-    nbytes = x.spec.extent * x.spec.dtype.itemsize
-    if nbytes > SNAPSHOT or stretch.limit == 0 or not x.spec.numel:
-        stretch.limit = 0
-        return x.storage
-    return flush.snapshot(x, nbytes)
 
 
 def offset_key(stretch: Stretch, storage: Storage, offset: int, born: int) -> int:
@@ -436,6 +472,8 @@ def gradient_plan(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...])
             if place is not None and place not in keeps:
                 keeps.append(place)
     state.needs, state.keeps = tuple(wants), tuple(keeps)
+    plain = all(isinstance(args[i], Recorded) for i in (*wants, *keeps) if i >= 0)
+    state.nested = not plain
     return state.needs
 
 
@@ -467,10 +505,10 @@ def record_view(op: Op, x: Any, start: int | None, unit: int, *args: Any) -> Any
     if x.stretch is not stretch:  # pinned: a view of it is not a call at all
         return view_outside(stretch, op, x, start, unit, args)
     if start is None:
-        key = (op, stretch.mode, slot, *map(static, args))
+        key = (op, stretch.mode, slot, args)  # statics of views are clean: ints and tuples of ints
     else:
         index = offset_key(stretch, x.storage, x.offset + start * unit, x.storage.born)
-        key = (op, stretch.mode, slot, index, *map(static, args))
+        key = (op, stretch.mode, slot, index, args)
     state = stretch.state.edges.get(key)
     if state is None:
         state = first_view(stretch, op, key, x, start, args)
@@ -519,9 +557,8 @@ def follow_view(stretch: Stretch, state: State, x: Any, start: int | None, unit:
     if state.offset is not None:
         stretch.slot_offset[slot] = state.offset
     if state.needs is not None:
-        node = out.edge = Node()
-        node.state, node.saved, node.numbers = state, (), (start,)
-        node.hooks = node.extra = node.metadata = None
+        node = out.edge = new_node(Node)
+        node.state, node.saved, node.numbers, node.rare = state, (), (start,), None
         node.next, node.order = (x.edge if x.edge is not None else x,), next(order)
         stretch.nodes.append(node)
     return out
@@ -546,14 +583,17 @@ def view_outside(stretch: Stretch, op: Op, x: Any, start: int | None, unit: int,
 
 # ------------------------------------------------------------------ writes
 
+# op → a function that gives the keys of its arguments at once (ops/functions.py writes it as source)
+parts_of: dict[Op, Callable[..., tuple[Any, ...]]] = {}
+
 
 def record_write(op: Op, target: Any, *args: Any) -> Any:
     """Record a call whose result replaces the elements of `target`: in-place and `out=` calls."""
     stretch = here.stretch
-    before_write(stretch, target, args)
+    if stretch.mode.grad or target.meta is not None and target.meta.inference:
+        before_write(stretch, target, args)
     slot = target.slot if target.stretch is stretch else enter_target(stretch, target)
-    parts = [key_part(stretch, p, a) for p, a in zip(op.params, args)]
-    key = (op, "write", stretch.mode, slot, *parts)
+    key = (op, "write", stretch.mode, slot, *parts_of[op](stretch, *args))
     state = stretch.state.edges.get(key)
     if state is None:
         state = first_time(stretch, op, key, args, target)
@@ -612,20 +652,24 @@ def check_fits(op: Op, size: tuple[int, ...], dtype: dt.DType, target: Spec) -> 
                 "single memory location. Please clone() the tensor before performing the operation.")  # fmt: skip
 
 
+@hot
 def follow_write(stretch: Stretch, state: State, target: Any, args: tuple[Any, ...]) -> None:
     """The storage's next value; history where gradients are recorded."""
-    node = None
-    if state.needs is not None:
-        node = make_node(stretch, state, args, (target,))
-    target.storage.index = state.slot
-    target._counter().version += 1
-    if node is not None:
-        for i, kept in enumerate(state.keeps):  # an output is kept as it is after the write
-            if kept < 0:
-                node.saved[i].version += 1  # type: ignore[index]
-        rebase(stretch, target, node)
-    elif target.edge is not None and stretch.mode.grad:
-        forget_history(stretch, state, target, args)
+    storage, meta = target.storage, target.meta
+    counter = storage if meta is None or meta.counter is None else meta.counter
+    if state.needs is None:
+        storage.index = state.slot
+        counter.version += 1
+        if target.edge is not None and stretch.mode.grad:
+            forget_history(stretch, state, target, args)
+        return
+    node = make_node(stretch, state, args, (target,))
+    storage.index = state.slot
+    counter.version += 1
+    if any([i < 0 for i in state.keeps]):  # a result is kept as it is after the write
+        pairs = zip(state.keeps, node.saved)  # type: ignore[arg-type]
+        node.saved = tuple([keep(target) if i < 0 else kept for i, kept in pairs])
+    rebase(stretch, target, node)
 
 
 def forget_history(stretch: Stretch, state: State, target: Any, args: tuple[Any, ...]) -> None:

@@ -21,8 +21,7 @@ class Storage:
     error: what a failed flush left instead of a value.
     """
 
-    __slots__ = ("buffer", "nbytes", "stretch", "born", "index", "version", "pin", "error",
-                 "device", "__weakref__")  # fmt: skip
+    __slots__ = ("buffer", "nbytes", "stretch", "born", "index", "version", "rare", "__weakref__")
 
     buffer: Buffer | None
     nbytes: int
@@ -30,25 +29,38 @@ class Storage:
     born: int
     index: int
     version: int
-    pin: Any
-    error: BaseException | None
-    device: str
+    rare: dict[str, Any] | None  # pin and error: few storages have them
 
     def __init__(self, nbytes: int, buffer: Buffer | None = None) -> None:
         self.nbytes, self.buffer = nbytes, buffer
-        self.stretch = None
+        self.stretch = self.rare = None
         self.version = 0
-        self.pin = self.error = None
 
     @property
     def pending(self) -> bool:
         return self.buffer is None
 
+    @property
+    def pin(self) -> Any:
+        return self.rare.get("pin") if self.rare is not None else None
+
+    @pin.setter
+    def pin(self, pin: Any) -> None:
+        self.rare = {**(self.rare or {}), "pin": pin}
+
+    @property
+    def error(self) -> BaseException | None:
+        return self.rare.get("error") if self.rare is not None else None
+
+    @error.setter
+    def error(self, error: BaseException | None) -> None:
+        self.rare = {**(self.rare or {}), "error": error}
+
     def pinned(self) -> bool:
         """Whether an alias outside Flambeau can still be alive."""
-        if self.pin is None:
+        if self.rare is None or self.rare.get("pin") is None:
             return False
-        if self.pin.alive():
+        if self.rare["pin"].alive():
             return True
         self.pin = None
         return False

@@ -26,7 +26,8 @@ class State:
 
     __slots__ = ("edges", "parent", "event", "slot", "next", "numbers", "offsets", "follow", "spec",
                  "specs", "size", "offset", "inputs", "args", "needs", "keeps", "first_number",
-                 "programs", "macros", "depth", "stamp", "view")  # fmt: skip
+                 "programs", "macros", "depth", "stamp", "view",
+                 "nested")  # fmt: skip
 
     edges: dict[tuple[Any, ...], State]
     parent: State | None
@@ -49,6 +50,7 @@ class State:
     macros: dict[Any, Any] | None
     depth: int
     stamp: int
+    nested: bool  # whether some argument is a list of tensors
     view: Any  # the op of a view, which is no event
 
     def __init__(self, parent: State | None) -> None:
@@ -58,6 +60,7 @@ class State:
         self.programs = self.macros = None
         self.offset = self.needs = None
         self.stamp = 0
+        self.nested = False
         if parent is None:
             self.slot = self.next = self.numbers = self.offsets = self.depth = 0
         else:
