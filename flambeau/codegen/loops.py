@@ -2,7 +2,7 @@
 
 `nest_text` writes the kernel of a nest. `grain`, `chunk` and `tasks` say what a launch of it
 needs to know for given sizes; they depend on sizes only, never on the number of threads, so that
-results are the same bits on any number. The passes over rows and columns are in `passes.py`.
+results are the same bits on any number. The loops themselves are in `rows.py` and `columns.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 
 from ..ir.kernel import Nest, words
 from .builder import Builder
-from .passes import NestWriter, column_block
+from .columns import ColumnWriter, column_block
+from .rows import MapWriter, RowWriter
 from .scalar import cost
 
 __all__ = ["checking", "chunk", "chunks", "grain", "nest_text", "tasks", "words"]
@@ -35,7 +36,8 @@ def nest_text(
 ) -> str:
     """The module of a nest's kernel. See `words` for its arguments."""
     b = builder()
-    NestWriter(nest, b, checked).write(name)
+    writer = MapWriter if nest.mode == "map" else RowWriter
+    (ColumnWriter if "columns" in nest.mode else writer)(nest, b, checked).write(name)
     return b.text()
 
 

@@ -1,9 +1,9 @@
 """exp, log, sin, tanh, erf, pow …: polynomials in IR, for float32 and float64, on any vector width.
 
 The coefficients are minimax fits of our own (Remez exchange in 50 digits). Errors are measured in
-tests/codegen/test_mathlib.py: at most 2 ulp for float32, 4 for float64. How arguments are
-reduced and results put together follows the usual practice: W. J. Cody and W. Waite, Software Manual for the
-Elementary Functions, 1980. Infinities, NaN and signed zeros come out as IEEE 754 wants them.
+tests/codegen/test_mathlib.py: at most 2 ulp for float32, 4 for float64. How arguments
+are reduced and results put together follows the usual practice: W. J. Cody and W. Waite, Software
+Manual for the Elementary Functions, 1980. Infinities, NaN and signed zeros come out as IEEE 754 wants them.
 """
 
 from __future__ import annotations

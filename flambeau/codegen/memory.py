@@ -6,13 +6,9 @@ float16, bfloat16) are widened as they are read and rounded as they are written.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..ir.dtype import DType
+from .instructions import Instructions, Int, mangled
 from .values import Value, computed, lanes_of, stored, vector_of
-
-if TYPE_CHECKING:
-    from .builder import Builder
 
 _SIZES = {"float": 4, "double": 8, "half": 2, "ptr": 8, "i1": 1}
 
@@ -22,67 +18,67 @@ def size_of(element: str) -> int:
     return _SIZES.get(element) or int(element[1:]) // 8
 
 
-class MemoryMixin:
+class Memory(Instructions):
     """The part of Builder that touches memory."""
 
-    def element(self: Builder, base: Value, element: str, index: Value | int) -> Value:
+    def element(self, base: Value, element: str, index: Value | Int) -> Value:
         """The address of element number `index` (an i64)."""
         return self.op(f"getelementptr {element}, ptr {base}, {self.i64(index).typed}", "ptr")
 
-    def load(self: Builder, kind: str, address: Value, align: int = 0) -> Value:
+    def load(self, kind: str, address: Value, align: Int = 0) -> Value:
         """A plain load of a scalar or of a vector; aligned for an element unless told."""
         return self.op(f"load {kind}, ptr {address}, align {align or _align(kind)}", kind)
 
-    def store(self: Builder, value: Value, address: Value, align: int = 0) -> None:
+    def store(self, value: Value, address: Value, align: Int = 0) -> None:
         self.line(f"store {value.typed}, ptr {address}, align {align or _align(value.type)}")
 
-    def load_masked(self: Builder, kind: str, address: Value, mask: Value) -> Value:
+    def load_masked(self, kind: str, address: Value, mask: Value) -> Value:
         """Load the lanes that the mask has; the others are zero and their memory is not touched."""
-        name = f"llvm.masked.load.{_mangled(kind)}.p0"
+        name = f"llvm.masked.load.{mangled(kind)}.p0"
         self.declare(name, kind, ["ptr", "i32", mask.type, kind])
         align = f"i32 {_align(kind)}"
         args = f"ptr {address}, {align}, {mask.typed}, {kind} zeroinitializer"
         return self.op(f"call {kind} @{name}({args})", kind)
 
-    def store_masked(self: Builder, value: Value, address: Value, mask: Value) -> None:
-        name = f"llvm.masked.store.{_mangled(value.type)}.p0"
+    def store_masked(self, value: Value, address: Value, mask: Value) -> None:
+        name = f"llvm.masked.store.{mangled(value.type)}.p0"
         self.declare(name, "void", [value.type, "ptr", "i32", mask.type])
         align = f"i32 {_align(value.type)}"
         self.line(f"call void @{name}({value.typed}, ptr {address}, {align}, {mask.typed})")
 
     def gather(
-        self: Builder, kind: str, base: Value, index: Value, mask: Value | None = None
+        self, kind: str, base: Value, index: Value, mask: Value | None = None
     ) -> Value:
         """Load lane by lane from `base + index[lane]` (a vector of i64, in elements)."""
         where, mask = self._lane_addresses(kind, base, index), mask or self._all(kind)
-        name = f"llvm.masked.gather.{_mangled(kind)}.v{lanes_of(kind)}p0"
+        name = f"llvm.masked.gather.{mangled(kind)}.v{lanes_of(kind)}p0"
         self.declare(name, kind, [where.type, "i32", mask.type, kind])
         args = f"{where.typed}, i32 {_align(kind)}, {mask.typed}, {kind} zeroinitializer"
         return self.op(f"call {kind} @{name}({args})", kind)
 
     def scatter(
-        self: Builder, value: Value, base: Value, index: Value, mask: Value | None = None
+        self, value: Value, base: Value, index: Value, mask: Value | None = None
     ) -> None:
         """Store lane by lane to `base + index[lane]`; of equal addresses the last lane wins."""
         kind = value.type
         where, mask = self._lane_addresses(kind, base, index), mask or self._all(kind)
-        name = f"llvm.masked.scatter.{_mangled(kind)}.v{lanes_of(kind)}p0"
+        name = f"llvm.masked.scatter.{mangled(kind)}.v{lanes_of(kind)}p0"
         self.declare(name, "void", [kind, where.type, "i32", mask.type])
         args = f"{value.typed}, {where.typed}, i32 {_align(kind)}, {mask.typed}"
         self.line(f"call void @{name}({args})")
 
-    def _lane_addresses(self: Builder, kind: str, base: Value, index: Value) -> Value:
+    def _lane_addresses(self, kind: str, base: Value, index: Value) -> Value:
         element = kind[kind.index("x ") + 2 : -1]
         text = f"getelementptr {element}, ptr {base}, {index.typed}"
         return self.op(text, vector_of("ptr", lanes_of(kind)))
 
-    def _all(self: Builder, kind: str) -> Value:
+    def _all(self, kind: str) -> Value:
         return self.number(vector_of("i1", lanes_of(kind)), True)
 
     # -- element types
 
     def load_element(
-        self: Builder, dtype: DType, address: Value, lanes: int = 1, mask: Value | None = None
+        self, dtype: DType, address: Value, lanes: Int = 1, mask: Value | None = None
     ) -> Value:
         """Neighbouring elements of a tensor, widened to the type that they are computed in."""
         kind = vector_of(stored(dtype), lanes)
@@ -90,7 +86,7 @@ class MemoryMixin:
         return self.widen(raw, dtype)
 
     def store_element(
-        self: Builder, dtype: DType, value: Value, address: Value, mask: Value | None = None
+        self, dtype: DType, value: Value, address: Value, mask: Value | None = None
     ) -> None:
         """Neighbouring elements of a tensor, rounded to its type."""
         raw = self.narrow(value, dtype)
@@ -100,14 +96,14 @@ class MemoryMixin:
             self.store_masked(raw, address, mask)
 
     def gather_element(
-        self: Builder, dtype: DType, base: Value, index: Value, mask: Value | None = None
+        self, dtype: DType, base: Value, index: Value, mask: Value | None = None
     ) -> Value:
         """Scattered elements of a tensor, widened; `index` is a vector of i64."""
         raw = self.gather(vector_of(stored(dtype), lanes_of(index.type)), base, index, mask)
         return self.widen(raw, dtype)
 
     def scatter_element(
-        self: Builder,
+        self,
         dtype: DType,
         value: Value,
         base: Value,
@@ -117,7 +113,7 @@ class MemoryMixin:
         """Scattered elements of a tensor, rounded to its type."""
         self.scatter(self.narrow(value, dtype), base, index, mask)
 
-    def widen(self: Builder, raw: Value, dtype: DType) -> Value:
+    def widen(self, raw: Value, dtype: DType) -> Value:
         """As it lies in memory → as it is computed with."""
         if dtype.kind == "b":
             return self.icmp("ne", raw, 0)
@@ -128,7 +124,7 @@ class MemoryMixin:
             return self.convert("bitcast", bits, "float")
         return raw
 
-    def narrow(self: Builder, value: Value, dtype: DType) -> Value:
+    def narrow(self, value: Value, dtype: DType) -> Value:
         """As it is computed with → as it lies in memory, rounded to the nearest even."""
         if dtype.kind == "b":
             return self.convert("zext", value, "i8")
@@ -136,7 +132,7 @@ class MemoryMixin:
             return self.convert("fptrunc", value, "half")
         return self._bfloat16(value) if dtype.name == "bfloat16" else value
 
-    def _bfloat16(self: Builder, value: Value) -> Value:
+    def _bfloat16(self, value: Value) -> Value:
         bits = self.convert("bitcast", value, "i32")
         odd = self.int("and", self.int("lshr", bits, 16), 1)
         rounded = self.int("lshr", self.add(self.add(bits, 0x7FFF), odd), 16)
@@ -144,15 +140,9 @@ class MemoryMixin:
         chosen = self.select(nan, self.like(rounded, 0x7FC0), rounded)
         return self.convert("trunc", chosen, "i16")
 
-    def zero_of(self: Builder, dtype: DType, lanes: int = 1) -> Value:
+    def zero_of(self, dtype: DType, lanes: Int = 1) -> Value:
         return self.number(vector_of(computed(dtype), lanes), 0)
 
 
 def _align(kind: str) -> int:
     return size_of(kind[kind.index("x ") + 2 : -1] if kind[0] == "<" else kind)
-
-
-def _mangled(kind: str) -> str:
-    from .builder import mangled
-
-    return mangled(kind)
