@@ -45,7 +45,7 @@ class CopySlices:
 
     def apply_backward(self, arrived: dict[int, Any], walk: Any) -> Any:
         """The base keeps what was not overwritten; the written part goes through the call's node."""
-        from flambeau.autograd.backward import gradients
+        from flambeau.autograd.walk import gradients
 
         g = arrived[0]
         rest = g.clone(memory_format="contiguous_format")
