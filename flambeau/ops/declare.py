@@ -28,7 +28,7 @@ from flambeau.trace.modes import Mode
 # The names that hold tensors in PyTorch's signatures.
 TENSORS = frozenset("""input other weight bias mat1 mat2 mat vec vec2 batch1 batch2 tensor index target
     mask source src self grad end tensor1 tensor2 value_tensor indices boundaries state values
-    running_mean running_var norm query key value attn_mask min_tensor max_tensor condition""".split())
+    running_mean running_var norm query key value attn_mask min max pos_weight condition""".split())
 LISTS = frozenset("tensors params grads momenta exp_avgs exp_avg_sqs max_exp_avg_sqs steps".split())
 
 TABLE: dict[str, Op] = {}  # every row, by name

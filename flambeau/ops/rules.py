@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Ints, Spec
@@ -126,3 +128,45 @@ def infer_size(shape: Sequence[int], numel: int) -> Ints:
     elif known == numel:
         return tuple(shape)
     raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")
+
+
+def as_type(x: Any, dtype: DType | None) -> Any:
+    """The array in the type to add up in (float16 and bfloat16 in float32)."""
+    if dtype is None:
+        return x.astype(np.int64) if x.dtype.kind in "biu" else x
+    return x.astype(dt.compute_dtype(dtype).numpy)
+
+
+# ------------------------------------------------------------------ refusals
+
+
+def not_for(kinds: str, kernel: str, rule: Any) -> Any:
+    """The rule, but for types whose kind is in `kinds`: those PyTorch's kernel lacks."""
+
+    def checked(mode: Mode, *facts: Any) -> tuple[DType, DType]:
+        compute, result = rule(mode, *facts)
+        if compute.kind in kinds:
+            raise NotImplementedError(f"\"{kernel}\" not implemented for '{compute.legacy}'")
+        return compute, result
+
+    return checked
+
+
+def by_first(rule: Any, n: int = 1) -> Any:
+    """The types of the first n arguments decide."""
+    return lambda mode, *facts: rule(mode, *facts[:n])
+
+
+def keep(mode: Mode, input: Spec, *rest: Any) -> tuple[DType, DType]:
+    """The first argument's type, whatever the others are."""
+    return input.dtype, input.dtype
+
+
+def zeros(g: Any) -> Any:
+    """The gradient of a function that is constant in pieces."""
+    return g.new_zeros(g.spec.size)
+
+
+def lifted(x: Any, g: Any) -> Any:
+    """An operand as a tensor, where a number may stand."""
+    return x if hasattr(x, "spec") else g.new_zeros(()) + x

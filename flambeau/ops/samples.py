@@ -2,6 +2,7 @@
 
 `samples` of a row is a function of `new`: new(2, 3) is an input tensor of that size in the dtype under
 test, new(2, 3, low=0, high=5), new.index(4, high=3) an int64 one, new.mask(2, 3) a bool one.
+`nonzero` inputs have no zeros; `kinked` ones stay away from whole numbers, where derivatives jump.
 """
 
 from __future__ import annotations
@@ -27,28 +28,52 @@ class Refused(Sample):
 
 Samples = Callable[[Any], Iterator[Sample]]
 
+PAIRS = (((2, 3), (2, 3)), ((2, 3), (3,)), ((4, 1), (1, 5)), ((), (3,)), ((), ()), ((0, 3), (1, 3)),
+         ((19, 35), (35,)))  # fmt: skip
 
-def unary(low: float = -3.0, high: float = 3.0) -> Samples:
+
+def unary(low: float = -3.0, high: float = 3.0, **kwargs: Any) -> Samples:
     """One operand: usual, 0-dim, empty, non-contiguous."""
 
     def make(new: Any) -> Iterator[Sample]:
         for size in ((5,), (2, 3), (), (0,), (2, 0, 3), (17, 33)):
-            yield Sample(new(*size, low=low, high=high))
-        yield Sample(new(4, 3, low=low, high=high).t())
+            yield Sample(new(*size, low=low, high=high), **kwargs)
+        yield Sample(new(4, 3, low=low, high=high).t(), **kwargs)
 
     return make
 
 
-def binary(low: float = -3.0, high: float = 3.0, numbers: bool = True, **kwargs: Any) -> Samples:
+def binary(low: float = -3.0, high: float = 3.0, numbers: bool = True, alpha: Any = (),
+           nonzero: bool = False, kinked: bool = False, **kwargs: Any) -> Samples:  # fmt: skip
     """Two operands: equal sizes, broadcasting, 0-dim, empty, numbers."""
+    more = dict(nonzero=nonzero, kinked=kinked)
 
     def make(new: Any) -> Iterator[Sample]:
-        for a, b in (((2, 3), (2, 3)), ((2, 3), (3,)), ((4, 1), (1, 5)), ((), (3,)), ((), ()),
-                     ((0, 3), (1, 3)), ((19, 35), (35,))):  # fmt: skip
-            yield Sample(new(*a, low=low, high=high), new(*b, low=low, high=high), **kwargs)
-        yield Sample(new(4, 3, low=low, high=high).t(), new(3, 4, low=low, high=high), **kwargs)
+        for a, b in PAIRS:
+            yield Sample(new(*a, low=low, high=high, **more), new(*b, low=low, high=high, **more),
+                         **kwargs)  # fmt: skip
+        yield Sample(new(4, 3, low=low, high=high, **more).t(),
+                     new(3, 4, low=low, high=high, **more), **kwargs)  # fmt: skip
         if numbers:
-            yield Sample(new(2, 3, low=low, high=high), 2, **kwargs)
+            yield Sample(new(2, 3, low=low, high=high, **more), 2, **kwargs)
+            yield Sample(new(2, 3, low=low, high=high, **more), 1.25, **kwargs)
+        for factor in alpha:
+            yield Sample(new(2, 3), new(3), alpha=factor)
         yield Refused(new(2, 3), new(2, 4), error=RuntimeError, says="must match")
+
+    return make
+
+
+def ternary(numbers: bool = True, third: float | None = None, value: Any = ()) -> Samples:
+    """Three operands that broadcast."""
+
+    def make(new: Any) -> Iterator[Sample]:
+        for a, b in PAIRS:
+            yield Sample(new(*a), new(*b, nonzero=True), new(*b, nonzero=True))
+        if third is not None:
+            yield Sample(new(2, 3), new(2, 3), third)
+            yield Sample(new(2, 3), new(3), 1 - third)
+        for v in value:
+            yield Sample(new(2, 3), new(3), new(2, 1, nonzero=True), value=v)
 
     return make

@@ -1,0 +1,370 @@
+"""Front functions with overloads: each looks at its arguments and calls a row of the table.
+
+`methods.py` makes methods of those in METHODS and NAMED, and `torch.name` of those in PUBLIC. Products of
+matrices are in products.py, losses in losses.py; nothing is computed here.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from flambeau import losses, products, return_types
+from flambeau.ops.declare import TABLE
+from flambeau.ops.functions import inplace_of
+from flambeau.ops.rules import promoted
+from flambeau.tensor import FUNCTIONS
+from flambeau.trace.recorder import Recorded, record_write
+
+row = FUNCTIONS  # op's name → the function that records it
+
+
+# ------------------------------------------------------------------ reductions
+
+
+def renamed(dim: Any, keepdim: Any, axis: Any, keepdims: Any) -> tuple[Any, Any]:
+    """PyTorch takes NumPy's names for these two."""
+    return (dim if axis is None else axis), (keepdim if keepdims is None else keepdims)
+
+
+def _over(name: str) -> Any:
+    """sum and mean: over everything, or along dims."""
+    along, everything = row[name], row[f"{name}_all"]
+
+    def function(input, dim=None, keepdim=False, *, dtype=None, out=None, axis=None, keepdims=None):
+        if dim is None and axis is None and not keepdim and not keepdims:
+            return everything(input, dtype=dtype, out=out)
+        dim, keepdim = renamed(dim, keepdim, axis, keepdims)
+        return along(input, dim, keepdim, dtype=dtype, out=out)
+
+    function.__name__ = function.__qualname__ = name
+    return function
+
+
+sum, mean = _over("sum"), _over("mean")
+
+
+def prod(input, dim=None, keepdim=False, *, dtype=None, out=None, axis=None, keepdims=None):
+    """The product of everything, or along one dim."""
+    dim, keepdim = renamed(dim, keepdim, axis, keepdims)
+    if dim is None:
+        return row["prod_all"](input, dtype=dtype, out=out)
+    if isinstance(dim, (tuple, list)):
+        raise TypeError("prod(): argument 'dim' must be int, not tuple")
+    return row["prod"](input, dim, keepdim, dtype=dtype, out=out)
+
+
+def _best(name: str, pairwise: str) -> Any:
+    """max and min: of everything, along a dim with the places, or of two tensors."""
+    everything, along, two = row[f"{name}_all"], row[f"{name}_dim"], row[pairwise]
+    results = getattr(return_types, name)
+
+    def function(input, dim=None, keepdim=False, *, out=None, other=None, axis=None, keepdims=None):
+        other = dim if isinstance(dim, Recorded) else other
+        if other is not None:
+            return two(input, other, out=out)
+        dim, keepdim = renamed(dim, keepdim, axis, keepdims)
+        if dim is None:
+            return everything(input, out=out)
+        return results(along(input, dim, keepdim, out=out))
+
+    function.__name__ = function.__qualname__ = name
+    return function
+
+
+max, min = _best("max", "maximum"), _best("min", "minimum")
+
+
+def aminmax(input, *, dim=None, keepdim=False):
+    """The smallest and the largest."""
+    return return_types.aminmax((input.amin(() if dim is None else dim, keepdim),
+                                 input.amax(() if dim is None else dim, keepdim)))  # fmt: skip
+
+
+return_types.named("aminmax", "min", "max")
+
+
+def _spread(name: str) -> Any:
+    """var, std and their forms with the mean; `unbiased` is the old name of correction=1."""
+    record = row[name]
+
+    def function(input, dim=None, unbiased=None, keepdim=False, *, correction=None, out=None,
+                 axis=None, keepdims=None):  # fmt: skip
+        dim, keepdim = renamed(dim, keepdim, axis, keepdims)
+        if isinstance(dim, bool):
+            dim, unbiased = None, dim
+        if unbiased is not None:
+            correction = int(unbiased)
+        return record(input, dim, 1 if correction is None else correction, keepdim, out=out)
+
+    function.__name__ = function.__qualname__ = name
+    return function
+
+
+var, std, var_mean, std_mean = map(_spread, ("var", "std", "var_mean", "std_mean"))
+
+
+def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
+    """The p-norm of all elements, or along dims."""
+    if p == "nuc" or isinstance(p, str) and p != "fro":
+        raise NotImplementedError(f"norm with p={p!r} is not supported yet; use a number, or 'fro'")
+    p = 2 if p is None or p == "fro" else p
+    return row["vector_norm"](input, p, dim, keepdim, dtype=dtype, out=out)
+
+
+# ------------------------------------------------------------------ arithmetic
+
+
+def pow(input, exponent, *, out=None):
+    """input to the power exponent; a Python number as exponent is part of the program."""
+    if isinstance(exponent, Recorded):
+        return row["pow_tensor"](input, exponent, out=out)
+    return row["pow_number"](input, plain(exponent), out=out)
+
+
+def plain(number: Any) -> Any:
+    """A Python number, also from NumPy's."""
+    if hasattr(number, "item"):
+        number = number.item()
+    if not isinstance(number, (bool, int, float)):
+        raise TypeError(f"pow() received an invalid combination of arguments - got exponent of type "
+                        f"{type(number).__name__}")  # fmt: skip
+    return number
+
+
+def pow_(input, exponent):
+    """pow, over the input."""
+    if isinstance(exponent, Recorded):
+        return record_write(TABLE["pow_tensor"], input, input, exponent)
+    return record_write(TABLE["pow_number"], input, input, plain(exponent))
+
+
+def square(input, *, out=None):
+    """input times itself."""
+    return row["pow_number"](input, 2, out=out)
+
+
+def square_(input):
+    """square, over the input."""
+    return pow_(input, 2)
+
+
+ROUNDINGS = {None: "true_divide", "floor": "div_floor", "trunc": "div_trunc"}
+
+
+def rounded(rounding_mode: Any) -> str:
+    """The row that divides and rounds in this way."""
+    if rounding_mode not in ROUNDINGS:
+        raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
+                           f"'{rounding_mode}'")  # fmt: skip
+    return ROUNDINGS[rounding_mode]
+
+
+def div(input, other, *, rounding_mode=None, out=None):
+    """input / other, rounded down or towards zero where that is asked for."""
+    return row[rounded(rounding_mode)](input, other, out=out)
+
+
+def div_(input, other, *, rounding_mode=None):
+    """div, over the input."""
+    return record_write(TABLE[rounded(rounding_mode)], input, input, other)
+
+
+def floor_divide(input, other, *, out=None):
+    """input / other, rounded down."""
+    return row["div_floor"](input, other, out=out)
+
+
+def floor_divide_(input, other):
+    """floor_divide, over the input."""
+    return record_write(TABLE["div_floor"], input, input, other)
+
+
+def clamp_name(low: Any, high: Any) -> str:
+    return "clamp_tensor" if isinstance(low, Recorded) or isinstance(high, Recorded) else "clamp_number"
+
+
+def clamp(input, min=None, max=None, *, out=None):
+    """input between two bounds, each a number, a tensor or None."""
+    return row[clamp_name(min, max)](input, min, max, out=out)
+
+
+def clamp_(input, min=None, max=None):
+    """clamp, over the input."""
+    return record_write(TABLE[clamp_name(min, max)], input, input, min, max)
+
+
+def clamp_min(input, min, *, out=None):
+    """No smaller than min."""
+    return clamp(input, min, None, out=out)
+
+
+def clamp_max(input, max, *, out=None):
+    """No larger than max."""
+    return clamp(input, None, max, out=out)
+
+
+def clamp_min_(input, min):
+    """clamp_min, over the input."""
+    return clamp_(input, min, None)
+
+
+def clamp_max_(input, max):
+    """clamp_max, over the input."""
+    return clamp_(input, None, max)
+
+
+# ------------------------------------------------------------------ choices and comparisons
+
+
+def where(condition, input=None, other=None, *, out=None):
+    """input where the condition holds, else other; alone, the indices where it holds."""
+    if input is None and other is None:
+        return condition.nonzero(as_tuple=True)
+    return row["where"](condition, input, other, out=out)
+
+
+def where_method(input, condition, other):
+    """Tensor.where: this tensor where the condition holds, else other."""
+    return row["where"](condition, input, other)
+
+
+def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """Whether elements are apart by no more than atol + rtol · |other|."""
+    if rtol < 0 or atol < 0:
+        which = "rtol" if rtol < 0 else "atol"
+        raise RuntimeError(f"{which} must be greater than or equal to zero, but got "
+                           f"{rtol if rtol < 0 else atol}")  # fmt: skip
+    return row["isclose_float"](input, other, float(rtol), float(atol), equal_nan)
+
+
+def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """Whether all elements are close; looks at the values."""
+    return bool(isclose(input, other, rtol, atol, equal_nan).all().item())
+
+
+def equal(input, other):
+    """Whether size and all elements are the same; looks at the values."""
+    if input.spec.size != other.spec.size:
+        return False
+    return bool(input.eq(other).all().item())
+
+
+def result_type(tensor1, tensor2):
+    """The type that two operands become together."""
+    from flambeau.ir.program import Number
+    from flambeau.trace.trie import here
+
+    facts = [t.spec if isinstance(t, Recorded) else Number(0, type(t)) for t in (tensor1, tensor2)]
+    return promoted(here.stretch.mode, *facts)
+
+
+# ------------------------------------------------------------------ activations
+
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+
+
+def selu(input):
+    """The self-normalizing ELU."""
+    return row["elu"](input, SELU_ALPHA, SELU_SCALE)
+
+
+def celu(input, alpha=1.0):
+    """max(x, 0) + min(alpha (exp(x / alpha) - 1), 0)."""
+    return row["celu_scaled"](input, float(alpha), 1.0, 1 / alpha)
+
+
+def relu6(input):
+    """x between 0 and 6."""
+    return row["hardtanh"](input, 0.0, 6.0)
+
+
+def selu_(input):
+    """selu, over the input."""
+    return record_write(TABLE["elu"], input, input, SELU_ALPHA, SELU_SCALE, 1.0)
+
+
+def celu_(input, alpha=1.0):
+    """celu, over the input."""
+    return record_write(TABLE["celu_scaled"], input, input, float(alpha), 1.0, 1 / alpha)
+
+
+def relu6_(input):
+    """relu6, over the input."""
+    return record_write(TABLE["hardtanh"], input, input, 0.0, 6.0)
+
+
+def softsign(input):
+    """x / (1 + |x|)."""
+    return input / (input.abs() + 1)
+
+
+def tanhshrink(input):
+    """x - tanh x."""
+    return input - input.tanh()
+
+
+def softshrink(input, lambd=0.5):
+    """x moved towards 0 by lambd, and 0 where it would pass it."""
+    zero = input.new_zeros(())
+    return where(input > lambd, input - lambd, where(input < -lambd, input + lambd, zero))
+
+
+def hardshrink(input, lambd=0.5):
+    """x, and 0 where it is between -lambd and lambd."""
+    return input.masked_fill((input >= -lambd).logical_and(input <= lambd), 0)
+
+
+def prelu(input, weight):
+    """max(x, 0) + weight · min(x, 0), one weight for all or one for each channel."""
+    if weight.ndim and input.ndim > 1 and weight.numel() > 1:
+        weight = weight.reshape((-1, *(1,) * (input.ndim - 2)))
+    return where(input > 0, input, weight * input)
+
+
+def glu(input, dim=-1):
+    """The first half along dim, times the sigmoid of the second."""
+    if input.shape[dim] % 2:
+        raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size "
+                           f"{input.shape[dim]}")  # fmt: skip
+    first, second = input.chunk(2, dim)
+    return first * second.sigmoid()
+
+
+def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
+    """input / max(norm along dim, eps)."""
+    length = input.norm(p, dim, keepdim=True).clamp_min(eps).expand(input.shape)
+    return div(input, length, out=out)
+
+
+def cosine_similarity(x1, x2, dim=1, eps=1e-8):
+    """The cosine of the angle between vectors along dim."""
+    lengths = [x.norm(2, dim, keepdim=True).clamp_min(eps) for x in (x1, x2)]
+    return ((x1 / lengths[0]) * (x2 / lengths[1])).sum(dim)
+
+
+FUNCTIONS.update(selu=selu, celu=celu, relu6=relu6)
+
+# ------------------------------------------------------------------ what methods.py reads
+
+METHODS = """sum mean prod max min var std norm pow pow_ square square_ div div_ floor_divide
+    floor_divide_ clamp clamp_ clamp_min clamp_min_ clamp_max clamp_max_ isclose allclose equal
+    aminmax""".split()
+METHODS += products.METHODS
+NAMED = {
+    "where": where_method, "clip": clamp, "clip_": clamp_, "divide": div, "divide_": div_,
+    "true_divide": row["true_divide"], "true_divide_": inplace_of(TABLE["true_divide"]),
+    "selu_": selu_, "celu_": celu_, "relu6_": relu6_,
+    **{f"{name}_": inplace_of(TABLE[name]) for name in
+       "leaky_relu elu hardtanh silu mish hardswish hardsigmoid threshold".split()},
+}  # fmt: skip
+clip, divide, true_divide, gelu = clamp, div, row["true_divide"], row["gelu"]
+softplus, logsigmoid, sigmoid, tanh = (row[n] for n in "softplus logsigmoid sigmoid tanh".split())
+PUBLIC = """sum mean prod max min var std var_mean std_mean norm pow square square_ div floor_divide
+    clamp clamp_ clamp_min clamp_max where isclose allclose equal result_type clip divide
+    true_divide selu celu selu_ celu_ prelu aminmax cosine_similarity""".split()
+PUBLIC += products.PUBLIC
+for _module, _names in ((products, products.PUBLIC + products.METHODS), (losses, losses.NAMES)):
+    globals().update({name: getattr(_module, name) for name in _names})
+linear, bilinear = products.linear, products.bilinear
+pi, inf, nan, e = math.pi, math.inf, math.nan, math.e

@@ -1,0 +1,271 @@
+"""Elementwise rows: activation functions. Their slopes and bounds are run-time numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from flambeau.ir import dtype as dt
+from flambeau.ir.dtype import DType
+from flambeau.ir.layout import Spec
+from flambeau.ir.op import Op
+from flambeau.ops.declare import elementwise
+from flambeau.ops.rules import by_first, not_for, same
+from flambeau.ops.samples import Sample, unary
+from flambeau.ops.unary import mapped
+from flambeau.trace.modes import Mode
+
+
+def activation(signature: str, kernel: str, *, public: str = "nn.functional", samples: Any = None,
+               **more: Any) -> Op:  # fmt: skip
+    """A function of one float; the other arguments are numbers."""
+    return elementwise(signature, public=public, dtype=not_for("biu", kernel, by_first(same)),
+                       samples=samples or unary(), **more)  # fmt: skip
+
+
+def with_numbers(*choices: dict[str, Any]) -> Callable[..., Any]:
+    """Samples with other slopes and bounds than the usual ones."""
+
+    def make(new: Any) -> Any:
+        yield from unary()(new)
+        for choice in choices:
+            yield Sample(new(3, 7), **choice)
+
+    return make
+
+
+def relu_type(mode: Mode, input: Spec) -> tuple[DType, DType]:
+    if input.dtype is dt.bool_:
+        raise RuntimeError("Boolean inputs not supported for relu")
+    return input.dtype, input.dtype
+
+
+relu = elementwise(
+    "relu(input)",
+    dtype=relu_type,
+    numpy=lambda x: np.maximum(x, 0),
+    scalar=lambda k, x: k.maximum(x, 0),
+    grad=dict(input=lambda g, out: g.masked_fill(out <= 0, 0)),
+    samples=unary(),
+)
+
+threshold = elementwise(
+    "threshold(input, threshold, value)",
+    numbers=("threshold", "value"),
+    dtype=by_first(same),
+    numpy=lambda x, threshold, value: np.where(x <= threshold, value, x),
+    scalar=lambda k, x, threshold, value: k.where(k.le(x, threshold), value, x),
+    grad=dict(input=lambda g, input, call: g.masked_fill(input <= call.threshold, 0)),
+    samples=lambda new: (Sample(new(3, 4), 0.5, value) for value in (0, 2)),
+)
+
+
+def leaky_grad(g: Any, input: Any, call: Any) -> Any:
+    return g.where(input > 0, g * call.negative_slope)
+
+
+leaky_relu = activation(
+    "leaky_relu(input, negative_slope=0.01)",
+    "leaky_relu_cpu",
+    numbers=("negative_slope",),
+    numpy=lambda x, slope: np.where(x > 0, x, x * np.asarray(slope, x.dtype)),
+    scalar=lambda k, x, slope: k.where(x > 0, x, x * slope),
+    grad=dict(input=leaky_grad),
+    samples=with_numbers(dict(negative_slope=0.3), dict(negative_slope=-1.5)),
+)
+
+
+def elu_numpy(x: Any, alpha: Any, scale: Any, input_scale: Any) -> Any:
+    alpha, scale, input_scale = (np.asarray(n, x.dtype) for n in (alpha, scale, input_scale))
+    return np.where(x > 0, x * scale, np.expm1(x * input_scale) * (alpha * scale))
+
+
+def elu_scalar(k: Any, x: Any, alpha: Any, scale: Any, input_scale: Any) -> Any:
+    return k.where(x > 0, x * scale, k.expm1(x * input_scale) * alpha * scale)
+
+
+def elu_grad(g: Any, input: Any, call: Any) -> Any:
+    scaled = g * call.scale
+    left = (input * call.input_scale).exp() * scaled * call.alpha * call.input_scale
+    return scaled.where(input > 0, left)
+
+
+def elu_row(name: str, node: str) -> Op:
+    return activation(
+        f"{name}(input, alpha=1.0, scale=1.0, input_scale=1.0)",
+        "elu_cpu",
+        public="",
+        node=node,
+        numbers=("alpha", "scale", "input_scale"),
+        numpy=elu_numpy,
+        scalar=elu_scalar,
+        grad=dict(input=elu_grad),
+        samples=with_numbers(dict(alpha=1.6), dict(alpha=1.6, scale=1.05, input_scale=0.7)),
+    )
+
+
+elu = elu_row("elu", "EluBackward0")
+celu = elu_row("celu_scaled", "CeluBackward0")
+
+
+def hardtanh_type(mode: Mode, input: Spec, *bounds: Any) -> tuple[DType, DType]:
+    if input.dtype is dt.bool_:
+        raise RuntimeError("Bool inputs not supported for hardtanh")
+    return input.dtype, input.dtype
+
+
+def hardtanh_grad(g: Any, input: Any, call: Any) -> Any:
+    return g.masked_fill((input <= call.min_val).logical_or(input >= call.max_val), 0)
+
+
+hardtanh = elementwise(
+    "hardtanh(input, min_val=-1.0, max_val=1.0)",
+    public="nn.functional",
+    numbers=("min_val", "max_val"),
+    dtype=hardtanh_type,
+    numpy=lambda x, low, high: np.minimum(np.maximum(x, x.dtype.type(low)), x.dtype.type(high)),
+    scalar=lambda k, x, low, high: k.minimum(k.maximum(x, low), high),
+    grad=dict(input=hardtanh_grad),
+    samples=with_numbers(dict(min_val=0.0, max_val=6.0)),
+)
+
+
+# ------------------------------------------------------------------ smooth ones
+
+
+def softplus_numpy(x: Any, beta: Any, threshold: Any) -> Any:
+    """A straight line where the exponential would swamp the 1."""
+    beta = np.asarray(beta, x.dtype)
+    return np.where(x * beta > threshold, x, np.log1p(np.exp(x * beta)) / beta)
+
+
+def softplus_scalar(k: Any, x: Any, beta: Any, threshold: Any) -> Any:
+    return k.where(k.gt(x * beta, threshold), x, k.log1p(k.exp(x * beta)) / beta)
+
+
+def softplus_grad(g: Any, input: Any, call: Any) -> Any:
+    scaled = input * call.beta
+    return g.where(scaled > call.threshold, g * scaled.sigmoid())
+
+
+softplus = activation(
+    "softplus(input, beta=1.0, threshold=20.0)",
+    "softplus_cpu",
+    numbers=("beta", "threshold"),
+    numpy=softplus_numpy,
+    scalar=softplus_scalar,
+    grad=dict(input=softplus_grad),
+    samples=with_numbers(dict(beta=2.0), dict(beta=0.5, threshold=0.2)),
+)
+
+
+def silu_grad(g: Any, input: Any) -> Any:
+    s = input.sigmoid()
+    return g * (s * (1 + input * (1 - s)))
+
+
+silu = activation(
+    "silu(input)",
+    "silu_cpu",
+    numpy=lambda x: x / (1 + np.exp(-x)),
+    scalar=lambda k, x: x / (1 + k.exp(-x)),
+    grad=dict(input=silu_grad),
+)
+
+HALF_ROOT, DENSITY = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi)
+TANH_SCALE, CUBIC = math.sqrt(2 / math.pi), 0.044715
+
+
+def gelu_numpy(x: Any, approximate: str) -> Any:
+    if approximate == "tanh":
+        return 0.5 * x * (1 + np.tanh(TANH_SCALE * (x + CUBIC * x * x * x)))
+    return 0.5 * x * (1 + ERF(x * HALF_ROOT))
+
+
+ERF = mapped(math.erf)
+
+
+def gelu_scalar(k: Any, x: Any, approximate: str) -> Any:
+    if approximate == "tanh":
+        return 0.5 * x * (1 + k.tanh(TANH_SCALE * (x + CUBIC * x * x * x)))
+    return 0.5 * x * (1 + k.erf(x * HALF_ROOT))
+
+
+def gelu_grad(g: Any, input: Any, call: Any) -> Any:
+    """The derivative of x · cdf(x), or of its approximation."""
+    if call.approximate == "tanh":
+        square = input * input
+        t = ((input + CUBIC * square * input) * TANH_SCALE).tanh()
+        inner = (1 + 3 * CUBIC * square) * TANH_SCALE
+        return g * (0.5 * (1 + t) + 0.5 * input * (1 - t * t) * inner)
+    cdf = 0.5 * (1 + (input * HALF_ROOT).erf())
+    return g * (cdf + input * ((input * input * -0.5).exp() * DENSITY))
+
+
+def gelu_arguments(input: Spec, approximate: str) -> tuple[Any, ...]:
+    if approximate not in ("none", "tanh"):
+        raise RuntimeError("approximate argument must be either none or tanh.")
+    return input, approximate
+
+
+gelu = activation(
+    "gelu(input, *, approximate='none')",
+    "GeluKernelImpl",
+    clean=gelu_arguments,
+    numpy=gelu_numpy,
+    scalar=gelu_scalar,
+    grad=dict(input=gelu_grad),
+    samples=with_numbers(dict(approximate="tanh")),
+)
+
+logsigmoid = activation(
+    "logsigmoid(input)",
+    "log_sigmoid_cpu",
+    node="LogSigmoidBackward0",
+    numpy=lambda x: np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x))),
+    scalar=lambda k, x: k.minimum(x, 0) - k.log1p(k.exp(-k.abs(x))),
+    grad=dict(input=lambda g, input: g * input.neg().sigmoid()),
+)
+
+
+def mish_grad(g: Any, input: Any) -> Any:
+    t = SOFTPLUS(input).tanh()
+    return g * (t + input * input.sigmoid() * (1 - t * t))
+
+
+def SOFTPLUS(x: Any) -> Any:  # noqa: N802 the row above, in terms that methods know
+    return x.clamp_min(0) + (-x.abs()).exp().log1p()
+
+
+mish = activation(
+    "mish(input)",
+    "mish_cpu",
+    numpy=lambda x: x * np.tanh(np.log1p(np.exp(x))),
+    scalar=lambda k, x: x * k.tanh(k.log1p(k.exp(x))),
+    grad=dict(input=mish_grad),
+)
+
+hardsigmoid = activation(
+    "hardsigmoid(input)",
+    "hardsigmoid_cpu",
+    numpy=lambda x: np.minimum(np.maximum(x + 3, 0), 6) / 6,
+    scalar=lambda k, x: k.minimum(k.maximum(x + 3, 0), 6) / 6,
+    grad=dict(input=lambda g, input: (g * (1 / 6)).masked_fill(input.abs() >= 3, 0)),
+)
+
+
+def hardswish_grad(g: Any, input: Any) -> Any:
+    middle = (g * (input / 3 + 0.5)).masked_fill(input <= -3, 0)
+    return g.where(input >= 3, middle)
+
+
+hardswish = activation(
+    "hardswish(input)",
+    "hardswish_cpu",
+    numpy=lambda x: x * np.minimum(np.maximum(x + 3, 0), 6) / 6,
+    scalar=lambda k, x: x * k.minimum(k.maximum(x + 3, 0), 6) / 6,
+    grad=dict(input=hardswish_grad),
+)

@@ -1,0 +1,378 @@
+"""Composite rows: losses, and the two structured rows that class indices need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from flambeau.ir import dtype as dt
+from flambeau.ir.dtype import DType
+from flambeau.ir.layout import Ints, Spec, broadcast_sizes
+from flambeau.ir.op import Op
+from flambeau.ops.declare import composite, structured
+from flambeau.ops.functions import function_of
+from flambeau.ops.samples import Sample
+from flambeau.ops.softmax import wide
+from flambeau.trace.modes import Mode
+
+REDUCTIONS = ("none", "mean", "sum")
+
+
+def no_samples(new: Any) -> Any:
+    """Tested through the losses that use them."""
+    return iter(())
+
+
+def check_reduction(reduction: Any) -> None:
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+
+
+def over(losses: Any, reduction: str) -> Any:
+    """The mean, the sum, or each of the losses."""
+    if reduction == "none":
+        return losses
+    return losses.mean() if reduction == "mean" else losses.sum()
+
+
+def share(g: Any, reduction: str, count: int) -> Any:
+    """The gradient that each loss gets."""
+    return g / max(count, 1) if reduction == "mean" else g
+
+
+# ------------------------------------------------------------------ one number for each element
+
+
+def loss_shape(kernel: str) -> Callable[..., Any]:
+    """All losses, or one number; `reduction` is the last argument but numbers."""
+
+    def shape(mode: Mode, input: Spec, target: Spec, *rest: Any) -> Any:
+        dtype = dt.promote(input.dtype, target.dtype)
+        if dtype.kind != "f":
+            raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtype.legacy}'")
+        specs = [f for f in (input, target, *rest) if isinstance(f, Spec)]
+        size = broadcast_sizes([s.size for s in specs])
+        reduction = next(r for r in rest if isinstance(r, str))
+        check_reduction(reduction)
+        return ((size if reduction == "none" else (), dtype),)
+
+    return shape
+
+
+def numel_of(call: Any) -> int:
+    """How many losses there are."""
+    n = 1
+    for size in broadcast_sizes([s.size for s in vars(call).values() if isinstance(s, Spec)]):
+        n *= size
+    return n
+
+
+def pair_loss(signature: str, kernel: str, losses: Callable[..., Any], slope: Callable[..., Any],
+              samples: Any, **more: Any) -> Op:  # fmt: skip
+    """A loss of the difference input - target: its value and its slope, both functions of it."""
+
+    def expand(input: Any, target: Any, reduction: str, *numbers: Any) -> Any:
+        difference = wide(input) - wide(target)
+        dtype = dt.promote(input.dtype, target.dtype)
+        return over(losses(difference, *numbers), reduction).to(dtype)
+
+    def grad(g: Any, input: Any, target: Any, call: Any) -> Any:
+        numbers = [getattr(call, name) for name in more.get("numbers", ())]
+        return share(g, call.reduction, numel_of(call)) * slope(input - target, *numbers)
+
+    return composite(
+        signature,
+        public="",
+        shape=loss_shape(kernel),
+        expand=expand,
+        grad=dict(
+            input=grad, target=lambda g, input, target, call: -grad(g, input, target, call)
+        ),
+        samples=samples,
+        **more,
+    )
+
+
+def pairs(**numbers: Any) -> Callable[..., Any]:
+    def make(new: Any) -> Any:
+        for reduction in REDUCTIONS:
+            for size in ((5,), (2, 3), (), (0,), (7, 40)):
+                yield Sample(new(*size), new(*size), reduction, **numbers)
+
+    return make
+
+
+mse_loss = pair_loss(
+    "mse_loss(input, target, reduction='mean')", "mse_cpu",
+    lambda d: d * d, lambda d: d * 2, pairs(),
+)  # fmt: skip
+
+
+def smooth_l1_losses(d: Any, beta: Any) -> Any:
+    z = d.abs()
+    return (z * z / beta * 0.5).where(z < beta, z.sub(beta, alpha=0.5))
+
+
+smooth_l1_loss = pair_loss(
+    "smooth_l1_loss(input, target, reduction='mean', beta=1.0)",
+    "smooth_l1_cpu",
+    smooth_l1_losses,
+    lambda d, beta: (d / beta).where(d.abs() < beta, d.sgn()),
+    pairs(beta=0.7),
+    node="SmoothL1LossBackward0",
+    numbers=("beta",),
+)
+
+
+def huber_losses(d: Any, delta: Any) -> Any:
+    z = d.abs()
+    return (z * z * 0.5).where(z <= delta, z.sub(delta, alpha=0.5) * delta)
+
+
+huber_loss = pair_loss(
+    "huber_loss(input, target, reduction='mean', delta=1.0)",
+    "huber_cpu",
+    huber_losses,
+    lambda d, delta: d.where(d.abs() <= delta, d.sgn() * delta),
+    pairs(delta=0.7),
+    numbers=("delta",),
+)
+
+
+# ------------------------------------------------------------------ yes or no
+
+
+def weighted(losses: Any, weight: Any) -> Any:
+    return losses if weight is None else losses * weight
+
+
+def bce_expand(input: Any, target: Any, weight: Any, reduction: str) -> Any:
+    """-(t log x + (1 - t) log (1 - x)), with logarithms of at least -100."""
+    x, t = wide(input), wide(target)
+    losses = (t - 1) * (-x).log1p().clamp_min(-100) - t * x.log().clamp_min(-100)
+    return over(weighted(losses, weight), reduction).to(input.dtype)
+
+
+def bce_input_grad(g: Any, input: Any, target: Any, weight: Any, call: Any) -> Any:
+    slope = (input - target) / ((1 - input) * input).clamp_min(1e-12)
+    return share(g, call.reduction, numel_of(call)) * weighted(slope, weight)
+
+
+def bce_target_grad(g: Any, input: Any, weight: Any, call: Any) -> Any:
+    slope = (1 - input).log().clamp_min(-100) - input.log().clamp_min(-100)
+    return share(g, call.reduction, numel_of(call)) * weighted(slope, weight)
+
+
+def probabilities(new: Any) -> Any:
+    for reduction in REDUCTIONS:
+        for size in ((5,), (2, 3), (7, 40)):
+            x, t = new(*size, low=0.05, high=0.95), new(*size, low=0.05, high=0.95)
+            yield Sample(x, t, None, reduction)
+        yield Sample(new(2, 3, low=0.05, high=0.95), new(2, 3, low=0, high=1), new(3, low=0.5), reduction)
+
+
+binary_cross_entropy = composite(
+    "binary_cross_entropy(input, target, weight=None, reduction='mean')",
+    public="",
+    shape=loss_shape("binary_cross_entropy"),
+    expand=bce_expand,
+    grad=dict(input=bce_input_grad, target=bce_target_grad),
+    samples=probabilities,
+)
+
+
+def logits_expand(input: Any, target: Any, weight: Any, pos_weight: Any, reduction: str) -> Any:
+    """(1 - t) x - log sigmoid(x), the second term weighted where the answer is yes."""
+    x, t = wide(input), wide(target)
+    log = LOGSIGMOID(x)
+    log = log if pos_weight is None else log * ((pos_weight - 1) * t + 1)
+    return over(weighted((1 - t) * x - log, weight), reduction).to(input.dtype)
+
+
+def LOGSIGMOID(x: Any) -> Any:  # noqa: N802 min(x, 0) - log(1 + exp(-|x|))
+    return x.clamp_max(0) - (-x.abs()).exp().log1p()
+
+
+def logits_grad(g: Any, input: Any, target: Any, weight: Any, pos_weight: Any, call: Any) -> Any:
+    if pos_weight is None:
+        slope = input.sigmoid() - target
+    else:
+        yes = pos_weight * target
+        slope = (yes + 1 - target) * input.sigmoid() - yes
+    return share(g, call.reduction, numel_of(call)) * weighted(slope, weight)
+
+
+def logits_target_grad(g: Any, input: Any, weight: Any, pos_weight: Any, call: Any) -> Any:
+    slope = -input if pos_weight is None else (
+        LOGSIGMOID(-input) - LOGSIGMOID(input) * pos_weight)  # fmt: skip
+    return share(g, call.reduction, numel_of(call)) * weighted(slope, weight)
+
+
+def logits(new: Any) -> Any:
+    for reduction in REDUCTIONS:
+        for size in ((5,), (2, 3), (7, 40)):
+            yield Sample(new(*size), new(*size, low=0, high=1), None, None, reduction)
+        yield Sample(new(2, 3), new(2, 3, low=0, high=1), new(3, low=0.5), new(3, low=0.5), reduction)
+
+
+bce_with_logits = composite(
+    "binary_cross_entropy_with_logits(input, target, weight=None, pos_weight=None, reduction='mean')",
+    public="",
+    shape=loss_shape("binary_cross_entropy_with_logits"),
+    expand=logits_expand,
+    grad=dict(input=logits_grad, target=logits_target_grad),
+    samples=logits,
+)
+
+
+# ------------------------------------------------------------------ one of many classes
+
+
+def class_dim(ndim: int) -> int:
+    return 0 if ndim == 1 else 1
+
+
+def checked_classes(index: Any, classes: int, ignore: int) -> Any:
+    """Where an index counts, and the index with 0 where it does not."""
+    counts = index != ignore
+    wrong = counts & ((index < 0) | (index >= classes))
+    if np.any(wrong):
+        raise IndexError(f"Target {index[wrong].flat[0]} is out of bounds.")
+    return counts, np.where(counts, index, 0).astype(np.int64)
+
+
+def pick_numpy(x: Any, index: Any, ignore: int) -> Any:
+    """x at each index along the class dim; 0 where the index is ignored."""
+    dim = class_dim(x.ndim)
+    counts, index = checked_classes(index, x.shape[dim], ignore)
+    taken = np.take_along_axis(x, np.expand_dims(index, dim), dim).squeeze(dim)
+    return np.where(counts, taken, 0)
+
+
+def place_numpy(g: Any, index: Any, classes: int, ignore: int) -> Any:
+    """Zeros, but g at each index along a new class dim."""
+    dim = class_dim(index.ndim + 1)
+    counts, index = checked_classes(index, classes, ignore)
+    out = np.zeros(with_classes(index.shape, classes), g.dtype)
+    values = np.expand_dims(np.where(counts, g, 0), dim)
+    np.put_along_axis(out, np.expand_dims(index, dim), values, dim)
+    return out
+
+
+def with_classes(size: Ints, classes: int) -> Ints:
+    dim = class_dim(len(size) + 1)
+    return (*size[:dim], classes, *size[dim:])
+
+
+pick_class = structured(
+    "pick_class(input, index, ignore)",
+    public="",
+    shape=lambda mode, input, index, ignore: ((index.size, input.dtype),),
+    numpy=pick_numpy,
+    grad=dict(
+        input=lambda g, index, call: PLACE(
+            g, index, call.input.size[class_dim(call.input.ndim)], call.ignore
+        )
+    ),
+    samples=no_samples,
+    may_fail=True,
+)
+
+place_class = structured(
+    "place_class(input, index, classes, ignore)",
+    public="",
+    shape=lambda mode, input, index, classes, ignore: (
+        (with_classes(index.size, classes), input.dtype),
+    ),
+    numpy=place_numpy,
+    grad=dict(input=lambda g, index, call: PICK(g, index, call.ignore)),
+    samples=no_samples,
+    may_fail=True,
+)
+
+PICK, PLACE = function_of(pick_class), function_of(place_class)
+
+
+def nll_arguments(input: Spec, target: Spec, weight: Any, reduction: str, ignore: int) -> Any:
+    """Sizes that fit, in PyTorch's words."""
+    check_reduction(reduction)
+    if input.ndim == 0 or target.ndim + 1 != input.ndim:
+        raise RuntimeError(f"0D or 1D target tensor expected, multi-target not supported\n  given: "
+                           f"input {input}, target {target}") if input.ndim < 3 else RuntimeError(
+            f"only batches of spatial targets supported ({input.ndim - 1}D tensors) but got targets of "
+            f"dimension: {target.ndim}")  # fmt: skip
+    if target.dtype not in (dt.int64, dt.uint8):
+        raise RuntimeError(f"expected scalar type Long but found {target.dtype.legacy}")
+    classes = input.size[class_dim(input.ndim)]
+    if with_classes(target.size, classes) != input.size:
+        raise ValueError(f"Expected input batch_size ({input.size[0]}) to match target batch_size "
+                         f"({target.size[0]}).")  # fmt: skip
+    if weight is not None and weight.size != (classes,):
+        raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or no "
+                           f"classes but got weight tensor of shape: {list(weight.size)}")  # fmt: skip
+    return input, target, weight, reduction, int(ignore)
+
+
+def nll_shape(mode: Mode, input: Spec, target: Spec, weight: Any, reduction: str, ignore: int) -> Any:
+    dtype: DType = input.dtype
+    if dtype.kind != "f":
+        raise NotImplementedError(f"\"nll_loss_out_frame\" not implemented for '{dtype.legacy}'")
+    return ((target.size if reduction == "none" else (), dtype),)
+
+
+def class_weights(weight: Any, target: Any, ndim: int, ignore: int) -> Any:
+    """The weight of each target's class, 0 where it is ignored; without weights, 1."""
+    if weight is None:
+        return target.ne(ignore)
+    classes = weight.shape[0]
+    lead = (1,) * class_dim(ndim)
+    view = weight.reshape((*lead, classes, *(1,) * (ndim - len(lead) - 1)))
+    return PICK(view.expand(with_classes(target.shape, classes)), target, ignore)
+
+
+def nll_expand(input: Any, target: Any, weight: Any, reduction: str, ignore: int) -> Any:
+    """-w[target] · input[target], divided by the sum of the weights for the mean."""
+    losses = -PICK(wide(input), target, ignore)
+    weights = class_weights(weight, target, input.ndim, ignore)
+    losses = weighted(losses, None if weight is None else weights)
+    if reduction == "mean":
+        return (losses.sum() / weights.sum()).to(input.dtype)
+    return over(losses, reduction).to(input.dtype)
+
+
+def nll_grad(g: Any, target: Any, weight: Any, call: Any) -> Any:
+    ignore, ndim = call.ignore_index, call.input.ndim
+    if call.reduction == "mean" or weight is not None:
+        weights = class_weights(weight, target, ndim, ignore)
+        g = g / weights.sum() if call.reduction == "mean" else g
+        g = weighted(g, None if weight is None else weights)
+    classes = call.input.size[class_dim(ndim)]
+    return PLACE((-g).expand(call.target.size), target, classes, ignore)
+
+
+def nll_row(name: str, node: str, sizes: Any) -> Op:
+    def samples(new: Any) -> Any:
+        for reduction in REDUCTIONS:
+            for size in sizes:
+                classes = size[class_dim(len(size))]
+                target = new.index(*size[: class_dim(len(size))], *size[2:], high=classes)
+                yield Sample(new(*size), target, None, reduction)
+                yield Sample(new(*size), target, new(classes, low=0.2), reduction, 1)
+
+    return composite(
+        f"{name}(input, target, weight=None, reduction='mean', ignore_index=-100)",
+        public="",
+        node=node,
+        clean=nll_arguments,
+        shape=nll_shape,
+        expand=nll_expand,
+        grad=dict(input=nll_grad),
+        samples=samples,
+        may_fail=True,
+    )
+
+
+nll_loss = nll_row("nll_loss", "NllLossBackward0", ((5, 3), (17, 10), (4,)))
+nll_loss2d = nll_row("nll_loss2d", "NllLoss2DBackward0", ((2, 3, 4), (2, 3, 4, 5)))

@@ -1,0 +1,138 @@
+"""Products of matrices: matmul of all ranks, linear, outer."""
+
+from __future__ import annotations
+
+from flambeau.ir.layout import broadcast_sizes, contiguous_strides
+from flambeau.ops.matmul import unsafe_view
+from flambeau.tensor import FUNCTIONS
+from flambeau.trace.recorder import Recorded, record_view
+
+mm, bmm, mv, dot = (FUNCTIONS[name] for name in ("mm", "bmm", "mv", "dot"))
+addmm = FUNCTIONS["addmm"]
+
+
+def matmul(input, other, *, out=None):
+    """The product of matrices, of vectors, or of batches of them that broadcast."""
+    if not isinstance(input, Recorded) or not isinstance(other, Recorded):
+        wrong = other if isinstance(input, Recorded) else input
+        raise TypeError(f"matmul(): argument must be Tensor, not {type(wrong).__name__}")
+    n, m = len(input.spec.size), len(other.spec.size)
+    if n == 2 and m == 2:
+        return mm(input, other, out=out)
+    if out is not None:
+        result = matmul(input, other)
+        if result.spec.size != out.spec.size:
+            out._resize_for_out(result.spec.size)
+        return out.copy_(result)
+    if n == 0 or m == 0:
+        raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {n}D and "
+                           f"{m}D")  # fmt: skip
+    if n <= 2 and m <= 2:
+        return of_vectors(input, other)
+    if n >= 3 and m <= 2:
+        return folded(input, other)
+    return batched(input, other)
+
+
+def of_vectors(input, other):
+    """At least one of the two is a vector, the other at most a matrix."""
+    if other.ndim == 1:
+        return dot(input, other) if input.ndim == 1 else mv(input, other)
+    return mm(input.unsqueeze(0), other).squeeze(0)
+
+
+def reshaped(x, size):
+    """A fresh product in another size."""
+    return record_view(unsafe_view, x, None, 1, tuple(size), contiguous_strides(size))
+
+
+def folded(input, other):
+    """[…, n, k] times [k, m]: one tall matrix."""
+    size = input.spec.size
+    check_inner(input, other)
+    rows = input.reshape((-1, size[-1])) if input.spec.numel else input.new_zeros(
+        (tall(size[:-1]), size[-1]), requires_grad=False) if size[-1] and 0 in size[:-1] else (
+        input.reshape((tall(size[:-1]), size[-1])))  # fmt: skip
+    if other.ndim == 1:
+        return reshaped(mv(rows, other), size[:-1])
+    return reshaped(mm(rows, other), (*size[:-1], other.spec.size[1]))
+
+
+def tall(size):
+    """How many rows there are."""
+    n = 1
+    for s in size:
+        n *= s
+    return n
+
+
+def check_inner(input, other):
+    """The dim that is summed over, in the words of the product of two matrices."""
+    k, k2 = input.spec.size[-1], other.spec.size[0]
+    if k != k2:
+        n = tall(input.spec.size[:-1])
+        if other.ndim == 1:
+            raise RuntimeError(f"size mismatch, got input ({n}), mat ({n}x{k}), vec ({k2})")
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({n}x{k} and "
+                           f"{k2}x{other.spec.size[1]})")  # fmt: skip
+
+
+def batched(input, other):
+    """Batches of matrices that broadcast."""
+    a = input.unsqueeze(0) if input.ndim == 1 else input
+    b = other.unsqueeze(-1) if other.ndim == 1 else other
+    (*_, n, k), (*_, k2, m) = a.spec.size, b.spec.size
+    batch = broadcast_sizes([a.spec.size[:-2], b.spec.size[:-2]])
+    count = tall(batch)
+    product = bmm(a.expand((*batch, n, k)).reshape((count, n, k)),
+                  b.expand((*batch, k2, m)).reshape((count, k2, m)))  # fmt: skip
+    size = list(batch)
+    size += [n] if input.ndim > 1 else []
+    size += [m] if other.ndim > 1 else []
+    return reshaped(product, size)
+
+
+def linear(input, weight, bias=None):
+    """input times the transposed weight, plus bias."""
+    if bias is None:
+        return matmul(input, weight.t())
+    size = input.spec.size
+    if len(size) == 2:
+        return addmm(bias, input, weight.t())
+    if weight.ndim != 2:
+        return matmul(input, weight.t()) + bias
+    rows = input.reshape((tall(size[:-1]), size[-1])) if size else input
+    return addmm(bias, rows, weight.t()).view((*size[:-1], weight.spec.size[0]))
+
+
+def bilinear(input1, input2, weight, bias=None):
+    """input1 · weight[o] · input2 for each output o."""
+    left = matmul(input1.unsqueeze(-2).unsqueeze(-2), weight)
+    out = (left.squeeze(-2) * input2.unsqueeze(-2)).sum(-1)
+    return out if bias is None else out + bias
+
+
+def outer(input, vec2, *, out=None):
+    """The product of each element of one vector with each of the other."""
+    for name, x in (("self", input), ("vec2", vec2)):
+        if x.ndim != 1:
+            raise RuntimeError(f"outer: Expected 1-D argument {name}, but got {x.ndim}-D")
+    return FUNCTIONS["mul"](input.unsqueeze(1), vec2, out=out)
+
+
+ger = outer
+
+
+def inner(input, other):
+    """The sum over the last dims of both."""
+    if input.ndim == 0 or other.ndim == 0:
+        return input * other
+    if input.spec.size[-1] != other.spec.size[-1]:
+        raise RuntimeError("inner() the last dimension must match on both input tensors but got shapes "
+                           f"{list(input.spec.size)} and {list(other.spec.size)}")  # fmt: skip
+    flat = matmul(input.reshape((-1, input.spec.size[-1])), other.reshape((-1, other.spec.size[-1])).t())
+    return flat.reshape((*input.spec.size[:-1], *other.spec.size[:-1]))
+
+
+METHODS = "matmul outer ger inner".split()
+PUBLIC = METHODS
