@@ -1,48 +1,52 @@
-"""Tensor: storage, layout, gradient; most of its methods come from the table of ops."""
+"""Tensor: what it is, its gradient, and looking at its values.
+
+Most methods come from elsewhere and are attached by methods.py: ops from the table, views from
+viewing.py, x[...] from indexing.py, operators from operators.py. Touches memory only to be looked at.
+"""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
-from flambeau.autograd import backward as walk
-from flambeau.autograd import inplace
+from flambeau import printing
+from flambeau.autograd import inplace, walk
+from flambeau.device import CPU, contiguous_format, preserve_format, strided
 from flambeau.ir import dtype as dt
-from flambeau.ir.layout import broadcast_strides, contiguous_strides, spec_of, view_strides
-from flambeau.ops import matmul, pointwise, reduce, views
-from flambeau.ops.declare import TABLE
-from flambeau.ops.functions import function_of, inplace_of
-from flambeau.ops.rules import infer_size, one_dim
-from flambeau.runtime.buffers import Buffer, adopt, allocate
+from flambeau.ir.layout import Spec, contiguous_strides, is_contiguous, spec_of
+from flambeau.ops.rules import one_dim
+from flambeau.runtime.buffers import Buffer, allocate
+from flambeau.size import Size
 from flambeau.trace import flush, recorder
 from flambeau.trace.node import Edge
-from flambeau.trace.recorder import record_view
 from flambeau.trace.storage import Storage
-from flambeau.trace.tensor import Recorded, assemble
+from flambeau.trace.tensor import Counter, Recorded, assemble
 from flambeau.trace.trie import here
 
-
-class Size(tuple):
-    """A tuple of sizes that prints as PyTorch's."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"torch.Size({list(self)})"
-
-    def numel(self) -> int:
-        """The product of the sizes."""
-        n = 1
-        for s in self:
-            n *= s
-        return n
+FUNCTIONS: dict[str, Any] = {}  # op's name → the function that records it; methods.py fills it
 
 
 class Tensor(Recorded):
     """A multi-dimensional array with a gradient."""
 
     __slots__ = ()
+    __array_priority__ = 1000  # NumPy leaves mixed arithmetic to us
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        from flambeau.creation import legacy
+
+        self._take(legacy(args, here.stretch.mode.default_dtype, **kwargs))
+
+    def _take(self, other: Any) -> Any:
+        """Become another tensor: its memory, its view of it, its history."""
+        self.storage, self.spec, self.offset = other.storage, other.spec, other.offset
+        self.stretch, self.slot, self.edge = other.stretch, other.slot, other.edge
+        self.base, self.meta = other.base, other.meta
+        return self
+
+    # ---------------------------------------------------------------- what it is
 
     @property
     def shape(self) -> Size:
@@ -65,15 +69,90 @@ class Tensor(Recorded):
     def dim(self) -> int:
         return len(self.spec.size)
 
+    ndimension = dim
+
     def numel(self) -> int:
         return self.spec.numel
+
+    nelement = numel
 
     @property
     def dtype(self) -> dt.DType:
         return self.spec.dtype
 
     @property
+    def device(self) -> Any:
+        return CPU
+
+    @property
+    def layout(self) -> Any:
+        return strided
+
+    is_cuda = is_sparse = is_quantized = is_meta = is_mps = is_nested = False
+    is_cpu = True
+    names = property(lambda self: (None,) * self.ndim)
+    real = property(lambda self: self)
+
+    @property
+    def itemsize(self) -> int:
+        return self.spec.dtype.itemsize
+
+    def element_size(self) -> int:
+        return self.spec.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.spec.numel * self.spec.dtype.itemsize
+
+    def get_device(self) -> int:
+        return -1
+
+    def is_contiguous(self, memory_format: Any = contiguous_format) -> bool:
+        if memory_format in (contiguous_format, preserve_format):
+            return is_contiguous(self.spec.size, self.spec.stride)
+        raise NotImplementedError(f"is_contiguous(memory_format={memory_format}) is not supported yet")
+
+    def is_floating_point(self) -> bool:
+        return self.spec.dtype.kind == "f"
+
+    def is_complex(self) -> bool:
+        return self.spec.dtype.kind == "c"
+
+    def is_signed(self) -> bool:
+        return self.spec.dtype.is_signed
+
+    def is_pinned(self, device: Any = None) -> bool:
+        return False
+
+    def pin_memory(self, device: Any = None) -> Tensor:
+        return self
+
+    def is_shared(self) -> bool:
+        return False
+
+    def share_memory_(self) -> Tensor:
+        return self
+
+    def is_inference(self) -> bool:
+        return self.meta is not None and self.meta.inference
+
+    def _is_view(self) -> bool:
+        return self.base is not None
+
+    @property
+    def _base(self) -> Any:
+        return self.base
+
+    @property
+    def _version(self) -> int:
+        return self._counter().version
+
+    # ---------------------------------------------------------------- gradients
+
+    @property
     def requires_grad(self) -> bool:
+        if inplace.stale(self):
+            inplace.refresh_history(self)
         return self.spec.requires_grad
 
     @requires_grad.setter
@@ -82,11 +161,15 @@ class Tensor(Recorded):
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         if self.edge is not None and not requires_grad:
-            raise RuntimeError("you can only change requires_grad flags of leaf variables.")
+            raise RuntimeError(
+                "you can only change requires_grad flags of leaf variables. If you want to use a "
+                "computed variable in a subgraph that doesn't require differentiation use "
+                "var_no_grad = var.detach()."
+            )
         if requires_grad and self.spec.dtype.kind not in "fc":
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
-        if self.spec.requires_grad != requires_grad:
-            self.spec = self.spec.with_grad(requires_grad)
+        if self.spec.requires_grad != bool(requires_grad):
+            self.spec = self.spec.with_grad(bool(requires_grad))
             self.stretch = None  # it enters anew, as what it is now
         return self
 
@@ -101,12 +184,70 @@ class Tensor(Recorded):
         return self.edge.node if isinstance(self.edge, Edge) else self.edge
 
     @property
+    def output_nr(self) -> int:
+        return self.edge.number if isinstance(self.edge, Edge) else 0
+
+    @property
     def grad(self) -> Any:
-        return self.meta.grad if self.meta is not None else None
+        meta = self.meta
+        if self.edge is not None and (meta is None or not meta.retains_grad and meta.grad is None):
+            warnings.warn(
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its "
+                ".grad attribute won't be populated during autograd.backward(). Call "
+                ".retain_grad() on it if you want its gradient.", stacklevel=2)  # fmt: skip
+        return None if meta is None else meta.grad
 
     @grad.setter
     def grad(self, grad: Any) -> None:
+        if grad is not None:
+            check_grad(self, grad)
         self._meta().grad = grad
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._meta().grad = None
+
+    def backward(self, gradient: Any = None, retain_graph: bool | None = None,
+                 create_graph: bool = False, inputs: Any = None) -> None:  # fmt: skip
+        from flambeau import autograd
+
+        autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)  # type: ignore
+
+    def detach(self) -> Tensor:
+        """The same memory without history; the version is shared, too."""
+        spec, stretch = self.spec.with_grad(False), self.stretch
+        out = assemble(Tensor, self.storage, spec, self.offset)
+        if spec is self.spec and self.edge is None:
+            out.stretch, out.slot = stretch, self.slot
+        if self.meta is not None and self.meta.counter is not None:
+            out._meta().counter = self.meta.counter
+        return out
+
+    def detach_(self) -> Tensor:
+        if self.base is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using "
+                               "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view "
+                               "is set as True, gradients are views of DDP buckets, and hence detach_() "
+                               "cannot be called on these gradients.")  # fmt: skip
+        self.edge, self.spec, self.stretch = None, self.spec.with_grad(False), None
+        return self
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without history, and with a version of its own."""
+        out = assemble(Tensor, self.storage, self.spec.with_grad(False), self.offset)
+        out._meta().counter = Counter()
+        return out
+
+    @data.setter
+    def data(self, new: Any) -> None:
+        if not isinstance(new, Tensor):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(new).__name__}")
+        version = self._counter().version
+        counter = self._meta().counter = Counter()
+        counter.version = version
+        self.storage, self.offset, self.stretch = new.storage, new.offset, None
+        self.spec = new.spec.with_grad(self.spec.requires_grad)
 
     # ---------------------------------------------------------------- looking at values
 
@@ -121,159 +262,116 @@ class Tensor(Recorded):
         assert isinstance(storage.buffer, Buffer)
         return storage.buffer.array(spec.size, spec.stride, self.offset, spec.dtype.numpy)
 
+    def _values(self) -> np.ndarray:
+        """The elements as NumPy can compute with them (bfloat16 and float16 as float32)."""
+        return dt.widen(self._memory(), self.spec.dtype)
+
     def item(self) -> Any:
         if self.spec.numel != 1:
             raise RuntimeError(f"a Tensor with {self.spec.numel} elements cannot be converted to Scalar")
-        return dt.widen(self._memory(), self.spec.dtype).item()
+        return self._values().item()
 
     def tolist(self) -> Any:
-        return dt.widen(self._memory(), self.spec.dtype).tolist()
+        return self._values().tolist()
 
-    def numpy(self) -> np.ndarray:
-        return self._memory().copy()
+    def __bool__(self) -> bool:
+        if self.spec.numel != 1:
+            many = "more than one value" if self.spec.numel else "no values"
+            raise RuntimeError(f"Boolean value of Tensor with {many} is ambiguous")
+        return bool(self._values().item())
 
-    def detach(self) -> Tensor:
-        out = assemble(Tensor, self.storage, self.spec.with_grad(False), self.offset)
-        if self.meta is not None and self.meta.counter is not None:
-            out._meta().counter = self.meta.counter
-        return out
+    def __int__(self) -> int:
+        return int(self._one())
 
-    # ---------------------------------------------------------------- views
+    def __float__(self) -> float:
+        return float(self._one())
 
-    def as_strided(self, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
-        start = None if storage_offset is None else storage_offset - self.offset
-        return record_view(AS_STRIDED, self, start, 1, tuple(size), tuple(stride))
+    def __complex__(self) -> complex:
+        return complex(self._one())
 
-    def view(self, *shape: Any) -> Tensor:
-        shape = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-        size = infer_size(shape, self.spec.numel)
-        stride = view_strides(self.spec.size, self.spec.stride, size)
-        if stride is None:
-            raise RuntimeError("view size is not compatible with input tensor's size and stride (at "
-                               "least one dimension spans across two contiguous subspaces). Use "
-                               ".reshape(...) instead.")  # fmt: skip
-        return record_view(views.reshaped, self, None, 1, size, stride)
+    def _one(self) -> Any:
+        if self.spec.numel != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        return self._values().item()
 
-    def reshape(self, *shape: Any) -> Tensor:
-        shape = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-        size = infer_size(shape, self.spec.numel)
-        stride = view_strides(self.spec.size, self.spec.stride, size)
-        if stride is None:
-            return self.clone(memory_format="torch.contiguous_format").view(size)
-        return record_view(views.reshaped, self, None, 1, size, stride)
+    def __index__(self) -> int:
+        if self.spec.numel != 1 or self.spec.dtype.kind not in "iub":
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self._memory().item())
 
-    def permute(self, *dims: Any) -> Tensor:
-        dims = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
-        return record_view(views.permute, self, None, 1, tuple(one_dim(d, self.ndim) for d in dims))
+    def __len__(self) -> int:
+        if not self.spec.size:
+            raise TypeError("len() of a 0-d tensor")
+        return self.spec.size[0]
 
-    def t(self) -> Tensor:
-        if self.ndim > 2:
-            raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {self.ndim}D")
-        return record_view(views.t, self, None, 1, tuple(range(self.ndim))[::-1])
+    def __iter__(self) -> Any:
+        if not self.spec.size:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(self.unbind(0))  # type: ignore[attr-defined]
 
-    def expand(self, *size: Any) -> Tensor:
-        size = size[0] if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
-        lead = len(size) - self.ndim
-        size = tuple(self.spec.size[d - lead] if n == -1 else n for d, n in enumerate(size))
-        stride = broadcast_strides(self.spec.size, self.spec.stride, size)
-        return record_view(views.expand, self, None, 1, size, stride)
+    def __reversed__(self) -> Any:
+        return self.flip(0) if self.spec.size else self  # type: ignore[attr-defined]
 
-    def select(self, dim: int, index: int) -> Tensor:
-        dim = one_dim(dim, self.ndim)
-        n = self.spec.size[dim]
-        if not -n <= index < n:
-            raise IndexError(f"index {index} is out of bounds for dimension {dim} with size {n}")
-        return record_view(views.select, self, index % n, self.spec.stride[dim], dim)
+    def __contains__(self, element: Any) -> bool:
+        if isinstance(element, (Tensor, int, float, complex)):
+            return bool((self == element)._memory().any())
+        raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
+                           f"{type(element)}.")  # fmt: skip
 
-    def _slice(self, dim: int, start: int, length: int, step: int = 1) -> Tensor:
-        return record_view(views.slice_, self, start, self.spec.stride[dim], dim, length, step)
+    __hash__ = object.__hash__
 
-    def __getitem__(self, index: Any) -> Tensor:
-        if isinstance(index, int):
-            return self.select(0, index)
-        if isinstance(index, slice):
-            start, stop, step = index.indices(self.spec.size[0])
-            return self._slice(0, start, len(range(start, stop, step)), step)
-        raise NotImplementedError(f"indexing with {type(index).__name__}")
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        prefix = "tensor(" if type(self) is Tensor else f"{type(self).__name__}("
+        return self._text(prefix)
 
-    # ---------------------------------------------------------------- the rest
+    def _text(self, prefix: str) -> str:
+        node = self.grad_fn
+        return printing.format_tensor(
+            self._values(), self.spec.dtype, default_dtype=here.stretch.mode.default_dtype,
+            requires_grad=self.spec.requires_grad, prefix=prefix,
+            grad_fn=None if node is None else walk.node_name(node))  # fmt: skip
 
-    def to(self, dtype: dt.DType) -> Tensor:
-        return self if dtype is self.spec.dtype else FUNCTIONS["cast"](self, dtype)
+    def __format__(self, spec: str) -> str:
+        if not self.spec.size:
+            return format(self.item(), spec)
+        return object.__format__(self, spec)
 
-    def copy_(self, src: Any) -> Tensor:
-        source = src if src.spec.size == self.spec.size else src.expand(self.spec.size)
-        return recorder.record_write(pointwise.copy, self, source)
-
-    def zero_(self) -> Tensor:
-        return recorder.record_write(pointwise.full, self, self.spec.size, 0, self.spec.dtype)
-
-    def new_zeros(self, size: Any, dtype: Any = None) -> Tensor:
-        return FUNCTIONS["full"](tuple(size), 0, dtype=dtype or self.spec.dtype)
-
-    def sum_to_size(self, *size: Any) -> Tensor:
-        size = size[0] if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
-        lead = self.ndim - len(size)
-        dims = tuple(range(lead)) + tuple(
-            d + lead for d, n in enumerate(size) if n == 1 and self.spec.size[d + lead] != 1
-        )
-        out = FUNCTIONS["sum"](self, dims, True) if dims else self
-        return out.view(tuple(size)) if lead else out
-
-    def backward(self, gradient: Any = None, retain_graph: bool | None = None,
-                 create_graph: bool = False) -> None:  # fmt: skip
-        if not self.spec.requires_grad:
-            raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
-        if gradient is None:
-            if self.spec.numel != 1:
-                raise RuntimeError("grad can be implicitly created only for scalar outputs")
-            gradient = FUNCTIONS["full"](self.spec.size, 1, dtype=self.spec.dtype)
-        retain = create_graph if retain_graph is None else retain_graph
-        walk.backward([self], [gradient], retain, create_graph)
-
-    def __repr__(self) -> str:
-        return f"tensor({self.tolist()})"
+    def __dir__(self) -> list[str]:
+        return sorted(set(object.__dir__(self)))
 
 
-recorder.results_are(Tensor)
-AS_STRIDED = views.view(
-    "as_strided(input, size, stride)",
-    public="",
-    shape=lambda mode, input, size, stride: (size, stride),
-    samples=views.no_samples,
-    grad=dict(),
-)
-FUNCTIONS = {name: function_of(op) for name, op in TABLE.items() if op.kind != "view"}
-for _name, _op in TABLE.items():
-    if "Tensor" in _op.public:
-        setattr(Tensor, _name, FUNCTIONS[_name])
-        if _op.inplace:
-            setattr(Tensor, _name + "_", inplace_of(_op))
-Tensor.__add__ = Tensor.__radd__ = Tensor.add
-Tensor.__mul__ = Tensor.__rmul__ = Tensor.mul
-Tensor.__sub__ = Tensor.sub
-Tensor.__neg__ = Tensor.neg
-Tensor.__truediv__ = FUNCTIONS["true_divide"]
-Tensor.__matmul__ = Tensor.mm
-
-
-def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    array = np.array(data)
-    if array.dtype == np.float64 and not isinstance(data, np.ndarray):
-        array = array.astype(np.float32)
-    dtype = dtype or dt.FROM_NUMPY[array.dtype]
-    return from_array(dt.narrow(array, dtype), dtype).requires_grad_(requires_grad)
+def check_grad(tensor: Tensor, grad: Any) -> None:
+    """Whether something can be a tensor's `.grad`."""
+    if not isinstance(grad, Tensor):
+        raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type "
+                        f"{type(grad).__name__}")  # fmt: skip
+    if grad is tensor:
+        raise RuntimeError("can't assign Variable as its own grad")
+    if grad.spec.dtype is not tensor.spec.dtype:
+        raise RuntimeError(
+            f"attempting to assign a gradient with dtype '{grad.spec.dtype.legacy.lower()}' to a "
+            f"tensor with grad_dtype '{tensor.spec.dtype.legacy}'. The gradient must match the "
+            "tensor's grad_dtype (defaults to the tensor's dtype).")  # fmt: skip
+    if grad.spec.size != tensor.spec.size:
+        raise RuntimeError(
+            f"attempting to assign a gradient of size '{list(grad.spec.size)}' to a tensor of size "
+            f"'{list(tensor.spec.size)}'. Please ensure that the gradient and the tensor are the "
+            "same size")  # fmt: skip
 
 
 def from_array(array: np.ndarray, dtype: dt.DType) -> Tensor:
-    """A tensor with a copy of an array's elements."""
-    buffer = allocate(array.nbytes)
-    spec = spec_of(array.shape, contiguous_strides(array.shape), dtype)
+    """A tensor with a copy of an array's elements, which are as they lie in memory."""
+    out = empty_of(spec_of(array.shape, contiguous_strides(array.shape), dtype))
     if array.size:
-        buffer.array(spec.size, spec.stride, 0, dtype.numpy)[...] = array
-    storage = Storage(array.nbytes, buffer)
-    storage.device = "cpu"
-    return assemble(Tensor, storage, spec)
+        out.storage.buffer.array(out.spec.size, out.spec.stride, 0, dtype.numpy)[...] = array
+    return out
 
 
-__all__ = ["Size", "Tensor", "adopt", "from_array", "here", "matmul", "reduce", "tensor"]
+def empty_of(spec: Spec) -> Tensor:
+    """A tensor with memory whose content nobody knows."""
+    nbytes = spec.numel * spec.dtype.itemsize
+    return assemble(Tensor, Storage(nbytes, allocate(nbytes)), spec)
+
+
+recorder.results_are(Tensor)
+__all__ = ["FUNCTIONS", "Size", "Tensor", "empty_of", "from_array"]

@@ -1,0 +1,87 @@
+"""Flambeau: PyTorch's interface and meaning; lazy, compiled, in Python.
+
+`import flambeau as torch` is all that a program needs. Submodules are imported when they are first
+asked for; nothing here imports a compiler.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from flambeau.ir import dtype as _dt
+from flambeau.ir.dtype import DType as dtype  # noqa: N813 PyTorch's name
+from flambeau.tensor import Size, Tensor
+from flambeau import literal as _literal
+from flambeau import methods as _methods
+from flambeau.autograd.modes import enable_grad, is_grad_enabled, no_grad
+from flambeau.device import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    device,
+    layout,
+    memory_format,
+    preserve_format,
+    strided,
+)
+from flambeau.info import (
+    can_cast,
+    finfo,
+    get_num_threads,
+    iinfo,
+    is_floating_point,
+    is_nonzero,
+    is_storage,
+    is_tensor,
+    numel,
+    promote_types,
+    result_type,
+    set_num_threads,
+    typename,
+    use_deterministic_algorithms,
+)
+from flambeau.printing import get_printoptions, set_printoptions
+
+__version__ = "2.13.0+flambeau.0.1.0"  # the interface's version, then Flambeau's own
+inf, nan, pi, e = float("inf"), float("nan"), 3.141592653589793, 2.718281828459045
+newaxis = None
+
+globals().update({d.name: d for d in _dt.ALL})
+globals().update(_dt.ALIASES)
+globals().update(_literal.LEGACY)
+globals().update(_methods.PUBLIC)
+
+_SUBMODULES = frozenset("""autograd backends cuda distributions fft func linalg nn optim random
+    return_types serialization sparse special testing utils version""".split())
+
+
+def compile(model: Any = None, **options: Any) -> Any:
+    """The function itself: everything is compiled anyway. Works as a decorator, too."""
+    return (lambda function: function) if model is None else model
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES and importlib.util.find_spec(f"flambeau.{name}") is not None:
+        return importlib.import_module(f"flambeau.{name}")
+    for module in ("autograd.modes", "autograd", "serialization"):
+        if name.startswith("_") or importlib.util.find_spec(f"flambeau.{module}") is None:
+            continue
+        found = getattr(importlib.import_module(f"flambeau.{module}"), name, None)
+        if found is not None and name in _ELSEWHERE:
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module 'torch' has no attribute '{name}'")
+
+
+# Names that live in modules which are imported late.
+_ELSEWHERE = frozenset("""set_grad_enabled inference_mode is_inference_mode_enabled save load
+    set_anomaly_enabled""".split())
+
+__all__ = [
+    "Size", "Tensor", "can_cast", "channels_last", "channels_last_3d", "contiguous_format",
+    "device", "dtype", "enable_grad", "finfo", "get_num_threads", "get_printoptions", "iinfo",
+    "is_floating_point", "is_grad_enabled", "is_nonzero", "is_storage", "is_tensor", "layout",
+    "memory_format", "no_grad", "numel", "preserve_format", "promote_types", "result_type",
+    "set_num_threads", "set_printoptions", "strided", "typename", "use_deterministic_algorithms",
+]  # fmt: skip

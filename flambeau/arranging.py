@@ -1,0 +1,202 @@
+"""Functions that lay elements out anew: stacking, repeating, flipping, grids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flambeau.ir import dtype as dt
+from flambeau.ir.layout import broadcast_sizes
+from flambeau.ops.rules import one_dim
+from flambeau.tensor import FUNCTIONS, Tensor, from_array
+from flambeau.viewing import expand, ints, reshape, transpose, unsqueeze
+
+
+def cat(*args: Any, **kwargs: Any) -> Any:
+    """Tensors one after the other along a dim."""
+    return FUNCTIONS["cat"](*args, **kwargs)
+
+
+# ------------------------------------------------------------------ ranks
+
+
+def each(function: Any) -> Any:
+    """A function of one tensor that takes several as well."""
+
+    def run(*tensors: Any) -> Any:
+        if len(tensors) == 1 and not isinstance(tensors[0], Tensor):
+            tensors = tuple(tensors[0])
+            return tuple(map(function, tensors))
+        return function(tensors[0]) if len(tensors) == 1 else tuple(map(function, tensors))
+
+    run.__name__ = run.__qualname__ = function.__name__
+    return run
+
+
+def atleast_1d(x: Any) -> Any:
+    return reshape(x, (1,)) if not x.ndim else x
+
+
+def atleast_2d(x: Any) -> Any:
+    return reshape(x, (1, 1)) if not x.ndim else unsqueeze(x, 0) if x.ndim == 1 else x
+
+
+def atleast_3d(x: Any) -> Any:
+    if x.ndim < 2:
+        return unsqueeze(atleast_2d(x), -1)
+    return unsqueeze(x, -1) if x.ndim == 2 else x
+
+
+def hstack(tensors: Any, *, out: Any = None) -> Any:
+    """Side by side: along the second dim, vectors along their only one."""
+    tensors = [atleast_1d(x) for x in tensors]
+    return cat(tensors, 0 if tensors[0].ndim == 1 else 1, out=out)
+
+
+def vstack(tensors: Any, *, out: Any = None) -> Any:
+    """One above the other, vectors as rows."""
+    return cat([atleast_2d(x) for x in tensors], 0, out=out)
+
+
+def dstack(tensors: Any, *, out: Any = None) -> Any:
+    """Along the third dim."""
+    return cat([atleast_3d(x) for x in tensors], 2, out=out)
+
+
+def column_stack(tensors: Any, *, out: Any = None) -> Any:
+    """Side by side, vectors as columns."""
+    return hstack([reshape(x, (x.numel(), 1)) if x.ndim < 2 else x for x in tensors], out=out)
+
+
+# ------------------------------------------------------------------ repeating
+
+
+def repeat(self: Any, *repeats: Any) -> Any:
+    """Copies along every dim."""
+    sizes = ints(repeats)
+    if len(sizes) < self.ndim:
+        raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of "
+                           "dimensions of tensor")  # fmt: skip
+    if min(sizes, default=0) < 0:
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(sizes)}: {list(sizes)}")
+    return FUNCTIONS["_repeat"](self, sizes)
+
+
+def tile(input: Any, *dims: Any) -> Any:
+    """repeat, with ones in front where dims are missing."""
+    dims = ints(dims)
+    return repeat(input, (1,) * (input.ndim - len(dims)) + dims)
+
+
+def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *,
+                      output_size: int | None = None) -> Any:  # fmt: skip
+    """Each element (or slice) several times in a row."""
+    if repeats is None:
+        return from_array(np.repeat(np.arange(input.numel()), input._memory()), dt.int64)
+    if dim is None:
+        input, dim = reshape(input, (-1,)), 0
+    dim = one_dim(dim, input.ndim)
+    if isinstance(repeats, Tensor):
+        counts = np.broadcast_to(repeats._memory(), input.spec.size[dim])
+        where = np.repeat(np.arange(input.spec.size[dim]), counts)
+        return input.index_select(dim, from_array(where, dt.int64))
+    size = input.spec.size
+    spread = expand(unsqueeze(input, dim + 1), (*size[: dim + 1], repeats, *size[dim + 1 :]))
+    copy = spread.clone(memory_format="torch.contiguous_format")
+    return copy.view((*size[:dim], size[dim] * repeats, *size[dim + 1 :]))
+
+
+# ------------------------------------------------------------------ turning
+
+
+def flip(input: Any, *dims: Any) -> Any:
+    """Some dims backwards."""
+    return FUNCTIONS["_flip"](input, ints(dims))
+
+
+def fliplr(input: Any) -> Any:
+    if input.ndim < 2:
+        raise RuntimeError("Input must be >= 2-d.")
+    return flip(input, 1)
+
+
+def flipud(input: Any) -> Any:
+    if input.ndim < 1:
+        raise RuntimeError("Input must be >= 1-d.")
+    return flip(input, 0)
+
+
+def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Any:
+    """Turned by k quarters, from the first of two dims towards the second."""
+    a, b = (one_dim(d, input.ndim) for d in dims)
+    turns = k % 4
+    if turns == 1:
+        return transpose(flip(input, b), a, b)
+    if turns == 2:
+        return flip(input, a, b)
+    return flip(transpose(input, a, b), b) if turns == 3 else input.clone()
+
+
+def diag(input: Any, diagonal: int = 0, *, out: Any = None) -> Any:
+    """A vector as a diagonal matrix, or the diagonal of a matrix."""
+    if input.ndim == 1:
+        return FUNCTIONS["diag_embed"](input, diagonal)
+    if input.ndim != 2:
+        raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.ndim}D")
+    return input.diagonal(diagonal).clone()
+
+
+def diagflat(input: Any, offset: int = 0) -> Any:
+    return FUNCTIONS["diag_embed"](reshape(input, (-1,)), offset)
+
+
+# ------------------------------------------------------------------ several tensors
+
+
+def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
+    """All tensors expanded to their common size."""
+    tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    size = broadcast_sizes([x.spec.size for x in tensors])
+    return tuple(expand(x, size) for x in tensors)
+
+
+def broadcast_shapes(*shapes: Any) -> Any:
+    """The common size of sizes."""
+    from flambeau.size import Size
+
+    return Size(broadcast_sizes([(s,) if isinstance(s, int) else tuple(s) for s in shapes]))
+
+
+def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
+    """Coordinates of a grid, one tensor an axis."""
+    tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    if indexing not in (None, "ij", "xy"):
+        raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: '
+                           f"{indexing}")  # fmt: skip
+    swap = indexing == "xy" and len(tensors) > 1
+    tensors = [atleast_1d(x) for x in tensors]
+    if swap:
+        tensors[0], tensors[1] = tensors[1], tensors[0]
+    size, n = tuple(x.numel() for x in tensors), len(tensors)
+    grids = [expand(reshape(x, (1,) * i + (-1,) + (1,) * (n - 1 - i)), size)
+             for i, x in enumerate(tensors)]  # fmt: skip
+    if swap:
+        grids = [transpose(x, 0, 1) for x in grids]
+        grids[0], grids[1] = grids[1], grids[0]
+    return tuple(grids)
+
+
+def cartesian_prod(*tensors: Any) -> Any:
+    """Every combination of elements, a row each."""
+    if len(tensors) == 1:
+        return tensors[0]
+    return FUNCTIONS["stack"]([reshape(g, (-1,)) for g in meshgrid(*tensors, indexing="ij")], 1)
+
+
+row_stack = vstack
+METHODS = "repeat tile flip fliplr flipud rot90 diag diagflat".split()
+PUBLIC = METHODS[1:] + """hstack vstack dstack row_stack column_stack repeat_interleave
+    broadcast_tensors broadcast_shapes meshgrid cartesian_prod""".split()  # fmt: skip
+atleast_1d, atleast_2d, atleast_3d = map(each, (atleast_1d, atleast_2d, atleast_3d))
+PUBLIC += ["atleast_1d", "atleast_2d", "atleast_3d"]

@@ -1,0 +1,222 @@
+"""Other types and places: to(), float(), type(), copies, and writes of whole tensors."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from flambeau.creation import check_supported, number_of
+from flambeau.device import check_device, contiguous_format, device, preserve_format
+from flambeau.ir import dtype as dt
+from flambeau.ir.dtype import DType
+from flambeau.ir.layout import contiguous_strides, spec_of
+from flambeau.ops.declare import TABLE
+from flambeau.runtime.buffers import allocate
+from flambeau.tensor import FUNCTIONS, Tensor
+from flambeau.trace import flush, recorder
+from flambeau.viewing import expand, ints
+
+
+def to(self: Any, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False,
+       copy: bool = False, memory_format: Any = preserve_format) -> Any:  # fmt: skip
+    """Another dtype or device: x.to(dtype), x.to(device, dtype), x.to(other); itself if that is so."""
+    flags = []
+    for arg in args:
+        if isinstance(arg, DType):
+            dtype = arg
+        elif isinstance(arg, Tensor):
+            dtype = arg.spec.dtype
+        elif isinstance(arg, bool):
+            flags.append(arg)
+        elif arg is not None:
+            device = arg
+    copy = copy or len(flags) > 1 and flags[1]
+    check_device(device)
+    if dtype is None or dtype is self.spec.dtype:
+        return self.clone(memory_format=memory_format) if copy else self
+    return FUNCTIONS["cast"](self, check_supported(dtype))
+
+
+def caster(name: str, dtype: DType) -> Any:
+    """x.float() and its like."""
+
+    def cast(self: Any, memory_format: Any = preserve_format) -> Any:
+        return self if self.spec.dtype is dtype else FUNCTIONS["cast"](self, dtype)
+
+    cast.__name__ = cast.__qualname__ = name
+    cast.__doc__ = f"The same as `to({dtype})`."
+    return cast
+
+
+CASTS = {
+    "float": dt.float32, "double": dt.float64, "half": dt.float16, "bfloat16": dt.bfloat16,
+    "long": dt.int64, "int": dt.int32, "short": dt.int16, "char": dt.int8, "byte": dt.uint8,
+    "bool": dt.bool_,
+}  # fmt: skip
+
+
+def type_(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
+    """The name of the tensor's type, or the tensor as another type."""
+    if dtype is None:
+        return f"torch.{self.spec.dtype.legacy}Tensor"
+    if isinstance(dtype, str):
+        name = dtype.removeprefix("torch.").removesuffix("Tensor")
+        found = next((d for d in dt.ALL if d.legacy == name or dtype == f"torch.{d.name}"), None)
+        if found is None:
+            raise ValueError(f"invalid type: '{dtype}'")
+        dtype = found
+    elif not isinstance(dtype, DType):
+        dtype = dtype.dtype
+    return to(self, dtype)
+
+
+def type_as(self: Any, other: Any) -> Any:
+    return to(self, other.spec.dtype)
+
+
+def cpu(self: Any, memory_format: Any = preserve_format) -> Any:
+    """Itself: it is on the CPU already."""
+    return self
+
+
+def cuda(self: Any, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Any:
+    """Refused: there is no GPU."""
+    check_device("cuda")
+
+
+def contiguous(self: Any, memory_format: Any = contiguous_format) -> Any:
+    """Itself where its elements lie in row-major order, else a copy that does."""
+    if self.spec.contiguous and memory_format in (contiguous_format, preserve_format):
+        return self
+    if memory_format is not contiguous_format:
+        raise NotImplementedError(f"contiguous(memory_format={memory_format}) is not supported yet")
+    return self.clone(memory_format=contiguous_format)
+
+
+def resolve(self: Any) -> Any:
+    """Itself: nothing is conjugated or negated lazily."""
+    return self
+
+
+# ------------------------------------------------------------------ writes of whole tensors
+
+
+def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
+    """The elements of another tensor, broadcast and converted."""
+    if not isinstance(src, Tensor):
+        if not isinstance(src, (bool, int, float)):
+            raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not "
+                            f"{type(src).__name__}")  # fmt: skip
+        return fill_(self, src)
+    if src.spec.size != self.spec.size:
+        src = expand(src, self.spec.size)
+    if src.storage is self.storage:
+        if src.spec is self.spec and src.offset == self.offset:
+            return self
+        src = src.clone()
+    return recorder.record_write(TABLE["copy"], self, src)
+
+
+def fill_(self: Any, value: Any) -> Any:
+    """One value everywhere; a 0-dim tensor may be that value."""
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with "
+                               f"{value.ndim} dimensions.")  # fmt: skip
+        return copy_(self, value)
+    return recorder.record_write(TABLE["full"], self, self.spec.size, number_of(value), self.spec.dtype)
+
+
+def zero_(self: Any) -> Any:
+    """Zeros everywhere."""
+    return recorder.record_write(TABLE["full"], self, self.spec.size, 0, self.spec.dtype)
+
+
+def fill(input: Any, value: Any) -> Any:
+    """A copy with one value everywhere."""
+    return fill_(input.clone(), value)
+
+
+# ------------------------------------------------------------------ other memory
+
+
+def settle_writes(tensor: Any) -> None:
+    """Run whatever still wants the memory as it is now."""
+    storage = tensor.storage
+    if storage.stretch is not None and storage.stretch.state.depth:
+        flush.flush(storage.stretch)
+    flush.settle_all(storage)
+
+
+def resize_(self: Any, *sizes: Any, memory_format: Any = contiguous_format) -> Any:
+    """Another size, row-major; elements stay where they are in memory, new ones are undefined."""
+    size = ints(sizes)
+    if self.spec.requires_grad:
+        raise RuntimeError("cannot resize variables that require grad")
+    if size == self.spec.size:
+        return self
+    spec = spec_of(size, contiguous_strides(size), self.spec.dtype)
+    grow(self, (self.offset + spec.extent) * spec.dtype.itemsize)
+    self.spec, self.stretch = spec, None
+    return self
+
+
+def grow(tensor: Any, nbytes: int) -> None:
+    """Give the tensor's storage at least so much memory."""
+    storage = tensor.storage
+    settle_writes(tensor)
+    if nbytes <= storage.nbytes:
+        return
+    if storage.pinned():
+        raise RuntimeError("Trying to resize storage that is not resizable: its memory is shared with "
+                           "NumPy; clone() the tensor first")  # fmt: skip
+    buffer, old = allocate(nbytes), storage.buffer
+    buffer.memory[: storage.nbytes] = old.memory[: storage.nbytes]
+    storage.buffer, storage.nbytes = buffer, nbytes
+
+
+def resize_as_(self: Any, other: Any, memory_format: Any = None) -> Any:
+    return resize_(self, other.spec.size)
+
+
+def resize_for_out(self: Any, size: tuple[int, ...]) -> None:
+    """`out=` of another size: it is resized, with a warning where it held something."""
+    if self.spec.numel:
+        warnings.warn(
+            "An output with one or more elements was resized since it had shape "
+            f"{list(self.spec.size)}, which does not match the required output shape {list(size)}. "
+            "This behavior is deprecated, and in a future PyTorch release outputs will not be resized "
+            "unless they have zero elements. You can explicitly reuse an out tensor t by resizing it, "
+            "inplace, to zero elements with t.resize_(0).", stacklevel=4)  # fmt: skip
+    resize_(self, size)
+
+
+def become(self: Any, result: Any) -> None:
+    """`out=` of one of several results."""
+    if result.spec.size != self.spec.size:
+        resize_for_out(self, result.spec.size)
+    copy_(self, result)
+
+
+def set_(self: Any, source: Any = None) -> Any:
+    """The memory and layout of another tensor."""
+    if not isinstance(source, Tensor):
+        raise NotImplementedError("set_() takes a tensor; for a storage make a tensor of it first")
+    if source.spec.dtype is not self.spec.dtype:
+        raise RuntimeError(f"Could not set tensor of type {source.spec.dtype.legacy.lower()} to a tensor "
+                           f"of type {self.spec.dtype.legacy.lower()}")  # fmt: skip
+    self.storage, self.offset, self.stretch = source.storage, source.offset, None
+    self.spec = source.spec.with_grad(self.spec.requires_grad)
+    return self
+
+
+
+METHODS = """to type_as cpu cuda contiguous copy_ fill_ zero_ resize_ resize_as_ set_""".split()
+NAMED = {name: caster(name, dtype) for name, dtype in CASTS.items()} | {
+    "type": type_, "_resize_for_out": resize_for_out, "_become": become, "resolve_conj": resolve,
+    "resolve_neg": resolve, "conj": resolve, "get_device": lambda self: -1,
+}  # fmt: skip
+PUBLIC = ["fill"]
+__all__ = ["device"]

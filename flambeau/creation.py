@@ -1,0 +1,305 @@
+"""Tensors out of nothing: zeros, full, arange, eye and their like. `tensor` itself is in literal.py.
+
+One value everywhere is recorded as a call; sequences are computed at once, by NumPy.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from flambeau.device import check_device, preserve_format
+from flambeau.ir import dtype as dt
+from flambeau.ir.layout import contiguous_strides, result_strides, spec_of
+from flambeau.tensor import FUNCTIONS, Tensor, empty_of, from_array
+from flambeau.trace.modes import switch
+from flambeau.trace.trie import here
+from flambeau.viewing import ints
+
+
+def get_default_dtype() -> dt.DType:
+    """What Python floats become."""
+    return here.stretch.mode.default_dtype
+
+
+def set_default_dtype(d: dt.DType) -> None:
+    """Change what Python floats become, in this thread."""
+    if not isinstance(d, dt.DType) or d.kind != "f":
+        raise TypeError("only floating-point types are supported as the default type")
+    here.stretch.mode = switch(here.stretch.mode, default_dtype=d)
+
+
+def sizes(given: Any) -> tuple[int, ...]:
+    """A size as given to zeros(2, 3), zeros((2, 3)), zeros(size)."""
+    size = ints(given)
+    for n in size:
+        if n < 0:
+            raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {list(size)}")
+    return size
+
+
+def finish(made: Any, requires_grad: bool = False, out: Any = None) -> Any:
+    """What all factories end with."""
+    if out is not None:
+        if out.spec.size != made.spec.size:
+            out._resize_for_out(made.spec.size)
+        return out.copy_(made)
+    if requires_grad:
+        if made.spec.dtype.kind not in "fc":
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+        made.requires_grad_()
+    return made
+
+
+def check_supported(dtype: Any) -> dt.DType:
+    """A dtype that tensors can have, or an error."""
+    if dtype not in dt.SUPPORTED:
+        if not isinstance(dtype, dt.DType):
+            raise TypeError(f"dtype must be a torch.dtype, not {type(dtype).__name__}")
+        if dtype not in (dt.uint16, dt.uint32, dt.uint64):
+            raise NotImplementedError(f"tensors of {dtype} are not supported yet; use a real dtype")
+    return dtype
+
+
+def filled(size: Any, value: Any, dtype: Any, stride: Any = None) -> Any:
+    """One value everywhere, in an order of dims."""
+    dtype = check_supported(dtype)
+    if stride is None or stride == contiguous_strides(size):
+        return FUNCTIONS["full"](size, value, dtype=dtype)
+    out = empty_of(spec_of(size, stride, dtype))
+    return out.fill_(value)
+
+
+# ------------------------------------------------------------------ one value everywhere
+
+
+def zeros(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+          pin_memory: bool = False, requires_grad: bool = False, names: Any = None) -> Any:  # fmt: skip
+    """Zeros."""
+    check_device(device)
+    made = filled(sizes(size), 0, dtype or here.stretch.mode.default_dtype)
+    return made if out is None and not requires_grad else finish(made, requires_grad, out)
+
+
+def ones(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+         pin_memory: bool = False, requires_grad: bool = False, names: Any = None) -> Any:  # fmt: skip
+    """Ones."""
+    check_device(device)
+    made = filled(sizes(size), 1, dtype or here.stretch.mode.default_dtype)
+    return made if out is None and not requires_grad else finish(made, requires_grad, out)
+
+
+def number_of(value: Any) -> Any:
+    """A fill value: a number, or a tensor of one element."""
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with "
+                               f"{value.ndim} dimensions.")  # fmt: skip
+        return value.item()
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def full(size: Any, fill_value: Any, *, out: Any = None, dtype: Any = None, layout: Any = None,
+         device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Any:  # fmt: skip
+    """One value everywhere; its type decides the dtype."""
+    check_device(device)
+    size = (size,) if isinstance(size, int) else size
+    if dtype is None and out is not None:
+        dtype = out.spec.dtype
+    made = filled(sizes((tuple(size),)), number_of(fill_value), dtype or dtype_of(fill_value))
+    return made if out is None and not requires_grad else finish(made, requires_grad, out)
+
+
+def dtype_of(value: Any) -> dt.DType:
+    """The dtype of a Python number's tensor."""
+    if isinstance(value, Tensor):
+        return value.spec.dtype
+    if isinstance(value, np.generic):
+        return dt.FROM_NUMPY[value.dtype]
+    if isinstance(value, bool):
+        return dt.bool_
+    return dt.int64 if isinstance(value, int) else here.stretch.mode.default_dtype
+
+
+def empty(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+          requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None) -> Any:  # fmt: skip
+    """Memory whose content nobody knows."""
+    check_device(device)
+    dtype = check_supported(dtype or here.stretch.mode.default_dtype)
+    return finish(empty_of(spec_of(sizes(size), None, dtype)), requires_grad, out)
+
+
+def empty_strided(size: Any, stride: Any, *, dtype: Any = None, layout: Any = None,
+                  device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Any:  # fmt: skip
+    """Memory whose content nobody knows, with strides."""
+    check_device(device)
+    spec = spec_of(tuple(size), tuple(stride), check_supported(dtype or get_default_dtype()))
+    out = empty_of(spec_of((spec.extent,), None, spec.dtype))
+    out.spec = spec
+    return finish(out, requires_grad)
+
+
+# ------------------------------------------------------------------ like another tensor
+
+
+def strides_like(x: Any, memory_format: Any) -> Any:
+    """The order of dims that a tensor like x has."""
+    if memory_format not in (None, preserve_format) or x.spec.contiguous:
+        return None
+    return result_strides(x.spec.size, [x.spec.stride])
+
+
+def make_like(input: Any, value: Any, dtype: Any = None, device: Any = None,
+              requires_grad: bool = False, memory_format: Any = None, layout: Any = None,
+              pin_memory: bool = False) -> Any:  # fmt: skip
+    """One value everywhere, with a tensor's size, dtype and order of dims."""
+    check_device(device)
+    spec = input.spec
+    made = filled(spec.size, value, dtype or spec.dtype, strides_like(input, memory_format))
+    return finish(made, True) if requires_grad else made
+
+
+def zeros_like(input: Any, **options: Any) -> Any:
+    return make_like(input, 0, **options)
+
+
+def ones_like(input: Any, **options: Any) -> Any:
+    return make_like(input, 1, **options)
+
+
+def full_like(input: Any, fill_value: Any, **options: Any) -> Any:
+    return make_like(input, number_of(fill_value), **options)
+
+
+def empty_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+               memory_format: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:  # fmt: skip
+    """Memory whose content nobody knows, with a tensor's size, dtype and order of dims."""
+    check_device(device)
+    stride = strides_like(input, memory_format)
+    spec = spec_of(input.spec.size, stride, check_supported(dtype or input.spec.dtype))
+    return finish(empty_of(spec), requires_grad)
+
+
+def new_zeros(self: Any, *size: Any, dtype: Any = None, **options: Any) -> Any:
+    return zeros(*size, dtype=dtype or self.spec.dtype, **options)
+
+
+def new_ones(self: Any, *size: Any, dtype: Any = None, **options: Any) -> Any:
+    return ones(*size, dtype=dtype or self.spec.dtype, **options)
+
+
+def new_empty(self: Any, *size: Any, dtype: Any = None, **options: Any) -> Any:
+    return empty(*size, dtype=dtype or self.spec.dtype, **options)
+
+
+def new_full(self: Any, size: Any, fill_value: Any, *, dtype: Any = None, **options: Any) -> Any:
+    return full(size, fill_value, dtype=dtype or self.spec.dtype, **options)
+
+
+def new_empty_strided(self: Any, size: Any, stride: Any, *, dtype: Any = None, **options: Any) -> Any:
+    return empty_strided(size, stride, dtype=dtype or self.spec.dtype, **options)
+
+
+# ------------------------------------------------------------------ sequences
+
+
+def plain(x: Any) -> Any:
+    """A bound as a Python number."""
+    return x.item() if isinstance(x, (Tensor, np.generic)) else x
+
+
+def arange(start: Any, end: Any = None, step: Any = 1, *, out: Any = None, dtype: Any = None,
+           layout: Any = None, device: Any = None, requires_grad: bool = False,
+           pin_memory: bool = False) -> Any:  # fmt: skip
+    """Numbers from `start` to before `end`, `step` apart."""
+    check_device(device)
+    start, end = (0, start) if end is None else (start, end)
+    start, end, step = plain(start), plain(end), plain(step)
+    if dtype is None:
+        floats = any(isinstance(v, float) for v in (start, end, step))
+        dtype = out.spec.dtype if out is not None else get_default_dtype() if floats else dt.int64
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if (end - start) * step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    if dtype.kind in "iu":  # each bound is converted first
+        start, end, step = int(start), int(end), int(step)
+        values = np.arange(start, end, step, dtype=np.int64)
+    else:
+        count = math.ceil((end - start) / step)
+        work = np.float64
+        values = (np.arange(count, dtype=work) * work(step)) + work(start)
+    return finish(from_array(dt.narrow(values, check_supported(dtype)), dtype), requires_grad, out)
+
+
+def linspace_values(start: float, end: float, steps: int, dtype: dt.DType) -> np.ndarray:
+    """Evenly spaced numbers, the second half counted from the end, in the type's own arithmetic."""
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    work = dt.compute_dtype(dtype).numpy.type if dtype.kind == "f" else np.float32
+    low, high = (work(v) if dtype.kind == "f" else work(int(v)) for v in (start, end))
+    if steps == 1:
+        return np.array([low])
+    step = work((high - low) / work(max(steps - 1, 1)))
+    i = np.arange(steps).astype(work)
+    with np.errstate(all="ignore"):
+        upper = high - step * (work(steps - 1) - i)
+    return np.where(np.arange(steps) < steps // 2, low + step * i, upper).astype(work)
+
+
+def linspace(start: Any, end: Any, steps: int, *, out: Any = None, dtype: Any = None,
+             layout: Any = None, device: Any = None, requires_grad: bool = False,
+             pin_memory: bool = False) -> Any:  # fmt: skip
+    """`steps` evenly spaced numbers, both ends included."""
+    check_device(device)
+    dtype = check_supported(dtype or get_default_dtype())
+    values = linspace_values(plain(start), plain(end), steps, dtype)
+    return finish(from_array(dt.narrow(values, dtype), dtype), requires_grad, out)
+
+
+def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any = None,
+             dtype: Any = None, layout: Any = None, device: Any = None,
+             requires_grad: bool = False, pin_memory: bool = False) -> Any:  # fmt: skip
+    """`base` to the powers of a linspace."""
+    check_device(device)
+    dtype = check_supported(dtype or get_default_dtype())
+    powers = linspace_values(plain(start), plain(end), steps, dtype)
+    values = np.power(powers.dtype.type(base), powers)
+    return finish(from_array(dt.narrow(values, dtype), dtype), requires_grad, out)
+
+
+def eye(n: int, m: int | None = None, *, out: Any = None, dtype: Any = None, layout: Any = None,
+        device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Any:  # fmt: skip
+    """Ones on the diagonal, zeros elsewhere."""
+    check_device(device)
+    dtype = check_supported(dtype or get_default_dtype())
+    m = n if m is None else m
+    if n < 0 or m < 0:
+        name, value = ("n", n) if n < 0 else ("m", m)
+        raise RuntimeError(f"{name} must be greater or equal to 0, got {value}")
+    return finish(from_array(dt.narrow(np.eye(n, m), dtype), dtype), requires_grad, out)
+
+
+def triangle(rows: int, columns: int, offset: int, dtype: Any, upper: bool) -> Any:
+    """Where a matrix's upper or lower triangle is."""
+    find = np.triu_indices if upper else np.tril_indices
+    return from_array(np.stack(find(rows, offset, columns)), dt.int64).to(dtype)
+
+
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = dt.int64, device: Any = None,
+                 layout: Any = None) -> Any:  # fmt: skip
+    """Rows and columns of the lower triangle."""
+    return triangle(row, col, offset, dtype, False)
+
+
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = dt.int64, device: Any = None,
+                 layout: Any = None) -> Any:  # fmt: skip
+    """Rows and columns of the upper triangle."""
+    return triangle(row, col, offset, dtype, True)
+
+
+METHODS = "new_zeros new_ones new_empty new_full new_empty_strided".split()
+PUBLIC = """get_default_dtype set_default_dtype zeros ones full empty empty_strided zeros_like ones_like
+    full_like empty_like arange linspace logspace eye tril_indices triu_indices""".split()

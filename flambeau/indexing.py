@@ -1,0 +1,279 @@
+"""x[...] and x[...] = y: views where an index allows it, else gather and scatter calls.
+
+Integers, slices, None, ... are views; index tensors are collected and recorded as one call. A mask
+that is read needs its values, so it is looked at; a mask that is written through is not.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from flambeau.convert import copy_, fill_
+from flambeau.ir import dtype as dt
+from flambeau.ir.layout import broadcast_sizes
+from flambeau.literal import tensor
+from flambeau.ops import views
+from flambeau.ops.declare import TABLE
+from flambeau.parting import part
+from flambeau.tensor import FUNCTIONS, Tensor, from_array
+from flambeau.trace import recorder
+from flambeau.trace.recorder import record_view
+from flambeau.viewing import unsqueeze, view
+
+
+def get(self: Any, index: Any) -> Any:
+    """x[index]"""
+    cls = index.__class__
+    if cls is int:
+        return choose(self, 0, index)
+    if cls is slice:
+        return cut(self, 0, index)
+    if cls is tuple and all(type(i) is int or type(i) is slice for i in index):
+        return walk(self, index)
+    seen, indices = apply(self, index)
+    if not indices:
+        return seen if seen is not self else whole_view(self)
+    tensors, dims = ready(seen, indices)
+    return FUNCTIONS["_index"](seen, tensors, dims)
+
+
+def walk(x: Any, index: tuple[Any, ...]) -> Any:
+    """Integers and slices, one dim after the other."""
+    if len(index) > x.ndim:
+        raise IndexError(f"too many indices for tensor of dimension {x.ndim}")
+    dim = 0
+    for i in index:
+        if i.__class__ is int:
+            x = choose(x, dim, i)
+        else:
+            x = cut(x, dim, i) if i != ALL else x
+            dim += 1
+    return whole_view(x) if not index or all(i == ALL for i in index) else x
+
+
+ALL = slice(None)
+
+
+def choose(x: Any, dim: int, index: int) -> Any:
+    """One index along a dim, which goes."""
+    spec = x.spec
+    if not spec.size:
+        raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
+                         "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number")  # fmt: skip
+    n = spec.size[dim]
+    if not -n <= index < n:
+        raise IndexError(f"index {index} is out of bounds for dimension {dim} with size {n}")
+    return record_view(views.select, x, index % n, spec.stride[dim], dim)
+
+
+def cut(x: Any, dim: int, index: slice) -> Any:
+    """A slice along a dim."""
+    if not x.spec.size:
+        raise IndexError("slice() cannot be applied to a 0-dim tensor.")
+    step = 1 if index.step is None else index.step.__index__()
+    if step <= 0:
+        raise ValueError("step must be greater than zero")
+    start, stop, step = index.indices(x.spec.size[dim])
+    return part(x, dim, start, len(range(start, stop, step)), step)
+
+
+def whole_view(x: Any) -> Any:
+    """x[...]: another tensor for the same elements."""
+    return record_view(views.alias, x, None, 1, x.spec.size, x.spec.stride)
+
+
+# ------------------------------------------------------------------ every form of index
+
+
+def apply(x: Any, index: Any) -> tuple[Any, dict[int, Any]]:
+    """Take the views that an index asks for; what is left are index tensors by dim."""
+    items = parts_of(index)
+    used = sum(dims_of(i) for i in items)
+    if used > x.ndim:
+        raise IndexError(f"too many indices for tensor of dimension {x.ndim}")
+    indices: dict[int, Any] = {}
+    dim = 0
+    for i in items:
+        if i is Ellipsis:
+            dim += rest_of(x, dim, items)
+        elif i is None:
+            x, dim = unsqueeze(x, dim), dim + 1
+        elif isinstance(i, slice):
+            x, dim = (cut(x, dim, i) if i != ALL else x), dim + 1
+        elif isinstance(i, (bool, np.bool_)):
+            x = unsqueeze(x, dim)
+            indices[dim], dim = from_array(np.array([0] * bool(i), np.int64), dt.int64), dim + 1
+        elif isinstance(i, int):
+            x = choose(x, dim, i)
+        else:
+            x, dim = by_tensor(x, dim, i, indices)
+    return x, indices
+
+
+def rest_of(x: Any, dim: int, items: list[Any]) -> int:
+    """How many dims an ellipsis stands for."""
+    at = next(n for n, i in enumerate(items) if i is Ellipsis)
+    return x.ndim - dim - sum(dims_of(i) for i in items[at + 1 :])
+
+
+def parts_of(index: Any) -> list[Any]:
+    """An index as a list of int, slice, None, ..., bool and tensors."""
+    items = list(index) if isinstance(index, tuple) else [index]
+    cleaned = [clean(i) for i in items]
+    if sum(i is Ellipsis for i in cleaned) > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
+    return cleaned
+
+
+def clean(i: Any) -> Any:
+    """One entry of an index."""
+    if i is None or i is Ellipsis or isinstance(i, (bool, int, slice, Tensor, np.bool_)):
+        return i
+    if isinstance(i, (list, tuple, range)):
+        return empty_index() if not len(i) else tensor(i)
+    if isinstance(i, np.ndarray):
+        return tensor(i)
+    if isinstance(i, str):
+        raise TypeError("new(): invalid data type 'str'")
+    if hasattr(i, "__index__"):
+        return i.__index__()
+    raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables "
+                     f"are valid indices (got {type(i).__name__})")  # fmt: skip
+
+
+def empty_index() -> Any:
+    return from_array(np.zeros(0, np.int64), dt.int64)
+
+
+def dims_of(i: Any) -> int:
+    """How many dims one entry uses up."""
+    if isinstance(i, Tensor):
+        return i.ndim if i.spec.dtype in MASKS else 1
+    return int(isinstance(i, slice) or isinstance(i, int) and not isinstance(i, bool))
+
+
+MASKS = (dt.bool_, dt.uint8)
+
+
+def by_tensor(x: Any, dim: int, i: Any, indices: dict[int, Any]) -> tuple[Any, int]:
+    """An index tensor: an integer if it has no dims, a mask as one index a dim."""
+    dtype = i.spec.dtype
+    if dtype.kind == "f":
+        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+    if not i.ndim and dtype in MASKS:
+        x = unsqueeze(x, dim)
+        indices[dim] = from_array(np.array([0] * bool(i), np.int64), dt.int64)
+        return x, dim + 1
+    if not i.ndim:
+        return choose(x, dim, int(i)), dim
+    if dtype in MASKS:
+        check_mask(x, dim, i)
+        indices[dim] = i
+        return x, dim + i.ndim
+    indices[dim] = i
+    return x, dim + 1
+
+
+def check_mask(x: Any, dim: int, mask: Any) -> None:
+    if mask.spec.dtype is dt.uint8:
+        warnings.warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype "
+                      "torch.bool instead.", stacklevel=6)  # fmt: skip
+    for d, n in enumerate(mask.spec.size):
+        if n != x.spec.size[dim + d]:
+            raise IndexError(f"The shape of the mask {list(mask.spec.size)} at index {d} does not match "
+                             f"the shape of the indexed tensor {list(x.spec.size)} at index {dim + d}")  # fmt: skip
+
+
+def ready(x: Any, indices: dict[int, Any]) -> tuple[list[Any], tuple[int, ...]]:
+    """Index tensors and the dims they index; masks become the places where they are true."""
+    tensors, dims = [], []
+    for dim, i in indices.items():
+        if i.spec.dtype in MASKS:
+            for d, places in enumerate(np.nonzero(i._memory())):
+                tensors.append(from_array(places, dt.int64))
+                dims.append(dim + d)
+        else:
+            tensors.append(i)
+            dims.append(dim)
+    try:
+        broadcast_sizes([t.spec.size for t in tensors])
+    except RuntimeError:
+        shapes = ", ".join(str(list(t.spec.size)) for t in tensors)
+        raise IndexError("shape mismatch: indexing tensors could not be broadcast together with shapes "
+                         f"{shapes}") from None  # fmt: skip
+    return tensors, tuple(dims)
+
+
+# ------------------------------------------------------------------ assignment
+
+
+def put(self: Any, index: Any, value: Any) -> None:
+    """x[index] = value"""
+    value = assigned(value)
+    if index.__class__ is int:
+        return assign(choose(self, 0, index), value)
+    if index.__class__ is slice and self.spec.size:
+        return assign(cut(self, 0, index), value)
+    seen, indices = apply(self, index)
+    if not indices:
+        return assign(seen, value)
+    mask = one_mask(indices)
+    if mask is not None and (not isinstance(value, Tensor) or value.spec.numel == 1):
+        return put_masked(seen, *mask, value)
+    value = value if isinstance(value, Tensor) else tensor(value, dtype=self.spec.dtype)
+    tensors, dims = ready(seen, indices)
+    recorder.record_write(TABLE["_index_put"], seen, seen, tensors, cast_to(value, seen), dims, False)
+    return None
+
+
+def assigned(value: Any) -> Any:
+    """What stands on the right of an assignment: a number or a tensor."""
+    if isinstance(value, (Tensor, bool, int, float)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (np.ndarray, list, tuple)):
+        return tensor(value)
+    raise TypeError(f"can't assign a {type(value).__name__} to a torch tensor")
+
+
+def cast_to(value: Any, target: Any) -> Any:
+    """A value in the target's type."""
+    dtype = target.spec.dtype
+    return value if value.spec.dtype is dtype else FUNCTIONS["cast"](value, dtype)
+
+
+def assign(target: Any, value: Any) -> None:
+    """A whole view becomes the value; leading dims of size 1 of the value do not count."""
+    if not isinstance(value, Tensor):
+        fill_(target, value)
+        return
+    size = value.spec.size
+    while len(size) > target.ndim and size[0] == 1:
+        size = size[1:]
+    copy_(target, value if size == value.spec.size else view(value, size))
+
+
+def one_mask(indices: dict[int, Any]) -> Any:
+    """The only index, if it is a mask."""
+    if len(indices) == 1:
+        ((dim, i),) = indices.items()
+        return (dim, i) if i.spec.dtype in MASKS else None
+    return None
+
+
+def put_masked(x: Any, dim: int, mask: Any, value: Any) -> None:
+    """One value where a mask is true: nothing has to be looked at."""
+    trailing = x.ndim - dim - mask.ndim
+    if trailing:
+        mask = view(mask, (*mask.spec.size, *(1,) * trailing)) if mask.spec.contiguous else (
+            mask.reshape((*mask.spec.size, *(1,) * trailing)))  # fmt: skip
+    if isinstance(value, Tensor):
+        value = cast_to(view(value, ()) if value.ndim else value, x)
+    recorder.record_write(TABLE["put_where"], x, x, mask, value)
+
+
+NAMED = {"__getitem__": get, "__setitem__": put, "_slice": part}

@@ -1,0 +1,249 @@
+"""torch.tensor, as_tensor, the legacy constructors: tensors from numbers, lists and arrays."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from flambeau.creation import check_supported, dtype_of, empty, finish, get_default_dtype
+from flambeau.device import check_device
+from flambeau.ir import dtype as dt
+from flambeau.size import Size
+from flambeau.tensor import Tensor, from_array
+
+NUMBERS = {bool: dt.bool_, int: dt.int64}
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+           pin_memory: bool = False) -> Any:  # fmt: skip
+    """A tensor with a copy of the data."""
+    check_device(device)
+    if isinstance(data, Tensor):
+        warnings.warn(
+            "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() "
+            "or sourceTensor.detach().clone().requires_grad_(True), rather than "
+            "torch.tensor(sourceTensor).", stacklevel=2)  # fmt: skip
+        copy = data.detach().to(dtype or data.spec.dtype, copy=True)
+        return finish(copy, requires_grad)
+    return finish(literal(data, dtype), requires_grad)
+
+
+def literal(data: Any, dtype: Any) -> Any:
+    """The data as a tensor; its type is found where none is given."""
+    array, found = as_array(data)
+    return from_array(converted(array, check_supported(dtype or found)), dtype or found)
+
+
+def as_array(data: Any) -> tuple[np.ndarray, dt.DType]:
+    """The data as an array, and the dtype that PyTorch infers."""
+    if isinstance(data, (np.ndarray, np.generic)):
+        return np.asarray(data), numpy_dtype(data.dtype)
+    if isinstance(data, (bool, int, float)):
+        return number_array(data), dtype_of(data)
+    if isinstance(data, complex):
+        raise NotImplementedError("complex tensors are not supported yet; use real numbers")
+    if isinstance(data, str):
+        raise TypeError("new(): invalid data type 'str'")
+    if not is_sequence(data):
+        if hasattr(data, "__array__") or hasattr(data, "__array_interface__"):
+            return as_array(np.asarray(data))
+        raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+    leaves, dtype = plain_lists(data), None
+    dtype = leaf_dtype(leaves)
+    check_rectangular(leaves)
+    return number_array(leaves), dtype or get_default_dtype()
+
+
+def is_sequence(data: Any) -> bool:
+    return isinstance(data, (list, tuple, range)) or (
+        hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, dict)
+        and not isinstance(data, (np.ndarray, Tensor, str))
+    )  # fmt: skip
+
+
+def plain_lists(data: Any) -> Any:
+    """Nested sequences as lists, with tensors of one element as NumPy scalars."""
+    if isinstance(data, list) and all(type(x) in (float, int, bool) for x in data):
+        return data
+    return [
+        leaf_of(x) if isinstance(x, Tensor) else plain_lists(x) if is_sequence(x) else x for x in data
+    ]
+
+
+def leaf_of(x: Any) -> Any:
+    """A tensor among numbers."""
+    if x.spec.numel != 1:
+        raise ValueError("only one element tensors can be converted to Python scalars")
+    return Typed(x.item(), x.spec.dtype)
+
+
+class Typed:
+    """A number that came from a tensor, with its dtype."""
+
+    def __init__(self, value: Any, dtype: dt.DType) -> None:
+        self.value, self.dtype = value, dtype
+
+
+def leaf_dtype(data: Any) -> dt.DType | None:
+    """The common type of everything in nested lists; None where there is nothing."""
+    kinds: dict[Any, Any] = {}
+    collect(data, kinds)
+    result = None
+    for found in kinds.values():
+        result = found if result is None else dt.promote(result, found)
+    return result
+
+
+def collect(data: list[Any], kinds: dict[Any, Any]) -> None:
+    """Note every type of leaf once."""
+    for x in {type(x): x for x in data}.values():
+        cls = type(x)
+        if cls is list:
+            continue
+        if cls in (np.ndarray, Typed) or isinstance(x, np.generic):
+            for leaf in (y for y in data if type(y) is cls):
+                kinds[cls, leaf.dtype] = leaf.dtype if cls is Typed else numpy_dtype(leaf.dtype)
+        elif cls in (bool, int):
+            kinds[cls] = NUMBERS[cls]
+        elif isinstance(x, (int, float)):
+            kinds[cls] = dtype_of(x)
+        elif isinstance(x, complex):
+            raise NotImplementedError("complex tensors are not supported yet; use real numbers")
+        elif isinstance(x, str):
+            raise ValueError("too many dimensions 'str'")
+        else:
+            raise RuntimeError(f"Could not infer dtype of {cls.__name__}")
+    for x in data:
+        if type(x) is list:
+            collect(x, kinds)
+
+
+def check_rectangular(data: Any, dim: int = 0) -> None:
+    """Every list at one depth must have the same length."""
+    inner = [x for x in data if isinstance(x, list) or isinstance(x, np.ndarray) and x.ndim]
+    if not inner:
+        return
+    if len(inner) != len(data):
+        odd = next(x for x in data if x not in inner)
+        if isinstance(data[0], (list, np.ndarray)):
+            raise TypeError(f"expected sequence, got {type(odd).__name__} at dim {dim + 1}")
+        raise TypeError(f"must be real number, not {type(inner[0]).__name__}")
+    for x in inner:
+        if len(x) != len(inner[0]):
+            raise ValueError(f"expected sequence of length {len(inner[0])} at dim {dim + 1} "
+                             f"(got {len(x)})")  # fmt: skip
+    for x in inner:
+        if isinstance(x, list):
+            check_rectangular(x, dim + 1)
+
+
+def number_array(data: Any) -> np.ndarray:
+    """NumPy's array of nested lists."""
+    try:
+        return np.array(untyped(data))
+    except OverflowError:
+        raise ValueError("Overflow when unpacking long long") from None
+
+
+def untyped(data: Any) -> Any:
+    if isinstance(data, list):
+        if any(type(x) in (list, Typed) for x in data):
+            return [untyped(x) for x in data]
+        return data
+    return data.value if isinstance(data, Typed) else data
+
+
+def numpy_dtype(dtype: np.dtype) -> dt.DType:
+    """Our type for NumPy's."""
+    found = dt.FROM_NUMPY.get(dtype.newbyteorder("=") if dtype.kind in "biufc" else dtype)
+    if found is None:
+        raise TypeError(
+            f"can't convert np.ndarray of type {dtype.type.__module__}.{dtype.type.__name__}. The only "
+            "supported types are: float64, float32, float16, complex64, complex128, int64, int32, "
+            "int16, int8, uint64, uint32, uint16, uint8, and bool.")  # fmt: skip
+    return found
+
+
+def converted(array: np.ndarray, dtype: dt.DType) -> np.ndarray:
+    """An array as elements of `dtype` lie in memory."""
+    if array.dtype.kind in "OU":
+        raise ValueError("Overflow when unpacking long long")
+    if dtype is dt.bool_:
+        return array != 0
+    if dtype.kind not in "iu":
+        return dt.narrow(array, dtype)
+    if array.dtype.kind == "f":
+        array = array.astype(np.int64)
+    if array.size and array.dtype.kind in "iu":
+        limits = np.iinfo(dtype.numpy)
+        lowest = -int(limits.max) if dtype.kind == "u" else int(limits.min)
+        if int(array.max()) > limits.max or int(array.min()) < lowest:
+            if array.dtype == np.uint64 and dtype is dt.int64:
+                raise ValueError("Overflow when unpacking long long")
+            raise RuntimeError(f"value cannot be converted to type {C_NAMES[dtype]} without overflow")
+    return array.astype(dtype.numpy)
+
+
+C_NAMES = {
+    dt.uint8: "uint8_t", dt.int8: "int8", dt.int16: "int16_t", dt.int32: "int32", dt.int64: "int64_t",
+    dt.uint16: "uint16_t", dt.uint32: "uint32_t", dt.uint64: "uint64_t",
+}  # fmt: skip
+
+
+def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """A 0-dim tensor of the default dtype."""
+    return tensor(s, dtype=dtype or get_default_dtype(), device=device, requires_grad=requires_grad)
+
+
+def new_tensor(self: Any, data: Any, *, dtype: Any = None, device: Any = None,
+               requires_grad: bool = False) -> Any:  # fmt: skip
+    """A copy of the data, of this tensor's dtype unless another is named."""
+    return tensor(data, dtype=dtype or self.spec.dtype, device=device, requires_grad=requires_grad)
+
+
+# ------------------------------------------------------------------ the legacy constructors
+
+
+def legacy(args: tuple[Any, ...], dtype: dt.DType, device: Any = None) -> Any:
+    """torch.Tensor(2, 3) is memory of that size; torch.Tensor([2, 3]) holds 2 and 3."""
+    check_device(device)
+    if not args:
+        return empty(0, dtype=dtype)
+    data = args[0]
+    if isinstance(data, Size) or (isinstance(data, int) and not isinstance(data, bool)):
+        return empty(*(data if isinstance(data, Size) else args), dtype=dtype)
+    if len(args) > 1:
+        raise TypeError(f"new() received an invalid combination of arguments - got "
+                        f"({', '.join(type(a).__name__ for a in args)})")  # fmt: skip
+    if isinstance(data, Tensor):
+        if data.spec.dtype is not dtype:
+            raise TypeError(f"expected {dtype.legacy} (got {data.spec.dtype.legacy})")
+        return data.detach()
+    if not is_sequence(data) and not isinstance(data, np.ndarray):
+        raise TypeError(f"new(): data must be a sequence (got {type(data).__name__})")
+    return literal(data, dtype)
+
+
+class TensorType(type):
+    """torch.FloatTensor and its kin: isinstance() asks for the dtype."""
+
+    dtype: dt.DType
+
+    def __instancecheck__(cls, x: Any) -> bool:
+        return isinstance(x, Tensor) and x.spec.dtype is cls.dtype
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return legacy(args, cls.dtype, **kwargs)
+
+    def __repr__(cls) -> str:
+        return f"<class 'torch.{cls.__name__}'>"
+
+
+LEGACY = {
+    f"{d.legacy}Tensor": TensorType(f"{d.legacy}Tensor", (), {"dtype": d, "__module__": "torch"})
+    for d in dt.SUPPORTED
+}
+PUBLIC = ["tensor", "scalar_tensor"]
+METHODS = ["new_tensor"]

@@ -1,0 +1,59 @@
+"""Puts Tensor together: rows of the table, front functions, views, indexing, operators.
+
+Imported once, by the package. `FUNCTIONS` holds what `torch` offers by the same names.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+from flambeau import convert, creation, indexing, literal, operators, parting, viewing
+from flambeau.ops.functions import function_of, inplace_of
+from flambeau.ops.table import TABLE
+from flambeau.tensor import FUNCTIONS, Tensor
+
+PUBLIC: dict[str, Any] = {}  # torch.name → function
+
+
+def add_rows() -> None:
+    """A function for each row, and methods where the row says so."""
+    for name, op in TABLE.items():
+        if op.kind == "view":
+            continue
+        FUNCTIONS[name] = function = function_of(op)
+        names = (name, *op.aliases)
+        if "torch" in op.public:
+            PUBLIC.update(dict.fromkeys(names, function))
+        if "Tensor" not in op.public:
+            continue
+        for method in names:
+            setattr(Tensor, method, function)
+            if op.inplace:
+                setattr(Tensor, method + "_", inplace_of(op))
+
+
+def add_module(module: Any) -> None:
+    """What a front module says in METHODS, NAMED (method's name → function) and PUBLIC."""
+    for name in getattr(module, "METHODS", ()):
+        setattr(Tensor, name, getattr(module, name))
+    for name, function in getattr(module, "NAMED", {}).items():
+        setattr(Tensor, name, function)
+    for name in getattr(module, "PUBLIC", ()):
+        PUBLIC[name] = getattr(module, name)
+
+
+add_rows()
+MODULES = [viewing, parting, creation, literal, convert, indexing]
+for _name in ("selecting", "arranging", "random", "sharing", "functions"):
+    if importlib.util.find_spec(f"flambeau.{_name}") is not None:
+        MODULES.append(importlib.import_module(f"flambeau.{_name}"))
+for _module in MODULES:
+    add_module(_module)
+Tensor.split = parting.split_method
+Tensor.T = property(viewing.reversed_dims)
+Tensor.mT = property(viewing.matrix_transpose)
+Tensor.mH = property(lambda self: viewing.matrix_transpose(self, "mH"))
+Tensor.H = property(viewing.conjugate_transpose)
+MISSING = operators.attach(Tensor, {**FUNCTIONS, **PUBLIC})

@@ -1,0 +1,100 @@
+"""Operators: which function stands behind `x + y`, `1 - x`, `x @ y`, `x += y`, `x < y`.
+
+Those of two operands answer NotImplemented where the other operand is nothing they know, so that its
+class is asked, or Python says what the operator cannot do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from flambeau.ops.functions import TEMPLATE, build, key_of
+from flambeau.ops.declare import TABLE
+
+# Operators that are rows: written out like the functions, so that they cost no second call.
+ROWS = {
+    "__add__": "add", "__radd__": "add", "__sub__": "sub", "__mul__": "mul", "__rmul__": "mul",
+    "__eq__": "eq", "__ne__": "ne", "__lt__": "lt", "__le__": "le", "__gt__": "gt", "__ge__": "ge",
+    "__truediv__": "true_divide",
+}  # fmt: skip
+# Operators that are functions with overloads or checks of their own.
+CALLS = {
+    "__rsub__": "rsub", "__floordiv__": "floor_divide", "__mod__": "remainder", "__pow__": "pow",
+    "__matmul__": "matmul", "__and__": "bitwise_and", "__or__": "bitwise_or", "__rand__": "bitwise_and",
+    "__ror__": "bitwise_or", "__xor__": "bitwise_xor", "__rxor__": "bitwise_xor",
+    "__lshift__": "bitwise_left_shift", "__rshift__": "bitwise_right_shift",
+}  # fmt: skip
+REFLECTED = {
+    "__rpow__": "pow", "__rmatmul__": "matmul", "__rfloordiv__": "floor_divide",
+    "__rmod__": "remainder", "__rlshift__": "bitwise_left_shift",
+    "__rrshift__": "bitwise_right_shift",
+}  # fmt: skip
+IN_PLACE = {
+    "__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itruediv__": "div_",
+    "__ifloordiv__": "floor_divide_", "__imod__": "remainder_", "__ipow__": "pow_",
+    "__iand__": "bitwise_and_", "__ior__": "bitwise_or_", "__ixor__": "bitwise_xor_",
+    "__ilshift__": "bitwise_left_shift_", "__irshift__": "bitwise_right_shift_",
+}  # fmt: skip
+UNARY = {"__neg__": "neg", "__abs__": "abs", "__invert__": "bitwise_not"}
+
+
+def row_operator(dunder: str, name: str) -> Callable[..., Any]:
+    """An operator that records a row, whose other parameters are left at their defaults."""
+    op = TABLE[name]
+    first, second, *rest = op.params
+    args = [first.name, second.name, *(f"default_{p.name}" for p in rest)]
+    body = TEMPLATE.format(
+        name=dunder, parameters=f"{first.name}, {second.name}", args=", ".join(args), out="",
+        keys=", ".join([key_of(first), key_of(second), *args[2:]]))  # fmt: skip
+    head, _, lines = body.strip("\n").partition("\n")
+    guarded = "\n".join("    " + line for line in lines.splitlines())
+    source = f"{head}\n    try:\n{guarded}\n    except TypeError:\n        return NotImplemented\n"
+    return build(op, source, dunder)
+
+
+def guarded(dunder: str, function: Callable[..., Any], swap: bool = False) -> Callable[..., Any]:
+    """An operator from a function."""
+
+    def operate(self: Any, other: Any) -> Any:
+        try:
+            return function(other, self) if swap else function(self, other)
+        except TypeError:
+            return NotImplemented
+
+    operate.__name__ = operate.__qualname__ = dunder
+    return operate
+
+
+def true_divide_reflected(self: Any, other: Any) -> Any:
+    """number / tensor"""
+    if not isinstance(other, (int, float, np.generic)):
+        return NotImplemented
+    return self.reciprocal() * other
+
+
+def attach(cls: Any, functions: dict[str, Any]) -> list[str]:
+    """Give the class its operators; returns the names of functions that are not there."""
+    missing = []
+    for dunder, name in ROWS.items():
+        if name in TABLE:
+            setattr(cls, dunder, row_operator(dunder, name))
+        else:
+            missing.append(name)
+    for table, swap in ((CALLS, False), (REFLECTED, True)):
+        for dunder, name in table.items():
+            if name in functions:
+                setattr(cls, dunder, guarded(dunder, functions[name], swap))
+            else:
+                missing.append(name)
+    for dunder, name in {**IN_PLACE, **UNARY}.items():
+        if hasattr(cls, name):
+            setattr(cls, dunder, getattr(cls, name))
+        else:
+            missing.append(name)
+    cls.__rtruediv__ = true_divide_reflected
+    cls.__div__ = cls.__truediv__
+    cls.__pos__ = lambda self: self
+    return missing

@@ -1,0 +1,254 @@
+"""Rows that take whole slices by an index along one dim: index_select and its kin, embedding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flambeau.ir import dtype as dt
+from flambeau.ir.layout import Spec
+from flambeau.ops.declare import structured
+from flambeau.ops.samples import Refused, Sample
+from flambeau.ops.select import check_index, clean_dim
+from flambeau.trace.modes import Mode
+
+
+def no_samples(new: Any) -> Any:
+    """Tested through the functions that record them."""
+    return iter(())
+
+
+def replaced(size: Any, dim: int, n: int) -> Any:
+    """A size with one dim changed."""
+    return (*size[:dim], n, *size[dim + 1 :]) if size else size
+
+
+def check_rows(op: str, index: Spec) -> None:
+    if index.ndim > 1:
+        raise IndexError(f"{op}(): Index is supposed to be a vector")
+
+
+def in_self(index: Any, n: int) -> Any:
+    """The index, after checking it in index_select's words."""
+    if ((index < 0) | (index >= n)).any():
+        raise IndexError("index out of range in self")
+    return index.reshape(-1)
+
+
+def index_select_shape(mode: Mode, input: Spec, dim: int, index: Spec) -> Any:
+    check_rows("index_select", index)
+    if index.dtype not in (dt.int64, dt.int32):
+        raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
+    if not input.ndim and index.numel != 1:
+        raise RuntimeError("index_select(): Index to scalar can have only 1 value, got "
+                           f"{index.numel} value(s)")  # fmt: skip
+    return ((replaced(input.size, dim, index.numel), input.dtype),)
+
+
+def index_select_numpy(input: Any, dim: int, index: Any) -> Any:
+    x = input.reshape(1) if not input.ndim else input
+    return np.take(x, in_self(index, x.shape[dim]), dim).reshape(
+        replaced(input.shape, dim, index.size)
+    )
+
+
+index_select = structured(
+    "index_select(input, dim, index)",
+    clean=clean_dim,
+    shape=index_select_shape,
+    numpy=index_select_numpy,
+    grad=dict(
+        input=lambda g, index, call: g.new_zeros(call.input.size).index_add(call.dim, index, g)
+    ),
+    samples=lambda new: iter([
+        Sample(new(3, 4), 0, new.index(5, high=3)), Sample(new(3, 4), -1, new.index(2, high=4)),
+        Sample(new(5), 0, new.index(0, high=5)), Sample(new(4, 3).t(), 1, new.index(2, high=4)),
+        Refused(new(3, 4), 0, new.index(2, 2, high=3), error=IndexError, says="to be a vector"),
+    ]),
+    may_fail=True,
+)  # fmt: skip
+
+
+def outside(index: Any, n: int) -> Any:
+    """The index, after checking it in index_add's words."""
+    if ((index < 0) | (index >= n)).any():
+        raise IndexError("index out of range in self")
+    return index.reshape(-1)
+
+
+def index_write_shape(mode: Mode, input: Spec, dim: int, index: Spec, source: Any, *rest: Any) -> Any:
+    check_rows("index_add", index)
+    check_index("index_add", index)
+    if isinstance(source, Spec):
+        if source.dtype is not input.dtype:
+            raise RuntimeError("index_add(): self and source expected to have the same dtype, but got "
+                               f"(self) {input.dtype.legacy} and (source) {source.dtype.legacy}")  # fmt: skip
+        if input.ndim and source.size != replaced(input.size, dim, index.numel):
+            raise RuntimeError(f"index_add(): source of size {list(source.size)} does not fit into "
+                               f"{list(input.size)} at {index.numel} places of dim {dim}")  # fmt: skip
+    return ((input.size, input.dtype),)
+
+
+def index_write(combine: Any) -> Any:
+    """The NumPy meaning of a write of slices."""
+
+    def run(input: Any, dim: int, index: Any, source: Any, *alpha: Any) -> Any:
+        out = input.reshape(1).copy() if not input.ndim else input.copy()
+        where = (slice(None),) * dim + (outside(index, out.shape[dim]),)
+        if alpha and not (alpha[0].__class__ is int and alpha[0] == 1):
+            source = source * np.asarray(alpha[0]).astype(out.dtype)
+        if isinstance(source, np.ndarray) and not source.ndim and not input.ndim:
+            source = source.reshape(1)
+        combine(out, where, source)
+        return out.reshape(input.shape)
+
+    return run
+
+
+def assign(out: Any, where: Any, source: Any) -> None:
+    out[where] = source
+
+
+def add_at(out: Any, where: Any, source: Any) -> None:
+    np.logical_or.at(out, where, source) if out.dtype == np.bool_ else np.add.at(out, where, source)
+
+
+def scaled(g: Any, alpha: Any) -> Any:
+    return g if alpha.__class__ is int and alpha == 1 else g * alpha
+
+
+index_add = structured(
+    "index_add(input, dim, index, source, *, alpha=1)",
+    numbers=("alpha",),
+    clean=clean_dim,
+    shape=index_write_shape,
+    numpy=index_write(add_at),
+    grad=dict(
+        input=lambda g: g,
+        source=lambda g, index, call: scaled(g.index_select(call.dim, index), call.alpha),
+    ),
+    samples=lambda new: iter([
+        Sample(new(3, 4), 0, new.index(5, high=3), new(5, 4)),
+        Sample(new(3, 4), 1, new.index(2, high=4), new(3, 2), alpha=2),
+    ]),
+    inplace=True,
+    may_fail=True,
+)  # fmt: skip
+
+index_copy = structured(
+    "index_copy(input, dim, index, source)",
+    clean=clean_dim,
+    shape=index_write_shape,
+    numpy=index_write(assign),
+    grad=dict(
+        input=lambda g, index, call: g.index_fill(call.dim, index, 0),
+        source=lambda g, index, call: g.index_select(call.dim, index),
+    ),
+    samples=no_samples,
+    inplace=True,
+    may_fail=True,
+)
+
+index_fill = structured(
+    "index_fill(input, dim, index, value)",
+    numbers=("value",),
+    clean=clean_dim,
+    shape=index_write_shape,
+    numpy=index_write(assign),
+    grad=dict(input=lambda g, index, call: g.index_fill(call.dim, index, 0)),
+    samples=no_samples,
+    inplace=True,
+    may_fail=True,
+)
+
+# ------------------------------------------------------------------ embedding
+
+
+def embedding_shape(mode: Mode, weight: Spec, indices: Spec, *rest: Any) -> Any:
+    if weight.ndim != 2:
+        raise RuntimeError("'weight' must be 2-D")
+    if indices.dtype not in (dt.int64, dt.int32):
+        raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following "
+                           f"scalar types: Long, Int; but got torch.{indices.dtype.legacy}Tensor "
+                           "instead (while checking arguments for embedding)")  # fmt: skip
+    return (((*indices.size, weight.size[1]), weight.dtype),)
+
+
+def embedding_numpy(weight: Any, indices: Any, *rest: Any) -> Any:
+    return weight[in_self(indices, len(weight))].reshape(*indices.shape, weight.shape[1])
+
+
+embedding = structured(
+    "embedding(weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False)",
+    public="torch",
+    shape=embedding_shape,
+    numpy=embedding_numpy,
+    grad=dict(
+        weight=lambda g, indices, call: g._embedding_backward(
+            indices, call.weight.size[0], call.padding_idx, call.scale_grad_by_freq
+        )
+    ),
+    samples=lambda new: iter([
+        Sample(new(5, 3), new.index(4, high=5)), Sample(new(5, 3), new.index(2, 2, high=5), 1),
+        Sample(new(5, 3), new.index(0, high=5)),
+    ]),
+    may_fail=True,
+)  # fmt: skip
+
+
+def embedding_backward_numpy(g: Any, indices: Any, rows: int, padding: int, scale: bool) -> Any:
+    """Sum the gradients of each row; those of the padding row do not count."""
+    flat, g = indices.reshape(-1), g.reshape(-1, g.shape[-1])
+    out = np.zeros((rows, g.shape[1]), g.dtype)
+    keep = flat != padding
+    flat, g = flat[keep], g[keep]
+    if scale:
+        g = g / np.bincount(flat, minlength=rows)[flat][:, None].astype(g.dtype)
+    np.add.at(out, flat, g)
+    return out
+
+
+def embedding_again(g: Any, indices: Any, call: Any) -> Any:
+    """The derivative of the sum: gather, with zeros for the padding row."""
+    out = g.index_select(0, indices.reshape(-1)).view((*call.indices.size, g.size(1)))
+    return out.masked_fill((indices == call.padding).unsqueeze(-1), 0)
+
+
+embedding_backward = structured(
+    "_embedding_backward(input, indices, rows, padding, scale)",
+    public="Tensor",
+    node="EmbeddingDenseBackward0",
+    shape=lambda mode, input, indices, rows, padding, scale: (
+        ((rows, input.size[-1]), input.dtype),
+    ),
+    numpy=embedding_backward_numpy,
+    grad=dict(input=embedding_again),
+    samples=no_samples,
+)
+
+# ------------------------------------------------------------------ take
+
+
+def take_numpy(input: Any, index: Any) -> Any:
+    n = input.size
+    wrong = (index < -n) | (index >= n)
+    if wrong.any():
+        raise IndexError(f"out of range: tried to access index {index[wrong].flat[0]} on a tensor of {n} "
+                         "elements.")  # fmt: skip
+    return input.reshape(-1)[index]
+
+
+take = structured(
+    "take(input, index)",
+    shape=lambda mode, input, index: ((index.size, input.dtype),),
+    numpy=take_numpy,
+    grad=dict(
+        input=lambda g, index, call: g.new_zeros((call.input.numel,))
+        ._index_put([index], g, (0,), True)
+        .view(call.input.size)
+    ),
+    samples=lambda new: iter([Sample(new(3, 4), new.index(2, 2, high=12))]),
+    may_fail=True,
+)
+

@@ -1,0 +1,341 @@
+"""Rows that read and write by index: x[i], gather and scatter, embedding.
+
+Every index is checked before anything is written; the error is PyTorch's. `tensors` are index tensors
+for the dims in `dims`; `source` what is written. A negative index counts from the end in x[i] only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flambeau.ir import dtype as dt
+from flambeau.ir.layout import Ints, Spec, broadcast_sizes
+from flambeau.ops.declare import elementwise, structured
+from flambeau.ops.rules import one_dim
+from flambeau.ops.samples import Refused, Sample
+from flambeau.trace.modes import Mode
+
+
+def no_samples(new: Any) -> Any:
+    """Tested through x[...] and the functions that record them."""
+    return iter(())
+
+
+# ------------------------------------------------------------------ x[tensors]
+
+
+def indexed_size(size: Ints, tensors: Any, dims: Ints) -> Ints:
+    """The indexed dims become one block: where they were if side by side, else in front."""
+    block = broadcast_sizes([t.size for t in tensors])
+    rest = tuple(n for d, n in enumerate(size) if d not in dims)
+    side_by_side = dims == tuple(range(dims[0], dims[0] + len(dims)))
+    at = dims[0] if side_by_side else 0
+    return rest[:at] + block + rest[at:]
+
+
+def places(input: np.ndarray, tensors: Any, dims: Ints) -> tuple[Any, ...]:
+    """NumPy's index, after checking that every place exists."""
+    where: list[Any] = [slice(None)] * input.ndim
+    for index, d in zip(tensors, dims):
+        n = input.shape[d]
+        outside = (index < -n) | (index >= n)
+        if outside.any():
+            raise IndexError(f"index {index[outside].flat[0]} is out of bounds for dimension {d} with "
+                             f"size {n}")  # fmt: skip
+        where[d] = index
+    return tuple(where)
+
+
+index = structured(
+    "_index(input, tensors, dims)",
+    public="Tensor",
+    shape=lambda mode, input, tensors, dims: (
+        (indexed_size(input.size, tensors, dims), input.dtype),
+    ),
+    numpy=lambda x, tensors, dims: x[places(x, tensors, dims)],
+    grad=dict(
+        input=lambda g, tensors, call: g.new_zeros(call.input.size)._index_put(
+            tensors, g, call.dims, True
+        )
+    ),
+    samples=no_samples,
+    may_fail=True,
+)
+
+
+def index_put_shape(mode: Mode, input: Spec, tensors: Any, source: Any, dims: Ints, add: bool) -> Any:
+    size = indexed_size(input.size, tensors, dims)
+    if isinstance(source, Spec) and broadcast_sizes([size, source.size]) != size:
+        raise RuntimeError(f"shape mismatch: value tensor of shape {list(source.size)} cannot be "
+                           f"broadcast to indexing result of shape {list(size)}")  # fmt: skip
+    return ((input.size, input.dtype),)
+
+
+def index_put_numpy(input: Any, tensors: Any, source: Any, dims: Ints, accumulate: bool) -> Any:
+    out, where = input.copy(), places(input, tensors, dims)
+    if accumulate:
+        np.logical_or.at(out, where, source) if out.dtype == np.bool_ else np.add.at(out, where, source)
+    else:
+        out[where] = source
+    return out
+
+
+index_put = structured(
+    "_index_put(input, tensors, source, dims, accumulate)",
+    public="Tensor",
+    shape=index_put_shape,
+    numpy=index_put_numpy,
+    grad=dict(
+        input=lambda g, tensors, call: g
+        if call.accumulate
+        else g._index_put(tensors, 0, call.dims, False),
+        source=lambda g, tensors, call: g._index(tensors, call.dims),
+    ),
+    samples=no_samples,
+    inplace=True,
+    may_fail=True,
+)
+
+
+def first_type(mode: Mode, input: Spec, *rest: Any) -> Any:
+    """The type of the first operand."""
+    return input.dtype, input.dtype
+
+
+put_where = elementwise(  # x[mask] = one value
+    "put_where(input, mask, other)",
+    public="",
+    node="IndexPutBackward0",
+    dtype=first_type,
+    numpy=lambda x, mask, value: np.where(mask != 0, value, x),
+    scalar=lambda k, x, mask, value: k.where(k.truth(mask), value, x),
+    grad=dict(
+        input=lambda g, mask: g.masked_fill(mask, 0), other=lambda g, mask: g.where(mask, 0).sum()
+    ),
+    samples=no_samples,
+)
+
+# ------------------------------------------------------------------ masks
+
+
+def masked_select_numpy(input: Any, mask: Any, count: int) -> Any:
+    input, mask = np.broadcast_arrays(input, mask)
+    return input[mask]
+
+
+masked_select = structured(  # count: how many are true, which was looked at
+    "_masked_select(input, mask, count)",
+    public="",
+    shape=lambda mode, input, mask, count: (((count,), input.dtype),),
+    numpy=masked_select_numpy,
+    grad=dict(
+        input=lambda g, mask, call: g.new_zeros(broadcast_sizes([call.input.size, call.mask.size]))
+        .masked_scatter(mask, g)
+    ),
+    samples=no_samples,
+)
+
+
+def masked_scatter_numpy(input: Any, mask: Any, source: Any) -> Any:
+    """The next element of the source wherever the mask is true."""
+    input, mask = np.broadcast_arrays(input, mask)
+    out, wanted = input.copy(), int(mask.sum())
+    if wanted > source.size:
+        raise RuntimeError("masked_scatter: expected self and source to have same dtypes but the source "
+                           f"has {source.size} elements for {wanted} places")  # fmt: skip
+    out[mask] = source.reshape(-1)[:wanted]
+    return out
+
+
+def masked_scatter_source(g: Any, mask: Any, call: Any) -> Any:
+    """The gradient at the places that were filled, in front; zeros behind."""
+    taken, out = g.masked_select(mask), g.new_zeros((call.source.numel,))
+    out.narrow(0, 0, taken.numel()).copy_(taken)
+    return out.view(call.source.size)
+
+
+masked_scatter = structured(
+    "masked_scatter(input, mask, source)",
+    shape=lambda mode, input, mask, source: (
+        (broadcast_sizes([input.size, mask.size]), input.dtype),
+    ),
+    numpy=masked_scatter_numpy,
+    grad=dict(input=lambda g, mask: g.masked_fill(mask, 0), source=masked_scatter_source),
+    samples=lambda new: iter(
+        [Sample(new(2, 3), new.mask(2, 3), new(2, 3)), Sample(new(2, 3), new.mask(3), new(7))]
+    ),
+    inplace=True,
+    may_fail=True,
+)
+
+# ------------------------------------------------------------------ gather, scatter
+
+
+def clean_dim(input: Any, dim: Any, *rest: Any) -> tuple[Any, ...]:
+    return (input, one_dim(dim, input.ndim), *rest)
+
+
+def check_index(op: str, index: Spec) -> None:
+    if index.dtype not in (dt.int64, dt.int32):
+        raise RuntimeError(f"{op}(): Expected dtype int64 for index")
+
+
+def check_ranks(op: str, input: Spec, index: Spec, dim: int) -> None:
+    """Index and input must have the same number of dims, and the index fit within the input."""
+    if max(input.ndim, 1) != max(index.ndim, 1) and index.numel:
+        raise RuntimeError(f"Index tensor must have the same number of dimensions as "
+                           f"{'input' if op == 'gather' else 'self'} tensor")  # fmt: skip
+    for d in range(min(input.ndim, index.ndim)):
+        if d != dim and index.size[d] > input.size[d] and index.numel:
+            raise RuntimeError(f"Size does not match at dimension {d} expected index {list(index.size)} "
+                               f"to be no larger than self {list(input.size)} apart from dimension "
+                               f"{dim}")  # fmt: skip
+
+
+def gather_shape(mode: Mode, input: Spec, dim: int, index: Spec, sparse_grad: Any) -> Any:
+    check_index("gather", index)
+    check_ranks("gather", input, index, dim)
+    return ((index.size, input.dtype),)
+
+
+def within(index: Any, n: int, dim: int) -> Any:
+    """The index, after checking it."""
+    outside = (index < 0) | (index >= n)
+    if outside.any():
+        raise RuntimeError(f"index {index[outside].flat[0]} is out of bounds for dimension {dim} with "
+                           f"size {n}")  # fmt: skip
+    return index
+
+
+def along(shape: Ints, dim: int, index: Any) -> tuple[Any, ...]:
+    """NumPy's index for 'along a dim': the index itself there, its own place elsewhere."""
+    grid = list(np.ogrid[tuple(slice(n) for n in index.shape)])
+    grid[dim] = within(index, shape[dim], dim)
+    return tuple(grid)
+
+
+def with_dims(x: Any) -> Any:
+    """0-dim arrays as arrays of one element."""
+    return x.reshape(1) if isinstance(x, np.ndarray) and not x.ndim else x
+
+
+def gather_numpy(input: Any, dim: int, index: Any, sparse_grad: Any) -> Any:
+    x, i = with_dims(input), with_dims(index)
+    return x[along(x.shape, dim, i)].reshape(index.shape) if i.size else np.empty(i.shape, x.dtype)
+
+
+gather = structured(
+    "gather(input, dim, index, *, sparse_grad=False)",
+    clean=clean_dim,
+    shape=gather_shape,
+    numpy=gather_numpy,
+    grad=dict(
+        input=lambda g, index, call: g.new_zeros(call.input.size).scatter_add(call.dim, index, g)
+    ),
+    samples=lambda new: iter([
+        Sample(new(3, 4), 0, new.index(2, 4, high=3)), Sample(new(3, 4), -1, new.index(3, 2, high=4)),
+        Sample(new(5), 0, new.index(7, high=5)), Sample(new(3, 4), 1, new.index(0, 2, high=3)),
+        Refused(new(3, 4), 0, new.index(2, high=3), error=RuntimeError, says="same number of dim"),
+    ]),
+    may_fail=True,
+)  # fmt: skip
+
+
+def scatter_shape(mode: Mode, input: Spec, dim: int, index: Spec, src: Any, *rest: Any) -> Any:
+    check_index("scatter", index)
+    check_ranks("scatter", input, index, dim)
+    if isinstance(src, Spec):
+        if src.dtype is not input.dtype:
+            raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
+        check_ranks("scatter", src, index, -1)
+    return ((input.size, input.dtype),)
+
+
+REDUCE = {
+    "sum": np.add, "add": np.add, "prod": np.multiply, "multiply": np.multiply, "amax": np.maximum,
+    "amin": np.minimum,
+}  # fmt: skip
+
+
+def scatter_numpy(input: Any, dim: int, index: Any, src: Any, reduce: Any = None) -> Any:
+    """Later elements win where several go to one place; or they are combined."""
+    out, i, src = with_dims(input.copy()), with_dims(index), with_dims(src)
+    if i.size:
+        where = along(out.shape, dim, i)
+        part = src[tuple(map(slice, i.shape))] if isinstance(src, np.ndarray) else src
+        if reduce is None:
+            out[where] = part
+        else:
+            REDUCE[reduce].at(out, where, part)
+    return out.reshape(input.shape)
+
+
+def gather_back(g: Any, index: Any, call: Any) -> Any:
+    """The gradient of what was scattered; zeros where src is larger than the index."""
+    taken = g.gather(call.dim, index)
+    if call.src.size == call.index.size:
+        return taken
+    out = g.new_zeros(call.src.size)
+    part = out
+    for d, n in enumerate(call.index.size):
+        part = part.narrow(d, 0, n)
+    part.copy_(taken)
+    return out
+
+
+scatter = structured(
+    "scatter(input, dim, index, src)",
+    public="",
+    clean=clean_dim,
+    shape=scatter_shape,
+    numpy=scatter_numpy,
+    grad=dict(
+        input=lambda g, index, call: g._scatter_value(call.dim, index, 0),
+        src=gather_back,
+    ),
+    samples=no_samples,
+    inplace=True,
+    may_fail=True,
+)
+
+
+scatter_value = structured(
+    "_scatter_value(input, dim, index, src)",
+    public="Tensor",
+    node="ScatterBackward1",
+    clean=clean_dim,
+    shape=scatter_shape,
+    numpy=scatter_numpy,
+    grad=dict(input=lambda g, index, call: g._scatter_value(call.dim, index, 0)),
+    samples=no_samples,
+    inplace=True,
+    may_fail=True,
+)
+
+scatter_reduce = structured(  # scatter(..., reduce="add" or "multiply"): no derivative, as in PyTorch
+    "_scatter_combine(input, dim, index, src, reduce)",
+    public="",
+    clean=clean_dim,
+    shape=scatter_shape,
+    numpy=scatter_numpy,
+    samples=no_samples,
+    inplace=True,
+    may_fail=True,
+)
+
+scatter_add = structured(
+    "scatter_add(input, dim, index, src)",
+    clean=clean_dim,
+    shape=scatter_shape,
+    numpy=lambda x, dim, index, src: scatter_numpy(x, dim, index, src, "add"),
+    grad=dict(input=lambda g: g, src=gather_back),
+    samples=lambda new: iter([
+        Sample(new(3, 4), 0, new.index(2, 4, high=3), new(2, 4)),
+        Sample(new(3, 4), 1, new.index(3, 6, high=4), new(3, 7)),
+        Sample(new(5), 0, new.index(0, high=5), new(0)),
+    ]),
+    inplace=True,
+    may_fail=True,
+)  # fmt: skip

@@ -1,0 +1,336 @@
+"""Random numbers: generators, seeds, rand and randn, and in-place draws such as normal_.
+
+The same seed gives PyTorch's numbers. A generator's state is a tensor, so that draws are recorded
+like any other call; reading it back (get_rng_state) runs what is pending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+from flambeau.creation import check_supported, finish, get_default_dtype, plain, sizes
+from flambeau.device import CPU, check_device
+from flambeau.ir import dtype as dt
+from flambeau.runtime import draws, generator
+from flambeau.tensor import FUNCTIONS, Tensor, from_array
+
+
+
+class Generator:
+    """A stream of random numbers: MT19937, as PyTorch's on the CPU."""
+
+    def __init__(self, device: Any = "cpu") -> None:
+        check_device(device)
+        self._state = from_array(generator.new_state(), dt.uint8)
+
+    device = CPU
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start the stream anew."""
+        self._state = from_array(generator.new_state(int(seed)), dt.uint8)
+        return self
+
+    def seed(self) -> int:
+        """Start the stream anew from the system's randomness; returns the seed."""
+        state = generator.new_state()
+        seed = generator.reseed(state)
+        self._state = from_array(state, dt.uint8)
+        return seed
+
+    def initial_seed(self) -> int:
+        """The seed that the stream began with."""
+        return int(generator.fields(self._state._memory())["seed"])
+
+    def get_state(self) -> Any:
+        """Where the stream is, as a tensor of bytes."""
+        return from_array(generator.to_torch_bytes(self._state._memory()), dt.uint8)
+
+    def set_state(self, new_state: Any) -> Generator:
+        """Go on from where another stream was."""
+        if not isinstance(new_state, Tensor) or new_state.spec.dtype is not dt.uint8:
+            raise TypeError("expected a torch.ByteTensor")
+        self._state = from_array(generator.from_torch_bytes(new_state._memory()), dt.uint8)
+        return self
+
+    def clone_state(self) -> Generator:
+        """Another generator at the same place."""
+        return Generator().set_state(self.get_state())
+
+    def __reduce__(self) -> Any:
+        return _restored, (self.get_state(),)
+
+
+def _restored(state: Any) -> Generator:
+    return Generator().set_state(state)
+
+
+default_generator = Generator()
+
+
+def state_of(given: Generator | None) -> Any:
+    """The state that a draw reads and writes."""
+    if given is None:
+        return default_generator._state
+    if not isinstance(given, Generator):
+        raise TypeError(f"argument 'generator' must be torch.Generator, not {type(given).__name__}")
+    return given._state
+
+
+def manual_seed(seed: int) -> Generator:
+    """Start the default stream anew."""
+    return default_generator.manual_seed(int(seed))
+
+
+def seed() -> int:
+    return default_generator.seed()
+
+
+def initial_seed() -> int:
+    return default_generator.initial_seed()
+
+
+def get_rng_state() -> Any:
+    return default_generator.get_state()
+
+
+def set_rng_state(new_state: Any) -> None:
+    default_generator.set_state(new_state)
+
+
+@contextmanager
+def fork_rng(devices: Any = None, enabled: bool = True, device_type: str = "cpu") -> Iterator[None]:
+    """The default stream goes on afterwards as if nothing inside had drawn from it."""
+    before = get_rng_state()
+    try:
+        yield
+    finally:
+        if enabled:
+            set_rng_state(before)
+
+
+# ------------------------------------------------------------------ fresh tensors
+
+
+def floating(dtype: Any, name: str) -> dt.DType:
+    dtype = dtype or get_default_dtype()
+    if dtype.kind != "f":
+        raise NotImplementedError(f'"{name}" not implemented for \'{dtype.legacy}\'')
+    return check_supported(dtype)
+
+
+def rand(*size: Any, generator: Any = None, out: Any = None, dtype: Any = None, layout: Any = None,
+         device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Any:  # fmt: skip
+    """Uniform in [0, 1)."""
+    check_device(device)
+    dtype = floating(dtype, "check_uniform_bounds")
+    made = FUNCTIONS["_uniform"](state_of(generator), sizes(size), dtype, 0.0, 1.0)
+    return finish(made, requires_grad, out)
+
+
+def randn(*size: Any, generator: Any = None, out: Any = None, dtype: Any = None, layout: Any = None,
+          device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Any:  # fmt: skip
+    """Normal, mean 0 and deviation 1."""
+    check_device(device)
+    dtype = floating(dtype, "normal_kernel_cpu")
+    made = FUNCTIONS["_normal"](state_of(generator), sizes(size), dtype, 0.0, 1.0, True)
+    return finish(made, requires_grad, out)
+
+
+def randint(low: Any, high: Any = None, size: Any = None, *, generator: Any = None, out: Any = None,
+            dtype: Any = None, layout: Any = None, device: Any = None,
+            requires_grad: bool = False, pin_memory: bool = False) -> Any:  # fmt: skip
+    """Whole numbers from low to before high: randint(high, size), randint(low, high, size)."""
+    check_device(device)
+    if isinstance(high, (tuple, list)):
+        low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
+    low, high, dtype = int(plain(low)), int(plain(high)), check_supported(dtype or dt.int64)
+    draws.clean_range(low, high, dtype)
+    made = FUNCTIONS["_randint"](state_of(generator), sizes((tuple(size),)), dtype, low, high)
+    return finish(made, requires_grad, out)
+
+
+def randperm(n: int, *, generator: Any = None, out: Any = None, dtype: Any = None, layout: Any = None,
+             device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Any:  # fmt: skip
+    """The numbers below n in random order."""
+    check_device(device)
+    if n < 0:
+        raise RuntimeError("n must be non-negative, got " + str(n))
+    made = FUNCTIONS["_randperm"](state_of(generator), (n,), check_supported(dtype or dt.int64))
+    return finish(made, requires_grad, out)
+
+
+def like(make: Any) -> Any:
+    """rand_like and its kin: as `make`, with a tensor's size and dtype."""
+
+    def run(input: Any, *args: Any, dtype: Any = None, memory_format: Any = None, **options: Any) -> Any:
+        dtype = dtype or input.spec.dtype
+        if memory_format is None and not input.spec.contiguous:
+            order = draws.draw_order(input.spec.size, input.spec.stride)
+            size = tuple(input.spec.size[d] for d in order)
+            back = tuple(order.index(d) for d in range(len(order)))
+            return make(*args, size, dtype=dtype, **options).permute(back).clone().detach()
+        return make(*args, input.spec.size, dtype=dtype, **options)
+
+    run.__name__ = run.__qualname__ = make.__name__ + "_like"
+    run.__doc__ = f"As `{make.__name__}`, with a tensor's size and dtype."
+    return run
+
+
+rand_like, randn_like = like(rand), like(randn)
+
+
+def randint_like(input: Any, low: Any, high: Any = None, **options: Any) -> Any:
+    """Whole numbers, with a tensor's size and dtype."""
+    low, high = (0, low) if high is None else (low, high)
+    options["dtype"] = options.get("dtype") or input.spec.dtype
+    options.pop("memory_format", None)
+    return randint(low, high, input.spec.size, **options)
+
+
+def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None, out: Any = None,
+           dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:  # fmt: skip
+    """Normal numbers; mean and deviation may be tensors."""
+    check_device(device)
+    if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
+        dtype = floating(dtype, "normal")
+        made = FUNCTIONS["_normal"](state_of(generator), sizes((tuple(size),)), dtype, float(mean),
+                                    float(std), True)  # fmt: skip
+        return finish(made, requires_grad, out)
+    from flambeau.arranging import broadcast_tensors
+
+    both = [x for x in (mean, std) if isinstance(x, Tensor)]
+    shaped = broadcast_tensors(*both)[0].spec
+    base = FUNCTIONS["_normal"](state_of(generator), shaped.size, shaped.dtype, 0.0, 1.0, True)
+    with_no_history = [x.detach() if isinstance(x, Tensor) else x for x in (mean, std)]
+    return finish(base * with_no_history[1] + with_no_history[0], False, out)
+
+
+def bernoulli(input: Any, p: Any = None, *, generator: Any = None, out: Any = None) -> Any:
+    """1 with the probability that stands at each place (or p), else 0."""
+    spec = input.spec
+    if p is not None:
+        made = FUNCTIONS["_bernoulli"](state_of(generator), spec.size, spec.dtype, float(p))
+    else:
+        floating(spec.dtype, "bernoulli_tensor_cpu_p_")
+        made = FUNCTIONS["_bernoulli_tensor"](state_of(generator), input.detach(), spec.dtype, spec.dtype)
+    return finish(made, out=out)
+
+
+def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None,
+                out: Any = None) -> Any:  # fmt: skip
+    """Indices drawn in proportion to weights."""
+    if input.ndim not in (1, 2):
+        raise RuntimeError("prob_dist must be 1 or 2 dim")
+    floating(input.spec.dtype, "multinomial")
+    if num_samples <= 0:
+        raise RuntimeError("cannot sample n_sample <= 0 samples")
+    if not replacement and num_samples > input.spec.size[-1]:
+        raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+    made = FUNCTIONS["_multinomial"](state_of(generator), input.detach(), num_samples, replacement,
+                                     input.spec.dtype)  # fmt: skip
+    return finish(made, out=out)
+
+
+def dropout_mask(size: Any, p: float, dtype: dt.DType, given: Any = None) -> Any:
+    """What dropout multiplies by: 0 with probability p, else 1 / (1 - p)."""
+    return FUNCTIONS["_dropout_mask"](state_of(given), tuple(size), dtype, float(p))
+
+
+# ------------------------------------------------------------------ draws into a tensor
+
+
+def put(self: Any, name: str, generator: Any, *parameters: Any) -> Any:
+    """Fill a tensor with fresh draws, in the order of its memory."""
+    spec = self.spec
+    if spec.contiguous:
+        return self.copy_(FUNCTIONS[name](state_of(generator), spec.size, spec.dtype, *parameters))
+    order = draws.draw_order(spec.size, spec.stride)
+    size = tuple(spec.size[d] for d in order)
+    drawn = FUNCTIONS[name](state_of(generator), size, spec.dtype, *parameters)
+    back = tuple(order.index(d) for d in range(len(order)))
+    return self.copy_(drawn.permute(back))
+
+
+def check_float(self: Any, name: str) -> None:
+    if self.spec.dtype.kind != "f":
+        raise NotImplementedError(f'"{name}" not implemented for \'{self.spec.dtype.legacy}\'')
+
+
+def uniform_(self: Any, a: float = 0.0, b: float = 1.0, *, generator: Any = None, **ends: Any) -> Any:
+    """Uniform in [from, to)."""
+    low, high = ends.get("from", a), ends.get("to", b)
+    check_float(self, "check_uniform_bounds")
+    if low > high:
+        raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > "
+                           f"to={high}")  # fmt: skip
+    return put(self, "_uniform", generator, float(low), float(high))
+
+
+def normal_(self: Any, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Any:
+    """Normal numbers."""
+    check_float(self, "normal_kernel_cpu")
+    if std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {float(std)}")
+    return put(self, "_normal", generator, float(mean), float(std), self.spec.contiguous)
+
+
+def log_normal_(self: Any, mean: float = 1.0, std: float = 2.0, *, generator: Any = None) -> Any:
+    """exp of normal numbers."""
+    check_float(self, "log_normal_cpu")
+    return put(self, "_log_normal", generator, float(mean), float(std))
+
+
+def exponential_(self: Any, lambd: float = 1.0, *, generator: Any = None) -> Any:
+    """Exponentially distributed numbers."""
+    check_float(self, "exponential_cpu")
+    if lambd <= 0:
+        raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
+    return put(self, "_exponential", generator, float(lambd))
+
+
+def cauchy_(self: Any, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None) -> Any:
+    """Cauchy-distributed numbers."""
+    check_float(self, "cauchy_cpu")
+    return put(self, "_cauchy", generator, float(median), float(sigma))
+
+
+def geometric_(self: Any, p: float, *, generator: Any = None) -> Any:
+    """How many trials until the first success."""
+    if not 0 < p < 1:
+        raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
+    return put(self, "_geometric", generator, float(p))
+
+
+def bernoulli_(self: Any, p: Any = 0.5, *, generator: Any = None) -> Any:
+    """1 with probability p, else 0."""
+    if isinstance(p, Tensor):
+        chances = p.detach().expand(self.spec.size)
+        drawn = FUNCTIONS["_bernoulli_tensor"](state_of(generator), chances, self.spec.dtype, p.spec.dtype)
+        return self.copy_(drawn)
+    if not 0 <= p <= 1:
+        raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
+    return put(self, "_bernoulli", generator, float(p))
+
+
+def random_(self: Any, *bounds: Any, generator: Any = None, **ends: Any) -> Any:
+    """Whole numbers: of the whole type, below `to`, or from `from` to before `to`."""
+    if "from" in ends or "to" in ends:
+        bounds = (ends.get("from", bounds[0] if bounds else 0), ends.get("to"))
+    if not bounds:
+        return put(self, "_random", generator)
+    low, high = (0, bounds[0]) if len(bounds) == 1 else bounds
+    if high is None:
+        return put(self, "_random_from", generator, int(low))
+    draws.clean_range(int(low), int(high), self.spec.dtype)
+    return put(self, "_randint", generator, int(low), int(high))
+
+
+METHODS = """uniform_ normal_ log_normal_ exponential_ cauchy_ geometric_ bernoulli_ random_ bernoulli
+    multinomial""".split()
+PUBLIC = """Generator default_generator manual_seed seed initial_seed get_rng_state set_rng_state rand
+    randn randint randperm rand_like randn_like randint_like normal bernoulli multinomial""".split()

@@ -1,0 +1,237 @@
+"""Functions that pick elements: gather and scatter in all forms, masks, sort, top-k, unique."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flambeau import return_types
+from flambeau.arranging import repeat_interleave
+from flambeau.creation import finish
+from flambeau.ir import dtype as dt
+from flambeau.ir.layout import broadcast_sizes
+from flambeau.ops.declare import TABLE
+from flambeau.ops.rules import one_dim
+from flambeau.tensor import FUNCTIONS, Tensor, from_array
+from flambeau.trace import recorder
+from flambeau.viewing import expand
+
+# ------------------------------------------------------------------ scatter
+
+
+def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None,
+            reduce: str | None = None) -> Any:  # fmt: skip
+    """A copy with elements written where an index says, along a dim."""
+    op, rest = scatter_row(src, value, reduce)
+    return FUNCTIONS[op](input, dim, index, *rest)
+
+
+def scatter_(self: Any, dim: int, index: Any, src: Any = None, *, value: Any = None,
+             reduce: str | None = None) -> Any:  # fmt: skip
+    """Elements written where an index says, along a dim."""
+    op, rest = scatter_row(src, value, reduce)
+    return recorder.record_write(TABLE[op], self, self, dim, index, *rest)
+
+
+def scatter_row(src: Any, value: Any, reduce: str | None) -> tuple[str, tuple[Any, ...]]:
+    """Which row a scatter is, and its last arguments."""
+    what = value if src is None else src
+    if what is None:
+        raise TypeError("scatter() missing 1 required positional arguments: 'src'")
+    if reduce is not None:
+        if reduce not in ("add", "multiply"):
+            raise RuntimeError("reduce argument must be either add or multiply.")
+        return "_scatter_combine", (what, reduce)
+    return "scatter" if isinstance(what, Tensor) else "_scatter_value", (what,)
+
+
+def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
+    """gather, with broadcasting; without a dim, on the flattened tensor."""
+    if dim is None:
+        return input.reshape(-1).gather(0, indices.reshape(-1))
+    dim = one_dim(dim, input.ndim)
+    size = broadcast_sizes([input.spec.size[:dim] + (1,) + input.spec.size[dim + 1 :],
+                            indices.spec.size[:dim] + (1,) + indices.spec.size[dim + 1 :]])  # fmt: skip
+
+    def spread(x: Any) -> Any:
+        return expand(x, (*size[:dim], x.spec.size[dim], *size[dim + 1 :]))
+
+    return spread(input).gather(dim, spread(indices))
+
+
+def index_put_(self: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
+    """x[indices] = values, or += values."""
+    from flambeau.indexing import apply, ready
+
+    seen, found = apply(self, tuple(slice(None) if i is None else i for i in indices))
+    tensors, dims = ready(seen, found)
+    return recorder.record_write(TABLE["_index_put"], self, self, tensors, values, dims, accumulate)
+
+
+def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
+    """A copy in which x[indices] = values, or += values."""
+    return index_put_(input.clone(), indices, values, accumulate)
+
+
+# ------------------------------------------------------------------ masks: their values are looked at
+
+
+def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
+    """The elements where a mask is true, as one dim."""
+    if mask.spec.dtype is not dt.bool_:
+        raise RuntimeError(f"masked_select: expected BoolTensor for mask, but got "
+                           f"{mask.spec.dtype.legacy}Tensor")  # fmt: skip
+    size = broadcast_sizes([input.spec.size, mask.spec.size])
+    count = int(np.broadcast_to(mask._memory(), size).sum())
+    return finish(FUNCTIONS["_masked_select"](input, mask, count), out=out)
+
+
+def nonzero(input: Any, *, as_tuple: bool = False, out: Any = None) -> Any:
+    """Where a tensor is not zero: a row of indices each, or a tuple of index tensors."""
+    values = input._values()
+    if as_tuple:
+        where = np.nonzero(values.reshape(1) if not values.ndim else values)
+        return tuple(from_array(w, dt.int64) for w in where)
+    return finish(from_array(np.argwhere(values), dt.int64), out=out)
+
+
+def argwhere(input: Any) -> Any:
+    return nonzero(input)
+
+
+def count_nonzero(input: Any, dim: Any = None) -> Any:
+    """How many elements are not zero."""
+    return (input != 0).sum(dim) if dim is not None else (input != 0).sum()
+
+
+# ------------------------------------------------------------------ order
+
+
+def results(name: str, values: Any, out: Any = None) -> Any:
+    """Several results by name; into `out` where it is given."""
+    if out is not None:
+        for target, value in zip(out, values):
+            target._become(value)
+        values = out
+    return getattr(return_types, name)(tuple(values))
+
+
+def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False, *,
+         out: Any = None) -> Any:  # fmt: skip
+    """Values in order, and where they were."""
+    return results("sort", FUNCTIONS["_sort"](input, dim, descending), out)
+
+
+def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+    """Where the values in order are."""
+    return FUNCTIONS["_sort"](input.detach(), dim, descending)[1]
+
+
+def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *,
+         out: Any = None) -> Any:  # fmt: skip
+    """The k largest or smallest values, and where they are."""
+    return results("topk", FUNCTIONS["_topk"](input, k, dim, largest, sorted), out)
+
+
+def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
+    """The k-th smallest value, and where it is."""
+    dim = one_dim(dim, input.ndim)
+    values, indices = FUNCTIONS["_sort"](input, dim, False)
+    n = input.spec.size[dim] if input.ndim else 1
+    if not 1 <= k <= n:
+        raise RuntimeError("kthvalue(): selected number k out of range for dimension " + str(dim))
+    if not input.ndim:
+        return results("kthvalue", (values, indices), out)
+    if keepdim:
+        pair = (values.narrow(dim, k - 1, 1), indices.narrow(dim, k - 1, 1))
+    else:
+        pair = (values.select(dim, k - 1), indices.select(dim, k - 1))
+    return results("kthvalue", tuple(x.clone() for x in pair), out)
+
+
+def msort(input: Any) -> Any:
+    return sort(input, 0)[0]
+
+
+def one_hot(tensor: Any, num_classes: int = -1) -> Any:
+    """Ones at the index, zeros elsewhere; the number of classes is looked for unless given."""
+    if tensor.spec.dtype is not dt.int64:
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    if num_classes == -1:
+        if not tensor.numel():
+            raise RuntimeError("Can not infer total number of classes from empty tensor.")
+        num_classes = int(tensor._memory().max()) + 1
+    if num_classes < 1:
+        raise RuntimeError("num_classes should be positive")
+    return FUNCTIONS["_one_hot"](tensor, num_classes)
+
+
+# ------------------------------------------------------------------ results whose size depends on values
+
+
+def unique(input: Any, sorted: bool = True, return_inverse: bool = False,
+           return_counts: bool = False, dim: int | None = None) -> Any:  # fmt: skip
+    """Every value once, in order."""
+    values, inverse, counts = np.unique(
+        input._values(), return_inverse=True, return_counts=True, axis=dim, equal_nan=False)  # fmt: skip
+    inverse = inverse.reshape(input.spec.size if dim is None else -1)
+    out = [from_array(dt.narrow(values, input.spec.dtype), input.spec.dtype)]
+    out += [from_array(inverse, dt.int64)] * return_inverse
+    out += [from_array(counts, dt.int64)] * return_counts
+    return tuple(out) if len(out) > 1 else out[0]
+
+
+def unique_consecutive(input: Any, return_inverse: bool = False, return_counts: bool = False,
+                       dim: int | None = None) -> Any:  # fmt: skip
+    """Runs of one value as one."""
+    if dim is not None:
+        raise NotImplementedError("unique_consecutive(dim=...) is not supported yet; flatten first")
+    flat = input._values().reshape(-1)
+    first = np.concatenate([[True], flat[1:] != flat[:-1]]) if flat.size else np.zeros(0, bool)
+    out = [from_array(dt.narrow(flat[first], input.spec.dtype), input.spec.dtype)]
+    if return_inverse:
+        out.append(from_array((np.cumsum(first) - 1).reshape(input.spec.size), dt.int64))
+    if return_counts:
+        out.append(from_array(np.diff(np.append(np.flatnonzero(first), flat.size)), dt.int64))
+    return tuple(out) if len(out) > 1 else out[0]
+
+
+def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
+    """How often each number occurs."""
+    values = input._memory()
+    if values.ndim != 1 or values.size and values.min() < 0:
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    counts = np.bincount(values, None if weights is None else weights._values(), minlength)
+    if weights is None:
+        return from_array(counts, dt.int64)
+    dtype = dt.float32 if weights.spec.dtype is dt.float32 else dt.float64
+    return from_array(dt.narrow(counts, dtype), dtype)
+
+
+def searchsorted(sorted_sequence: Any, input: Any, *, out_int32: bool = False, right: bool = False,
+                 side: str | None = None) -> Any:  # fmt: skip
+    """Where numbers belong in a sorted sequence."""
+    side = side or ("right" if right else "left")
+    rows = sorted_sequence._values()
+    values = input._values() if isinstance(input, Tensor) else np.asarray(input)
+    if rows.ndim == 1:
+        found = np.searchsorted(rows, values, side)
+    else:
+        flat = [np.searchsorted(r, v, side) for r, v in zip(
+            rows.reshape(-1, rows.shape[-1]), values.reshape(-1, values.shape[-1]))]  # fmt: skip
+        found = np.stack(flat).reshape(values.shape)
+    dtype = dt.int32 if out_int32 else dt.int64
+    return from_array(np.asarray(found), dtype)
+
+
+def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Any:
+    """Which bucket each number falls into."""
+    return searchsorted(boundaries, input, out_int32=out_int32, right=right)
+
+
+METHODS = """scatter scatter_ take_along_dim index_put index_put_ masked_select nonzero argwhere
+    count_nonzero sort argsort topk kthvalue msort unique unique_consecutive bincount
+    repeat_interleave""".split()
+PUBLIC = METHODS[:1] + METHODS[2:4] + METHODS[5:] + ["searchsorted", "bucketize"]
+__all__ = ["repeat_interleave"]

@@ -1,0 +1,311 @@
+"""Memory shared with NumPy: numpy(), from_numpy, as_tensor; storages, copies and pickles.
+
+While an array that shares a tensor's memory may be alive the storage is *pinned*: work on it is done at
+once, so both sides always see each other's writes (trace/recorder.py looks at the pin).
+"""
+
+from __future__ import annotations
+
+import copyreg
+import ctypes
+import sys
+import warnings
+import weakref
+from typing import Any
+
+import numpy as np
+
+from flambeau.convert import settle_writes, to
+from flambeau.device import check_device
+from flambeau.ir import dtype as dt
+from flambeau.ir.layout import extent, spec_of
+from flambeau.literal import numpy_dtype, tensor
+from flambeau.runtime.buffers import adopt, allocate
+from flambeau.tensor import Tensor, from_array
+from flambeau.trace import flush
+from flambeau.trace.storage import Storage
+from flambeau.trace.tensor import assemble
+
+# ------------------------------------------------------------------ pins
+
+
+class Exporter:
+    """What every array over a tensor's memory descends from: alive as long as one of them is."""
+
+    __slots__ = ("__array_interface__", "buffer", "__weakref__")
+
+
+class Given:
+    """The pin of memory that was given to NumPy."""
+
+    def __init__(self, exporter: Exporter, before: Any) -> None:
+        self.exporter, self.before = weakref.ref(exporter), before
+
+    def alive(self) -> bool:
+        """Whether an array over this memory exists."""
+        if self.exporter() is not None:
+            return True
+        return self.before is not None and self.before.alive()
+
+
+class Taken:
+    """The pin of memory that NumPy owns: the array that was given, and those that it is a view of."""
+
+    def __init__(self, array: Any) -> None:
+        self.chain = [array]
+        while getattr(self.chain[-1], "base", None) is not None:
+            self.chain.append(self.chain[-1].base)
+        self.alone = [ALONE + (i > 0) for i in range(len(self.chain))]
+
+    def alive(self) -> bool:
+        """Whether somebody else holds one of the arrays."""
+        chain = self.chain
+        return any(sys.getrefcount(chain[i]) > self.alone[i] for i in range(len(chain)))
+
+
+def count_alone() -> int:
+    """What sys.getrefcount says of an object that one list alone holds."""
+    chain = [object()]
+    return [sys.getrefcount(chain[i]) for i in range(1)][0]
+
+
+ALONE = count_alone()
+
+# ------------------------------------------------------------------ to NumPy
+
+
+def numpy(self: Any, *, force: bool = False) -> np.ndarray:
+    """The tensor's own memory as an array."""
+    if force:
+        self = self.detach()
+    if self.requires_grad:
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use "
+                           "tensor.detach().numpy() instead.")  # fmt: skip
+    if self.spec.dtype is dt.bfloat16:
+        raise TypeError("Got unsupported ScalarType BFloat16")
+    settle_writes(self)
+    spec, storage = self.spec, self.storage
+    if storage.error is not None:
+        raise storage.error
+    whole = np.asarray(exporter_of(storage))
+    item = spec.dtype.itemsize
+    if not spec.numel:
+        return np.empty(spec.size, spec.dtype.numpy)
+    return np.ndarray(spec.size, spec.dtype.numpy, whole, self.offset * item,
+                      [s * item for s in spec.stride])  # fmt: skip
+
+
+def exporter_of(storage: Storage) -> Exporter:
+    """The storage's exporter; one is made where none is alive."""
+    pin = storage.pin
+    exporter = pin.exporter() if isinstance(pin, Given) else None
+    if exporter is None:
+        exporter = Exporter()
+        exporter.buffer = storage.buffer
+        exporter.__array_interface__ = {
+            "shape": (storage.buffer.memory.nbytes,), "typestr": "|u1", "version": 3,
+            "data": (storage.buffer.address, False),
+        }  # fmt: skip
+        storage.pin = Given(exporter, pin)
+    return exporter
+
+
+def to_array(self: Any, dtype: Any = None, copy: Any = None) -> np.ndarray:
+    """np.asarray(tensor)"""
+    array = numpy(self)
+    if dtype is not None and array.dtype != dtype:
+        if copy is False:
+            raise ValueError(f"a copy is needed for {dtype}")
+        return array.astype(dtype)
+    return array.copy() if copy else array
+
+
+def wrap_array(self: Any, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+    """What NumPy's own functions give for a tensor: a tensor."""
+    if array.dtype == np.bool_ or array.dtype in dt.FROM_NUMPY:
+        return from_numpy(np.array(array))
+    return array
+
+
+# ------------------------------------------------------------------ from NumPy
+
+
+def from_numpy(ndarray: Any) -> Any:
+    """A tensor on an array's own memory."""
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+    check_array(ndarray)
+    dtype, item = numpy_dtype(ndarray.dtype), ndarray.dtype.itemsize
+    spec = spec_of(ndarray.shape, tuple(s // item for s in ndarray.strides), dtype)
+    nbytes = extent(spec.size, spec.stride) * item
+    address = ndarray.__array_interface__["data"][0]
+    if not nbytes:
+        return from_array(ndarray, dtype)
+    buffer = adopt(bytes_at(address, nbytes), None)
+    storage = Storage(nbytes, buffer)
+    storage.pin = buffer.owner = Taken(ndarray)
+    return assemble(Tensor, storage, spec)
+
+
+def bytes_at(address: int, nbytes: int) -> np.ndarray:
+    """Memory as bytes, without a reference to its owner: owners are counted."""
+    return np.frombuffer((ctypes.c_ubyte * nbytes).from_address(address), np.uint8)
+
+
+def check_array(array: np.ndarray) -> None:
+    """Refuse arrays that no tensor can lie on."""
+    if array.dtype.kind in "OUSV" or array.dtype.kind in "mM":
+        numpy_dtype(array.dtype)
+    if not array.dtype.isnative:
+        raise ValueError("given numpy array has byte order different from the native byte order. "
+                         "Conversion between byte orders is currently not supported.")  # fmt: skip
+    if any(s < 0 for s in array.strides):
+        raise ValueError(
+            "At least one stride in the given numpy array is negative, and tensors with negative "
+            "strides are not currently supported. (You can probably work around this by making a copy "
+            "of your array  with array.copy().) ")  # fmt: skip
+    if any(s % array.dtype.itemsize for s in array.strides):
+        raise ValueError("given numpy array strides not a multiple of the element byte size. Copy the "
+                         "numpy array to reallocate the memory.")  # fmt: skip
+    if not array.flags.writeable:
+        warnings.warn(
+            "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. "
+            "This means writing to this tensor will result in undefined behavior. You may want to copy "
+            "the array to protect its data or make it writable before converting it to a tensor.",
+            stacklevel=3)  # fmt: skip
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
+    """The data as a tensor, without a copy where its memory will do."""
+    check_device(device)
+    if isinstance(data, Tensor):
+        return to(data, dtype) if dtype is not None else data
+    if isinstance(data, np.ndarray):
+        shared = from_numpy(data)
+        return to(shared, dtype) if dtype is not None else shared
+    return tensor(data, dtype=dtype)
+
+
+def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None,
+            requires_grad: bool = False) -> Any:  # fmt: skip
+    """The object as a tensor; copy: True always, False never, None where needed."""
+    out = as_tensor(obj, dtype, device)
+    shares = isinstance(obj, Tensor) and out is obj or isinstance(obj, np.ndarray)
+    if copy and shares:
+        out = out.detach().clone()
+    if copy is False and not shares:
+        raise ValueError("can't alias an object without a buffer; use copy=None")
+    out = out.detach() if isinstance(obj, Tensor) and not requires_grad else out
+    return out.requires_grad_() if requires_grad else out
+
+
+def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0,
+               requires_grad: bool = False) -> Any:  # fmt: skip
+    """A tensor on the memory of bytes, a bytearray, an array."""
+    out = from_numpy(np.frombuffer(buffer, dtype.numpy, count, offset))
+    return out.requires_grad_() if requires_grad else out
+
+
+# ------------------------------------------------------------------ storages
+
+
+class UntypedStorage:
+    """The memory behind tensors, as bytes."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def data_ptr(self) -> int:
+        """Its address."""
+        flush.settle(self._storage)
+        return self._storage.buffer.address if self._storage.nbytes else 0  # type: ignore[union-attr]
+
+    def nbytes(self) -> int:
+        return self._storage.nbytes
+
+    size = __len__ = nbytes
+
+    @property
+    def _cdata(self) -> int:
+        return id(self._storage)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, UntypedStorage) and self._storage is other._storage
+
+    def __hash__(self) -> int:
+        return id(self._storage)
+
+
+def data_ptr(self: Any) -> int:
+    """The address of the first element."""
+    flush.settle(self.storage)
+    return self.storage.buffer.address + self.offset * self.itemsize if self.spec.numel else 0
+
+
+# ------------------------------------------------------------------ copies and pickles
+
+
+def reduce_storage(storage: Storage) -> Any:
+    """A storage as its bytes; several tensors on one storage stay together."""
+    stretch = storage.stretch
+    if stretch is not None and stretch.state.depth:
+        flush.flush(stretch)
+    flush.settle_all(storage)
+    assert storage.buffer is not None
+    return storage_from, (storage.buffer.memory[: storage.nbytes].tobytes(),)
+
+
+def storage_from(data: bytes) -> Storage:
+    """The storage that bytes stand for."""
+    buffer = allocate(len(data))
+    buffer.memory[: len(data)] = np.frombuffer(data, np.uint8)
+    return Storage(len(data), buffer)
+
+
+copyreg.pickle(Storage, reduce_storage)
+
+
+def reduce_tensor(self: Any, protocol: Any = None) -> Any:
+    """A tensor for pickle: its storage and its view of it."""
+    if self.edge is not None:
+        raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) can be pickled "
+                           "with their history; hint: detach() it first")  # fmt: skip
+    spec, attributes = self.spec, dict(self.__dict__)
+    return rebuild, (type(self), self.storage, self.offset, spec.size, spec.stride, spec.dtype.name,
+                     spec.requires_grad, attributes)  # fmt: skip
+
+
+def rebuild(cls: Any, storage: Storage, offset: int, size: Any, stride: Any, dtype: str,
+            requires_grad: bool, attributes: Any) -> Any:  # fmt: skip
+    """The tensor that a pickle stands for."""
+    spec = spec_of(tuple(size), tuple(stride), dt.BY_NAME[dtype], requires_grad)
+    out = assemble(cls, storage, spec, offset)
+    out.__dict__.update(attributes)
+    return out
+
+
+def deepcopy(self: Any, memo: Any) -> Any:
+    """A copy with memory of its own; tensors that shared memory share it again."""
+    from copy import deepcopy as copy
+
+    if id(self) in memo:
+        return memo[id(self)]
+    if self.edge is not None:
+        raise RuntimeError(
+            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
+            "at the moment.  If you were attempting to deepcopy a module, this may be because of a "
+            "torch.nn.utils.weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001")  # fmt: skip
+    out = assemble(type(self), copy(self.storage, memo), self.spec, self.offset)
+    memo[id(self)] = out
+    out.__dict__.update(copy(dict(self.__dict__), memo))
+    if self.meta is not None and self.meta.grad is not None:
+        out._meta().grad = copy(self.meta.grad, memo)
+    return out
+
+
+NAMED = {
+    "numpy": numpy, "__array__": to_array, "__array_wrap__": wrap_array, "data_ptr": data_ptr,
+    "__reduce_ex__": reduce_tensor, "__deepcopy__": deepcopy,
+    "untyped_storage": lambda self: UntypedStorage(self.storage),
+}  # fmt: skip
+PUBLIC = "from_numpy as_tensor asarray frombuffer".split()

@@ -1,0 +1,322 @@
+"""Views: the same memory under another size, stride or start. No call is recorded that computes.
+
+Arguments are checked here; the rows in ops/views.py say what comes out. Each function is a method of
+Tensor, and where PyTorch has it, a function of `torch` too.
+"""
+
+from __future__ import annotations
+
+import warnings
+from math import prod
+from typing import Any
+
+from flambeau.ir.dtype import DType
+from flambeau.ir.layout import broadcast_strides, contiguous_strides, view_strides
+from flambeau.ops import views
+from flambeau.ops.rules import infer_size, one_dim
+from flambeau.trace.recorder import record_view
+
+
+def ints(given: Any) -> tuple[int, ...]:
+    """`f(2, 3)`, `f((2, 3))` and `f(size)` → (2, 3)."""
+    if len(given) == 1 and isinstance(given[0], (tuple, list)):
+        given = given[0]
+    for n in given:
+        if n.__class__ is not int:
+            return tuple(map(whole, given))
+    return tuple(given)
+
+
+def whole(n: Any) -> int:
+    """One size or dim, or TypeError."""
+    if isinstance(n, float) or not hasattr(n, "__index__"):
+        raise TypeError(f"expected an int, not {type(n).__name__}")
+    return n.__index__()
+
+
+# ------------------------------------------------------------------ other sizes
+
+
+def view(self: Any, *shape: Any, dtype: Any = None) -> Any:
+    """The same elements in another shape, or the same bytes as another dtype."""
+    if dtype is not None or (len(shape) == 1 and isinstance(shape[0], DType)):
+        return view_dtype(self, dtype or shape[0])
+    spec = self.spec
+    size = infer_size(ints(shape), spec.numel)
+    stride = view_strides(spec.size, spec.stride, size)
+    if stride is None:
+        raise RuntimeError("view size is not compatible with input tensor's size and stride (at "
+                           "least one dimension spans across two contiguous subspaces). Use "
+                           ".reshape(...) instead.")  # fmt: skip
+    return record_view(views.reshaped, self, None, 1, size, stride)
+
+
+def view_as(self: Any, other: Any) -> Any:
+    return view(self, other.spec.size)
+
+
+def view_dtype(self: Any, dtype: DType) -> Any:
+    """The bytes read as another type; the last dim shrinks or grows where the widths differ."""
+    spec, (old, new) = self.spec, (self.spec.dtype.itemsize, dtype.itemsize)
+    if old == new:
+        return record_view(views.as_type, self, None, 1, spec.size, spec.stride, dtype)
+    if not spec.size:
+        raise RuntimeError(f"self.dim() cannot be 0 to view {spec.dtype.legacy} as {dtype.legacy} "
+                           "(different element sizes)")  # fmt: skip
+    if spec.stride[-1] != 1:
+        raise RuntimeError(f"self.stride(-1) must be 1 to view {spec.dtype.legacy} as {dtype.legacy} "
+                           f"(different element sizes), but got {spec.stride[-1]}")  # fmt: skip
+    nbytes = spec.size[-1] * old
+    counts = (nbytes, self.offset * old, *(s * old for s in spec.stride[:-1]))
+    if any(n % new for n in counts):
+        raise RuntimeError(f"sizes, strides and storage_offset must be divisible by {new // old} to "
+                           f"view {spec.dtype.legacy} as {dtype.legacy} (different element sizes)")  # fmt: skip
+    size = (*spec.size[:-1], nbytes // new)
+    stride = (*(s * old // new for s in spec.stride[:-1]), 1)
+    shift = self.offset * old // new - self.offset
+    return record_view(views.as_type, self, 1 if shift else None, shift, size, stride, dtype)
+
+
+def reshape(input: Any, *shape: Any) -> Any:
+    """A view where the memory allows it, else a copy."""
+    spec = input.spec
+    size = infer_size(ints(shape), spec.numel)
+    stride = view_strides(spec.size, spec.stride, size)
+    if stride is not None:
+        return record_view(views.reshaped, input, None, 1, size, stride)
+    copy = input.clone(memory_format="torch.contiguous_format")
+    return record_view(views.unsafe, copy, None, 1, size, contiguous_strides(size))
+
+
+def reshape_as(self: Any, other: Any) -> Any:
+    return reshape(self, other.spec.size)
+
+
+def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """Several dims as one."""
+    size = input.spec.size
+    first, last = one_dim(start_dim, len(size)), one_dim(end_dim, len(size))
+    if first > last:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    if not size:
+        return reshape(input, (1,))
+    if first == last:
+        return input
+    return reshape(input, (*size[:first], prod(size[first : last + 1]), *size[last + 1 :]))
+
+
+def unflatten(input: Any, dim: int, sizes: Any) -> Any:
+    """One dim as several."""
+    old, dim = input.spec.size, one_dim(dim, input.ndim)
+    sizes = tuple(map(whole, sizes))
+    if sizes.count(-1) == 1 and prod(n for n in sizes if n != -1):
+        rest = old[dim] // prod(n for n in sizes if n != -1)
+        sizes = tuple(rest if n == -1 else n for n in sizes)
+    if prod(sizes) != old[dim] or min(sizes, default=0) < 0:
+        raise RuntimeError(f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of "
+                           f"dim {dim} ({old[dim]}) in the input tensor")  # fmt: skip
+    return view(input, (*old[:dim], *sizes, *old[dim + 1 :]))
+
+
+def ravel(input: Any) -> Any:
+    return reshape(input, (-1,))
+
+
+def squeeze(input: Any, dim: Any = None) -> Any:
+    """Without the dims of size 1, all or those that are named."""
+    size, stride = input.spec.size, input.spec.stride
+    if dim is None:
+        op, gone = views.squeeze, set(range(len(size)))
+    elif isinstance(dim, (tuple, list)):
+        op, gone = views.squeeze_dims, {one_dim(d, len(size)) for d in dim}
+    else:
+        op, gone = views.squeeze_dim, {one_dim(dim, len(size))}
+    kept = [d for d, n in enumerate(size) if n != 1 or d not in gone]
+    return record_view(op, input, None, 1, tuple(size[d] for d in kept),
+                       tuple(stride[d] for d in kept))  # fmt: skip
+
+
+def unsqueeze(input: Any, dim: int) -> Any:
+    """With one more dim, of size 1."""
+    size, stride = input.spec.size, input.spec.stride
+    d = one_dim(dim, len(size) + 1)
+    step = size[d] * stride[d] if d < len(size) else 1
+    return record_view(views.unsqueeze, input, None, 1, (*size[:d], 1, *size[d:]),
+                       (*stride[:d], step, *stride[d:]))  # fmt: skip
+
+
+def expand(self: Any, *size: Any, implicit: bool = False) -> Any:
+    """Dims of size 1 repeated, without copies."""
+    old, size = self.spec.size, ints(size)
+    lead = len(size) - len(old)
+    if lead < 0:
+        raise RuntimeError(f"expand(torch.{self.spec.dtype.legacy}Tensor{{{list(old)}}}, "
+                           f"size={list(size)}): the number of sizes provided ({len(size)}) must be "
+                           f"greater or equal to the number of dimensions in the tensor "
+                           f"({len(old)})")  # fmt: skip
+    new = tuple(expanded(old, size, d, lead) for d in range(len(size)))
+    return record_view(views.expand, self, None, 1, new, broadcast_strides(old, self.spec.stride, new))
+
+
+def expanded(old: Any, size: Any, d: int, lead: int) -> int:
+    """One dim of an expanded size."""
+    n = size[d]
+    if d < lead:
+        if n < 0:
+            raise RuntimeError(f"The expanded size of the tensor ({n}) isn't allowed in a leading, "
+                               f"non-existing dimension {d}")  # fmt: skip
+        return n
+    have = old[d - lead]
+    if n == -1 or n == have:
+        return have
+    if have != 1:
+        raise RuntimeError(f"The expanded size of the tensor ({n}) must match the existing size "
+                           f"({have}) at non-singleton dimension {d}.  Target sizes: {list(size)}.  "
+                           f"Tensor sizes: {list(old)}")  # fmt: skip
+    return n
+
+
+def expand_as(self: Any, other: Any) -> Any:
+    return expand(self, other.spec.size)
+
+
+def broadcast_to(input: Any, size: Any) -> Any:
+    return expand(input, tuple(size))
+
+
+# ------------------------------------------------------------------ other orders
+
+
+def permute(input: Any, *dims: Any) -> Any:
+    """The dims in another order."""
+    dims = ints(dims)
+    if len(dims) != input.ndim:
+        raise RuntimeError(
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the length "
+            f"of the desired ordering of dimensions i.e. input.dim() = {input.ndim} is not equal to "
+            f"len(dims) = {len(dims)}")  # fmt: skip
+    order = tuple([one_dim(d, len(dims)) for d in dims])
+    if len(set(order)) != len(order):
+        raise RuntimeError("permute(): duplicate dims are not allowed.")
+    return record_view(views.permute, input, None, 1, order)
+
+
+def transpose(input: Any, dim0: int, dim1: int) -> Any:
+    """Two dims exchanged."""
+    n = input.ndim
+    a, b = one_dim(dim0, n), one_dim(dim1, n)
+    order = list(range(n))
+    if n:
+        order[a], order[b] = b, a
+    return record_view(views.transpose, input, None, 1, tuple(order))
+
+
+def t(input: Any) -> Any:
+    """A matrix transposed."""
+    n = input.ndim
+    if n > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {n}D")
+    return record_view(views.t, input, None, 1, tuple(range(n))[::-1])
+
+
+def movedim(input: Any, source: Any, destination: Any) -> Any:
+    """Some dims elsewhere, the others in their order."""
+    n = input.ndim
+    froms, tos = ([one_dim(d, n) for d in (v if isinstance(v, (tuple, list)) else (v,))]
+                  for v in (source, destination))  # fmt: skip
+    if len(froms) != len(tos):
+        raise RuntimeError(f"movedim: Invalid source or destination dims: source ({froms} dims) should "
+                           f"contain the same number of dims as destination ({tos} dims)")  # fmt: skip
+    for name, dims in (("source", froms), ("destination", tos)):
+        if len(set(dims)) != len(dims):
+            raise RuntimeError(f"movedim: repeated dim in `{name}` ({dims})")
+    if not n:
+        return input
+    rest = iter(d for d in range(n) if d not in froms)
+    order = [froms[tos.index(d)] if d in tos else next(rest) for d in range(n)]
+    return permute(input, order)
+
+
+def reversed_dims(self: Any) -> Any:
+    """x.T"""
+    if self.ndim != 2:
+        warnings.warn(
+            "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is "
+            "deprecated and it will throw an error in a future release. Consider `x.mT` to transpose "
+            "batches of matrices or `x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the "
+            "dimensions of a tensor.", stacklevel=2)  # fmt: skip
+    return record_view(views.permute, self, None, 1, tuple(range(self.ndim))[::-1])
+
+
+def matrix_transpose(self: Any, name: str = "mT") -> Any:
+    """x.mT"""
+    if self.ndim < 2:
+        raise RuntimeError(f"tensor.{name} is only supported on matrices or batches of matrices. Got "
+                           f"{self.ndim}-D tensor.")  # fmt: skip
+    return transpose(self, -2, -1)
+
+
+def conjugate_transpose(self: Any) -> Any:
+    """x.H: the same as mT where numbers are real."""
+    if self.ndim not in (0, 2):
+        raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D "
+                           "tensor. For batches of matrices, consider using tensor.mH")  # fmt: skip
+    return transpose(self, 0, 1) if self.ndim else self
+
+
+def adjoint(input: Any) -> Any:
+    return matrix_transpose(input, "adjoint()")
+
+
+# ------------------------------------------------------------------ in place: the tensor itself
+
+
+def in_place(make: Any) -> Any:
+    """`x.unsqueeze_(0)`: the tensor itself becomes its view."""
+
+    def change(self: Any, *args: Any, **kwargs: Any) -> Any:
+        from flambeau.trace import recorder
+
+        recorder.before_write(recorder.here.stretch, self, ())
+        view = make(self, *args, **kwargs)
+        if view is not self:
+            self.spec, self.offset, self.edge = view.spec, view.offset, view.edge
+            self.stretch, self.slot = view.stretch, view.slot
+        self._counter().version += 1
+        return self
+
+    change.__name__ = change.__qualname__ = make.__name__ + "_"
+    change.__doc__ = f"In-place version of `{make.__name__}`."
+    return change
+
+
+def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
+    """Any size and stride on the storage, from its own start."""
+    size, stride = tuple(map(whole, size)), tuple(map(whole, stride))
+    if len(size) != len(stride):
+        raise RuntimeError("mismatch in length of strides and shape")
+    if min(stride, default=0) < 0:
+        raise RuntimeError("as_strided: Negative strides are not supported at the moment, got strides: "
+                           f"{list(stride)}")  # fmt: skip
+    offset = input.offset if storage_offset is None else storage_offset
+    item = input.spec.dtype.itemsize
+    last = offset + sum((n - 1) * s for n, s in zip(size, stride)) + 1
+    if 0 not in size and last * item > input.storage.nbytes:
+        raise RuntimeError(f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset "
+                           f"{offset}, and itemsize {item} requiring a storage size of {last * item} "
+                           f"are out of bounds for storage of size {input.storage.nbytes}")  # fmt: skip
+    start = None if storage_offset is None else storage_offset - input.offset
+    return record_view(views.as_strided, input, start, 1, size, stride)
+
+
+squeeze_, unsqueeze_, t_ = in_place(squeeze), in_place(unsqueeze), in_place(t)
+transpose_, as_strided_ = in_place(transpose), in_place(as_strided)
+swapaxes = swapdims = transpose
+swapaxes_ = swapdims_ = transpose_
+moveaxis = movedim
+
+METHODS = """view view_as reshape reshape_as flatten unflatten ravel squeeze unsqueeze expand
+    expand_as broadcast_to permute transpose t movedim moveaxis swapaxes swapdims adjoint as_strided
+    squeeze_ unsqueeze_ t_ transpose_ swapaxes_ swapdims_ as_strided_""".split()
+PUBLIC = """reshape flatten unflatten ravel squeeze unsqueeze broadcast_to permute transpose t
+    movedim moveaxis swapaxes swapdims adjoint as_strided""".split()
