@@ -38,6 +38,9 @@ class Settings:
     eager: bool = _setting(False, "Run every call when it is made, for debugging.")
     compile: bool = _setting(True, "Compile what repeats; 0 runs everything call by call.")
     numpy: bool = _setting(False, "Run every call by its NumPy meaning alone; for tests, and slow.")
+    patience: float = _setting(
+        1.0, "How long to run call by call before compiling; 0 compiles at the second sighting."
+    )
     check: bool = _setting(False, "Check every load, store and pass of generated code; slow.")
     show: frozenset[str] = _setting(
         frozenset(), "What to print while it happens: words such as trace,fuse,llvm."
@@ -78,6 +81,7 @@ def _count(text: str) -> int:
 _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "bool": (_flag, "1 or 0"),
     "int": (_count, "a number from 0 up"),
+    "float": (float, "a number"),
     "Path": (lambda text: Path(text).expanduser(), "a folder"),
     "frozenset[str]": (lambda text: frozenset(text.replace(",", " ").split()), "words"),
 }

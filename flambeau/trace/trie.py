@@ -27,7 +27,7 @@ class State:
     __slots__ = ("edges", "parent", "event", "slot", "next", "numbers", "offsets", "follow", "spec",
                  "specs", "size", "offset", "inputs", "args", "needs", "keeps", "first_number",
                  "programs", "macros", "depth", "stamp", "view",
-                 "nested")  # fmt: skip
+                 "nested", "used")  # fmt: skip
 
     edges: dict[tuple[Any, ...], State]
     parent: State | None
@@ -49,7 +49,9 @@ class State:
     programs: dict[tuple[int, ...], Any] | None
     macros: dict[Any, Any] | None
     depth: int
-    stamp: int
+    stamp: int  # the limit that keeps cuts of this sequence in step; 0: not looked for yet
+    used: int  # the flush that ended here last
+    count = 0  # of all states
     nested: bool  # whether some argument is a list of tensors
     view: Any  # the op of a view, which is no event
 
@@ -61,6 +63,8 @@ class State:
         self.offset = self.needs = None
         self.stamp = 0
         self.nested = False
+        self.used = 0
+        State.count += 1
         if parent is None:
             self.slot = self.next = self.numbers = self.offsets = self.depth = 0
         else:
@@ -105,14 +109,47 @@ class Stretch:
         self.backward_done = False
 
 
+class Limit:
+    """How many calls may be pending; flush.py sets it to a multiple of the program's period."""
+
+    def __init__(self) -> None:
+        self.calls = CALL_LIMIT
+
+
 class Here(threading.local):
     """What is current in this thread. `stretch` is the only thing read on the hot path."""
 
     def __init__(self) -> None:
-        self.stretch = Stretch(ROOT, START, CALL_LIMIT)
+        self.stretch = Stretch(ROOT, START, limit.calls)
 
 
 CALL_LIMIT = 1000  # pending calls; trace/flush.py cuts there, at a period of the sequence
+STATES = 100_000  # states from which on those that were not used for long are dropped
 ROOT = State(None)
+limit = Limit()
 here = Here()
-trie_lock = threading.RLock()
+
+
+def note_use(state: State, now: int) -> None:
+    """Mark a path as used; from time to time forget paths that nobody takes any more."""
+    state.used = now
+    if State.count > STATES:
+        kept = prune(ROOT, now - max(64, (now - ROOT.used) // 2))
+        State.count, ROOT.used = kept, now
+
+
+def prune(root: State, oldest: int) -> int:
+    """Drop every state from which no recently used one can be reached; answer how many are left."""
+    order, stack = [], [root]
+    while stack:
+        state = stack.pop()
+        order.append(state)
+        stack.extend(state.edges.values())
+    alive: set[State] = set()
+    for state in reversed(order):
+        state.edges = {key: s for key, s in state.edges.items() if s in alive}
+        if state.macros:
+            state.macros = None
+        if state.edges or state.used >= oldest:
+            alive.add(state)
+    return len(alive)

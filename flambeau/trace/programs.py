@@ -1,0 +1,162 @@
+"""The programs of a path: one for each live set, and which tier each has earned.
+
+Called by flush.py alone. Programs hang on the state of the trie that they end in; they hold shapes,
+never data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from flambeau.compiler import pipeline
+from flambeau.compiler.expand import expand
+from flambeau.compiler.single import CallCode
+from flambeau.interpreter import Interpreted
+from flambeau.ir.program import Call, Input, Number, Program
+from flambeau.runtime.buffers import Buffer
+from flambeau.settings import settings
+from flambeau.trace.trie import State
+
+WIDE = 1 << 20  # bytes of results that nobody wants, up to which another live set's program serves
+FLAPPING = 4  # live sets of one path from which on they are widened to their union
+
+# Estimates in µs, for the rule that decides about compiling. They only have to be right by a factor: a
+# program is compiled when what its runs call by call would have cost exceeds what compiling costs.
+COMPILE_CALL = 200.0
+RUN_CALL = 10.0
+RUN_ELEMENT = 0.001
+
+
+@dataclass(slots=True)
+class Entry:
+    """A program and what became of it."""
+
+    program: Program
+    live: tuple[int, ...]
+    cost: float  # of one run call by call
+    sightings: int = 0
+    interpreted: Interpreted | None = None
+    compiled: Any = None
+    offsets: tuple[int, ...] | None = None  # those of the first sighting
+    moving: set[int] = field(default_factory=set)  # the run-time offsets that have changed since
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened so far; tests and `flambeau explain` read it."""
+
+    flushes: int = 0
+    programs: int = 0
+    interpreted: int = 0
+    compiled: int = 0
+    replayed: int = 0
+
+
+counters = Counters()
+
+
+def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[int],
+        buffers: dict[int, Buffer]) -> None:  # fmt: skip
+    """Run a program in the tier that its history earns; `buffers`: first value → memory."""
+    entry.sightings += 1
+    if offsets:
+        watch_offsets(entry, offsets)
+    if entry.compiled is None and worth_compiling(entry):
+        fixed = set(range(entry.program.offsets)) - entry.moving
+        entry.compiled = pipeline.compile_program(entry.program, offsets, fixed)
+        counters.compiled += 1
+    if entry.compiled is not None:
+        counters.replayed += 1
+        entry.compiled.run(memory, numbers, offsets, buffers)
+    else:
+        counters.interpreted += 1
+        if entry.interpreted is None:
+            entry.interpreted = interpreted(entry.program)
+        entry.interpreted.run(memory, numbers, offsets, buffers)
+
+
+def interpreted(program: Program) -> Interpreted:
+    """The program, ready to run call by call."""
+    if settings.numpy:
+        return Interpreted(expand(program), by_numpy)
+    return Interpreted(program, CallCode(program.storage_of()))
+
+
+def by_numpy(call: Call) -> None:
+    """No native code: every call by its NumPy meaning (FLAMBEAU_NUMPY=1)."""
+
+
+def watch_offsets(entry: Entry, offsets: list[int]) -> None:
+    """Offsets that never change are compiled in; when one does, the program is compiled once more."""
+    if entry.offsets is None:
+        entry.offsets = tuple(offsets)
+    elif entry.offsets != tuple(offsets):
+        moved = {i for i, (a, b) in enumerate(zip(entry.offsets, offsets)) if a != b} - entry.moving
+        if moved:
+            entry.moving |= moved
+            entry.compiled = None
+
+
+def worth_compiling(entry: Entry) -> bool:
+    """At the second sighting at the earliest, and once its runs have cost what compiling costs.
+
+    Counts, never clocks or caches: the tier of each run, and so its bits, are reproducible.
+    """
+    if not settings.compile or settings.eager or settings.numpy or entry.sightings < 2:
+        return False
+    price = settings.patience * COMPILE_CALL * len(entry.program.calls)
+    return entry.sightings * entry.cost >= price
+
+
+def entry_for(state: State, live: tuple[int, ...]) -> Entry:
+    """The program of a path and a live set; a compiled one with a slightly wider set serves."""
+    if state.programs is None:
+        state.programs = {}
+    entry = state.programs.get(live)
+    if entry is None:
+        entry = wider(state, live) or new_entry(state, live)
+        state.programs[live] = entry
+    return entry
+
+
+def wider(state: State, live: tuple[int, ...]) -> Entry | None:
+    """A program that computes all that is wanted, and little besides.
+
+    Where live sets flap (a variable that now and then survives), their union is used instead.
+    """
+    entries = state.programs.values()  # type: ignore[union-attr]
+    wanted = set(live)
+    for entry in entries:
+        if entry.compiled is not None and wanted < set(entry.live) and spare(entry, wanted) <= WIDE:
+            return entry
+    if len(entries) >= FLAPPING:
+        union = tuple(sorted(wanted.union(*(e.live for e in entries))))
+        if union != live:
+            entry = new_entry(state, union)
+            if spare(entry, wanted) <= WIDE:
+                return entry
+    return None
+
+
+def spare(entry: Entry, wanted: set[int]) -> int:
+    """Bytes that an entry would compute for nobody."""
+    extra = set(entry.live) - wanted
+    outs = (out for call in entry.program.calls for out in call.outs if out.value in extra)
+    return sum(out.layout.numel * out.dtype.itemsize for out in outs)
+
+
+def new_entry(state: State, live: tuple[int, ...]) -> Entry:
+    """Build the program of a path."""
+    events = [s.event for s in state.path() if s.event is not None]
+    calls = tuple(e for e in events if isinstance(e, Call))
+    inputs = tuple(e for e in events if isinstance(e, Input))
+    numbers: list[type] = [float] * state.numbers
+    for call in calls:
+        for arg in call.args:
+            if isinstance(arg, Number):
+                numbers[arg.index] = arg.type
+    program = Program(inputs, calls, live, tuple(numbers), state.offsets)
+    elements = sum(out.layout.numel for call in calls for out in call.outs)
+    counters.programs += 1
+    return Entry(program, live, len(calls) * RUN_CALL + elements * RUN_ELEMENT)
