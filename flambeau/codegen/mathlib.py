@@ -1,9 +1,9 @@
 """exp, log, sin, tanh, erf, pow …: polynomials in IR, for float32 and float64, on any vector width.
 
 The coefficients are minimax fits of our own (Remez exchange in 50 digits). Errors are measured in
-tests/codegen/test_mathlib.py: at most 2 ulp for float32, 4 for float64. How arguments
-are reduced and results put together follows the usual practice: W. J. Cody and W. Waite, Software
-Manual for the Elementary Functions, 1980. Infinities, NaN and signed zeros come out as IEEE 754 wants them.
+tests/codegen/test_mathlib.py: at most 2 ulp for float32, 4 for float64. How arguments are reduced
+and results put together follows the usual practice: W. J. Cody and W. Waite, Software Manual for
+the Elementary Functions, 1980. Infinities, NaN and signed zeros come out as in IEEE 754.
 """
 
 from __future__ import annotations
@@ -170,9 +170,9 @@ def _power_of_two(b: Builder, n: Value) -> Value:
 
 def _scale(b: Builder, x: Value, n: Value) -> Value:
     """x · 2ⁿ for a whole n, rounded once where the result is subnormal."""
-    bits = lanes_of(x.type) * (32 if element_of(x.type) == "float" else 64)
-    if b.scalef and bits == 512:
-        return _scale_avx512(b, x, n)
+    most = 16 if element_of(x.type) == "float" else 8
+    if b.scalef and lanes_of(x.type) % most == 0:
+        return _scale_avx512(b, x, n, most)
     f = Format(x.type)
     whole = b.convert("fptosi", n, f.integer)
     half = b.int("ashr", whole, 1)
@@ -185,9 +185,18 @@ def _scale(b: Builder, x: Value, n: Value) -> Value:
     return x
 
 
-def _scale_avx512(b: Builder, x: Value, n: Value) -> Value:
-    suffix, lanes = ("ps", 16) if element_of(x.type) == "float" else ("pd", 8)
-    name, mask = f"llvm.x86.avx512.mask.scalef.{suffix}.512", f"i{lanes}"
+def _scale_avx512(b: Builder, x: Value, n: Value, most: int) -> Value:
+    """By AVX-512's own instruction, a register at a time."""
+    lanes = lanes_of(x.type)
+    if lanes > most:
+        half = lanes // 2
+        low, high = (
+            _scale_avx512(b, *(b.shuffle(v, v, part) for v in (x, n)), most)
+            for part in (range(half), range(half, lanes))
+        )
+        return b.shuffle(low, high, range(lanes))
+    suffix, mask = "ps" if most == 16 else "pd", f"i{most}"
+    name = f"llvm.x86.avx512.mask.scalef.{suffix}.512"
     b.declare(name, x.type, [x.type, x.type, x.type, mask, "i32"])
     args = f"{x.typed}, {n.typed}, {x.typed}, {mask} -1, i32 4"
     return b.op(f"call {x.type} @{name}({args})", x.type)

@@ -6,21 +6,24 @@ under a mask.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from ..ir.kernel import Nest, Stage
 from ..ir.tree import Result
 from . import reduce as reducing
-from .builder import Frame
+from .builder import Builder, Frame
 from .nest import Known, NestWriter, Place, ceil_div, flatten, refill, stage_trees
 from .reduce import State
 from .scalar import cost
-from .values import Value
+from .values import Value, lanes_of
 
 
 def unroll(nest: Nest, stage: Stage) -> int:
     """How many vectors a turn of the innermost loop does."""
     operations, slow = cost(*stage_trees(stage))
     work = operations + len(nest.accesses) + 12 * slow
-    return 4 if work <= 8 else 2 if work <= 16 else 1
+    return 4 if work <= 8 else 2 if work <= 16 and not slow else 1
 
 
 class RowWriter(NestWriter):
@@ -75,28 +78,69 @@ class RowWriter(NestWriter):
         self, stage: Stage, place: Place, known: Known, begin: Value, end: Value
     ) -> list[State]:
         """The bodies from begin to end along the last loop; the partial results of each reduce."""
-        b, several = self.b, unroll(self.nest, stage)
-        step = several * self.lanes
+        b, several, wide = self.b, unroll(self.nest, stage), self._width(stage)
+        step = several * wide * self.lanes
         full = b.add(begin, b.int("and", b.sub(end, begin), -step))
-        states = [self._starts(stage) for _ in range(several)]
-        with b.loop(begin, full, step, carry=flatten(states)) as loop:
-            inside = refill(loop.carried, states)
-            for u in range(several):
-                column = b.add(loop.index, u * self.lanes) if u else loop.index
-                here = Place(place.pointers, place.coords, column)
-                inside[u] = self._body(stage, here, known, inside[u])
-            loop.next = flatten(inside)
-        states = refill(loop.results, states)
-        with b.loop(full, end, self.lanes, carry=flatten(states[:1])) as rest:
-            mask = b.active(b.sub(end, rest.index), self.lanes)
-            here = Place(place.pointers, place.coords, rest.index, mask)
-            inside = refill(rest.carried, states[:1])
-            rest.next = flatten([self._body(stage, here, known, inside[0])])
-        states[:1] = refill(rest.results, states[:1])
+        with self._wider(wide):
+            spread = {node: repeat(b, value, wide) for node, value in known.items()}
+            states = [self._starts(stage) for _ in range(several)]
+            with b.loop(begin, full, step, carry=flatten(states)) as loop:
+                inside = refill(loop.carried, states)
+                for u in range(several):
+                    column = b.add(loop.index, u * self.lanes) if u else loop.index
+                    here = Place(place.pointers, place.coords, column)
+                    inside[u] = self._body(stage, here, spread, inside[u])
+                loop.next = flatten(inside)
+        states = [
+            [[part(b, value, w, wide) for value in state] for state in reduces]
+            for reduces in refill(loop.results, states)
+            for w in range(wide)
+        ]
+        states[0] = self._rest(stage, place, known, full, end, states[0])
         return [
             reducing.together(b, reduce, [state[r] for state in states])
             for r, reduce in enumerate(stage.reduces)
         ]
+
+    def _rest(
+        self, stage: Stage, place: Place, known: Known, begin: Value, end: Value, state: list[State]
+    ) -> list[State]:
+        """The bodies from begin to end under a mask."""
+        b = self.b
+        with b.loop(begin, end, self.lanes, carry=flatten([state])) as rest:
+            mask = b.active(b.sub(end, rest.index), self.lanes)
+            here = Place(place.pointers, place.coords, rest.index, mask)
+            (inside,) = refill(rest.carried, [state])
+            rest.next = flatten([self._body(stage, here, known, inside)])
+        (state,) = refill(rest.results, [state])
+        return state
+
+    def _width(self, stage: Stage) -> int:
+        """How many registers a value has. A long chain of operations waits for itself; two chains
+        side by side fill the gaps, where there are registers for them.
+        """
+        _, slow = cost(*stage_trees(stage))
+        return 2 if slow and self.b.vector_bytes == 64 else 1
+
+    @contextmanager
+    def _wider(self, times: int) -> Iterator[None]:
+        """Write what is inside for vectors that are so many times as wide."""
+        lanes = self.lanes
+        self.lanes = self.access.lanes = lanes * times
+        yield
+        self.lanes = self.access.lanes = lanes
+
+
+def repeat(b: Builder, value: Value, times: int) -> Value:
+    """A vector, and itself again after it."""
+    return value if times == 1 else b.shuffle(value, value, range(times * lanes_of(value.type)))
+
+
+def part(b: Builder, value: Value, number: int, parts: int) -> Value:
+    """One of the equal parts of a vector."""
+    size = lanes_of(value.type) // parts
+    lanes = range(number * size, (number + 1) * size)
+    return value if parts == 1 else b.shuffle(value, value, lanes)
 
 
 class MapWriter(RowWriter):
