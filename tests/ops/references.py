@@ -1,0 +1,77 @@
+"""Which function of PyTorch each row is measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+# Rows that PyTorch has under another name or with its arguments in another order.
+OTHERS: dict[str, Callable[..., Callable[..., Any]]] = {
+    "pow_number": lambda torch: torch.pow,
+    "pow_tensor": lambda torch: torch.pow,
+    "clamp_number": lambda torch: torch.clamp,
+    "clamp_tensor": lambda torch: torch.clamp,
+    "div_floor": lambda torch: lambda x, y: torch.div(x, y, rounding_mode="floor"),
+    "div_trunc": lambda torch: lambda x, y: torch.div(x, y, rounding_mode="trunc"),
+    "isclose_float": lambda torch: torch.isclose,
+    "sum_all": lambda torch: torch.sum,
+    "mean_all": lambda torch: torch.mean,
+    "prod_all": lambda torch: torch.prod,
+    "max_all": lambda torch: torch.max,
+    "min_all": lambda torch: torch.min,
+    "max_dim": lambda torch: torch.max,
+    "min_dim": lambda torch: torch.min,
+    "true_divide": lambda torch: torch.div,
+    "var": lambda torch: spread(torch.var),
+    "std": lambda torch: spread(torch.std),
+    "var_mean": lambda torch: spread(torch.var_mean),
+    "std_mean": lambda torch: spread(torch.std_mean),
+    "vector_norm": lambda torch: torch.linalg.vector_norm,
+    "elu": lambda torch: torch.ops.aten.elu,
+    "celu_scaled": lambda torch: torch.ops.aten.elu,
+    "mse_loss": lambda torch: pair(torch.nn.functional.mse_loss),
+    "smooth_l1_loss": lambda torch: pair(torch.nn.functional.smooth_l1_loss),
+    "huber_loss": lambda torch: pair(torch.nn.functional.huber_loss),
+    "nll_loss": lambda torch: classes(torch.nn.functional.nll_loss),
+    "nll_loss2d": lambda torch: classes(torch.nn.functional.nll_loss),
+    "binary_cross_entropy": lambda torch: binary(torch.nn.functional.binary_cross_entropy),
+    "binary_cross_entropy_with_logits": lambda torch: logits(
+        torch.nn.functional.binary_cross_entropy_with_logits
+    ),
+}
+
+
+def spread(function: Any) -> Any:
+    return lambda x, dim, correction, keepdim: function(
+        x, dim, correction=correction, keepdim=keepdim
+    )
+
+
+def pair(function: Any) -> Any:
+    return lambda x, y, reduction, **numbers: function(x, y, reduction=reduction, **numbers)
+
+
+def classes(function: Any) -> Any:
+    return lambda x, target, weight, reduction, ignore_index=-100: function(
+        x, target, weight, ignore_index=ignore_index, reduction=reduction
+    )
+
+
+def binary(function: Any) -> Any:
+    return lambda x, target, weight, reduction: function(x, target, weight, reduction=reduction)
+
+
+def logits(function: Any) -> Any:
+    return lambda x, target, weight, pos_weight, reduction: function(
+        x, target, weight, pos_weight=pos_weight, reduction=reduction
+    )
+
+
+def reference(op: Any, torch: Any) -> Callable[..., Any]:
+    """PyTorch's function for a row."""
+    if op.name in OTHERS:
+        return OTHERS[op.name](torch)
+    for place in (torch, torch.nn.functional, torch.Tensor, torch.special, torch.linalg):
+        if hasattr(place, op.name):
+            return getattr(place, op.name)
+    raise LookupError(f"which function of PyTorch is {op.name}? Add it to references.py")

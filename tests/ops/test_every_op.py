@@ -1,0 +1,186 @@
+"""Every row of the table, with the samples it declares, against PyTorch and against differences.
+
+Values, dtypes, sizes, strides, errors, in-place and `out=` forms come from PyTorch; first and second
+derivatives are compared with its own. A new row is tested by being declared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from flambeau.ir import dtype as dt
+from flambeau.ops.table import TABLE
+from flambeau.settings import settings
+
+from . import cases
+from .references import reference
+
+torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
+flambeau = pytest.importorskip("flambeau")
+
+ROWS = cases.tested()
+NAMES = [op.name for op in ROWS]
+
+
+@pytest.fixture(params=["numpy"], autouse=True)
+def tier(request: pytest.FixtureRequest) -> Any:
+    """How calls run. Further tiers are further words here: 'kernels', 'compiled'."""
+    with settings.override(numpy=request.param == "numpy", compile=request.param == "compiled"):
+        yield
+
+
+def ours(op: Any) -> Callable[..., Any]:
+    return flambeau.methods.FUNCTIONS[op.name]
+
+
+def report(failures: list[str]) -> None:
+    assert not failures, f"{len(failures)} differences:\n" + "\n".join(failures[:12])
+
+
+def describe(sample: Any, dtype: dt.DType) -> str:
+    def brief(x: Any) -> str:
+        if isinstance(x, cases.Operand):
+            return f"{x.dtype.name}{list(x.array.shape)}" + "".join(f".{v[0]}" for v in x.views)
+        return str(x)
+
+    args = [brief(a) for a in sample.args] + [f"{k}={brief(v)}" for k, v in sample.kwargs.items()]
+    return f"[{dtype.name}] ({', '.join(args)})"
+
+
+def both(op: Any, sample: Any) -> tuple[Any, Any]:
+    """What our function and PyTorch's give."""
+    args, kwargs, _ = cases.arguments(sample, cases.ours)
+    mine = cases.outcome(lambda: ours(op)(*args, **kwargs), cases.our_facts)
+    args, kwargs, _ = cases.arguments(sample, cases.theirs)
+    other = cases.outcome(lambda: reference(op, torch)(*args, **kwargs), cases.their_facts)
+    return mine, other
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("extremes", [False, True], ids=["usual", "extremes"])
+def test_values_are_those_of_pytorch(name: str, extremes: bool) -> None:
+    op, failures = TABLE[name], []
+    for dtype in cases.DTYPES:
+        if extremes and dtype.kind != "f":
+            continue
+        for sample in cases.samples_of(op, dtype, extremes):
+            mine, other = both(op, sample)
+            if text := cases.difference(mine, other):
+                failures.append(f"{describe(sample, dtype)}: {text}")
+    report(failures)
+
+
+# ------------------------------------------------------------------ derivatives
+
+
+def derivatives(call: Callable[..., Any], sample: Any, make: Any, grad: Any, draw: Any) -> Any:
+    """Results' first and second derivatives, each along directions that `draw` makes."""
+    args, kwargs, leaves = cases.arguments(sample, make, grad=True)
+    results = call(*args, **kwargs)
+    results = results if isinstance(results, (tuple, list)) else (results,)
+    smooth = [r for r in results if r.requires_grad]
+    first = grad(smooth, leaves, [draw(r) for r in smooth])
+    kept = [g for g in first if g is not None and g.requires_grad]
+    if not kept:
+        return [*first]
+    second = grad(kept, leaves, [draw(g) for g in kept])
+    return [*first, *second]
+
+
+def directions(tensor: Any) -> Callable[[Any], Any]:
+    """Gradients that are the same numbers in both frameworks."""
+    counter = iter(range(1 << 30))
+
+    def draw(like: Any) -> Any:
+        state = cases.np.random.RandomState(next(counter))
+        values = state.uniform(0.5, 1.5, tuple(like.shape))
+        return tensor(values.tolist(), dtype=like.dtype).reshape(tuple(like.shape))
+
+    return draw
+
+
+def gradient(framework: Any) -> Callable[..., Any]:
+    def grad(outs: Any, leaves: Any, grads: Any) -> Any:
+        return framework.autograd.grad(outs, leaves, grads, create_graph=True, allow_unused=True)
+
+    return grad
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if TABLE[n].grad])
+def test_derivatives_are_those_of_pytorch(name: str) -> None:
+    op, failures = TABLE[name], []
+    for sample in cases.samples_of(op, dt.float64):
+        if cases.refused(sample) or cases.arguments(sample, cases.theirs)[0] is None:
+            continue
+        mine = cases.outcome(
+            lambda s=sample: derivatives(
+                ours(op), s, cases.ours, gradient(flambeau), directions(flambeau.tensor)
+            ),
+            cases.our_facts,
+        )
+        other = cases.outcome(
+            lambda s=sample: derivatives(
+                reference(op, torch), s, cases.theirs, gradient(torch), directions(torch.tensor)
+            ),
+            cases.their_facts,
+        )
+        if text := cases.difference(mine, other, strides=False):
+            failures.append(f"{describe(sample, dt.float64)}: {text}")
+    report(failures)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if TABLE[n].grad])
+def test_nodes_have_pytorchs_names(name: str) -> None:
+    op = TABLE[name]
+    for sample in cases.samples_of(op, dt.float64):
+        if cases.refused(sample):
+            continue
+        args, kwargs, leaves = cases.arguments(sample, cases.theirs, grad=True)
+        result = reference(op, torch)(*args, **kwargs)
+        result = result[0] if isinstance(result, (tuple, list)) else result
+        assert result.grad_fn is not None
+        assert op.node == result.grad_fn.name()
+        return
+
+
+# ------------------------------------------------------------------ in place and out=
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if TABLE[n].inplace and "Tensor" in TABLE[n].public])
+def test_in_place_forms(name: str) -> None:
+    op, failures = TABLE[name], []
+    for dtype in (dt.float32, dt.int64, dt.bool_):
+        for sample in cases.samples_of(op, dtype):
+            args, kwargs, _ = cases.arguments(sample, cases.ours)
+            mine = cases.outcome(
+                lambda a=args, k=kwargs: getattr(a[0], name + "_")(*a[1:], **k), cases.our_facts
+            )
+            args, kwargs, _ = cases.arguments(sample, cases.theirs)
+            other = cases.outcome(
+                lambda a=args, k=kwargs: getattr(a[0], name + "_")(*a[1:], **k), cases.their_facts
+            )
+            if text := cases.difference(mine, other):
+                failures.append(f"{describe(sample, dtype)}: {text}")
+    report(failures)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if "torch" in TABLE[n].public and TABLE[n].kind in (
+    "elementwise", "reduction", "structured")])  # fmt: skip
+def test_out_forms(name: str) -> None:
+    op = TABLE[name]
+    for sample in cases.samples_of(op, dt.float32):
+        args, kwargs, _ = cases.arguments(sample, cases.ours)
+        try:
+            plain = ours(op)(*args, **kwargs)
+            plain.tolist()
+        except (RuntimeError, ValueError, IndexError, TypeError):
+            continue
+        out = flambeau.empty(tuple(plain.shape), dtype=plain.dtype)
+        assert ours(op)(*args, **kwargs, out=out) is out
+        same = cases.difference(
+            cases.Outcome((cases.our_facts(out),)), cases.Outcome((cases.our_facts(plain),)), False
+        )
+        assert not same, describe(sample, dt.float32)
