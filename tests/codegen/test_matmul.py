@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flambeau.codegen.cpu.matmul import Matmul, Shape, machine_of, plan, product
+from flambeau.codegen.cpu.matmul import Machine, Matmul, Shape, machine_of, plan, product
 from flambeau.codegen.cpu.target import cpu
 from flambeau.codegen.scalar import k as K
 from flambeau.ir import dtype as types
@@ -23,13 +23,18 @@ def strides(x: np.ndarray) -> tuple[int, ...]:
     return tuple(s // x.itemsize for s in x.strides)
 
 
-def run(matmul: Matmul, arrays: dict[str, np.ndarray], scalars: tuple[float, ...] = ()) -> None:
+def run(
+    matmul: Matmul,
+    arrays: dict[str, np.ndarray],
+    scalars: tuple[float, ...] = (),
+    machine: Machine | None = None,
+) -> None:
     """Run a matmul on NumPy arrays: 'a', 'b', 'access0', …"""
     a, b, c = (arrays[name] for name in ("a", "b", "access0"))
     accesses = tuple(strides(arrays[f"access{i}"]) for i in range(len(matmul.accesses)))
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     shape = Shape(batch, a.shape[-2], b.shape[-1], a.shape[-1], strides(a), strides(b), accesses)
-    made = plan(matmul, shape, machine_of(cpu()))
+    made = plan(matmul, shape, machine or machine_of(cpu()))
     scratch = np.full(made.scratch + 64, 0xFF, np.uint8)  # NaN wherever it is read unwritten
     values = {name: x.ctypes.data for name, x in arrays.items()} | {"": 0}
     values["scratch"] = scratch.ctypes.data + -scratch.ctypes.data % 64
@@ -53,7 +58,7 @@ def plain(dtype: DType, batch: int = 0, out: DType | None = None) -> Matmul:
     return Matmul(dtype, dtype, batch, (access,), (), (Store(0, product(element)),))
 
 
-def operand(shape: tuple[int, ...], layout: str, dtype: np.dtype = np.dtype("f4")) -> np.ndarray:
+def operand(shape: tuple[int, ...], layout: str, dtype: str = "f4") -> np.ndarray:
     """Random numbers, contiguous ('N'), transposed ('T') or with gaps in both dimensions ('S')."""
     *batch, rows, columns = shape
     if layout == "T":
@@ -89,6 +94,15 @@ def test_float64(sizes: tuple[int, int, int], layouts: str) -> None:
     run(plain(types.float64), {"a": a, "b": b, "access0": c})
     wide = (a.astype("g") @ b.astype("g")).astype("f8")
     close(c, a, b, wide, 2.3e-16)
+
+
+@pytest.mark.parametrize("machine", [Machine(32, 16), Machine(16, 32)], ids=str)
+@pytest.mark.parametrize("layouts", ["NN", "TT"])
+def test_tiles_for_other_machines(machine: Machine, layouts: str) -> None:
+    a, b = operand((33, 70), layouts[0]), operand((70, 45), layouts[1])
+    c = np.full((33, 45), np.nan, "f4")
+    run(plain(types.float32), {"a": a, "b": b, "access0": c}, machine=machine)
+    close(c, a, b, a.astype("f8") @ b.astype("f8"), 1.2e-7)
 
 
 @pytest.mark.parametrize("dtype", [types.float16, types.bfloat16], ids=str)

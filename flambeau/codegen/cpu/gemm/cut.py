@@ -1,7 +1,7 @@
 """How C is cut into tiles, panels and tasks: decided from sizes and layouts alone.
 
-A tile is `height` rows (after the first `full` tiles a row less) times `vectors` vectors. A panel is
-the columns of B that a row of tiles needs. A task is a group of tiles × a group of panels.
+A tile is `height` rows (after the first `full` tiles a row less) times `vectors` vectors. A panel
+is the columns of B that a row of tiles needs. A task is a group of tiles × a group of panels.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from .kernel import K_LIMIT, KEPT
 from .spec import Machine, Shape
 
-TASK_WORK = 1 << 20  # floating-point operations of a task, or more
+TASK_WORK = 1 << 19  # floating-point operations of a task, or more
 MOST_TASKS = 32
 ENOUGH_TASKS = 8  # rows are cut only where columns do not give as many
 CACHED_A = 3 << 17  # bytes of A that a task goes through again for each of its panels
-SHORT_K = 64  # steps up to which writing C costs more than reading panels again
+SHORT_K = 16  # steps up to which writing C costs more than reading panels again
 TALLEST, WIDEST = 28, 8
 
 
@@ -43,16 +43,18 @@ def ceil(x: int, y: int) -> int:
 
 
 def cut_up(shape: Shape, lanes: int, machine: Machine, wide: bool) -> Cut:
-    """Tiles of about equal heights, and enough tasks; `wide` tiles are allowed where rows are few."""
-    vectors = min(ceil(shape.n, lanes), 2)
-    while wide and vectors < min(WIDEST, ceil(shape.n, lanes)) and fits(shape.m, vectors + 1, machine):
+    """Tiles of about equal heights, and enough tasks; with few rows they may be `wide`."""
+    needed = ceil(shape.n, lanes)
+    vectors = min(needed, 2)
+    while wide and vectors < min(WIDEST, needed) and fits(shape.m, vectors + 1, machine):
         vectors += 1
     tallest = min(TALLEST, (machine.registers - vectors - 1) // vectors)
     tiles, panels = ceil(shape.m, tallest), ceil(shape.n, vectors * lanes)
     height = ceil(shape.m, tiles)
     cut = Cut(vectors, height, tiles, shape.m - tiles * (height - 1), panels, 1, 1,
               shape.k <= SHORT_K and tiles > 2 and panels > 2)  # fmt: skip
-    return grouped(cut, shape, wanted_tasks(shape), machine.vector_bytes // lanes)
+    wanted = wanted_tasks(shape, panels * vectors * lanes)
+    return grouped(cut, shape, wanted, machine.vector_bytes // lanes)
 
 
 def fits(rows: int, vectors: int, machine: Machine) -> bool:
@@ -60,10 +62,10 @@ def fits(rows: int, vectors: int, machine: Machine) -> bool:
     return rows * vectors + vectors + 1 <= machine.registers
 
 
-def wanted_tasks(shape: Shape) -> int:
-    """How many tasks each matrix of the batch should give: a power of two."""
+def wanted_tasks(shape: Shape, columns: int) -> int:
+    """How many tasks each matrix of the batch should give; `columns` are with unused lanes."""
     matrices = math.prod(shape.batch)
-    work = 2 * shape.m * shape.n * shape.k * matrices
+    work = 2 * shape.m * columns * shape.k * matrices
     wanted = ceil(min(max(1, work // TASK_WORK), MOST_TASKS), matrices)
     return 1 << (wanted - 1).bit_length()
 

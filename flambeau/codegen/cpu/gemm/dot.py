@@ -1,7 +1,7 @@
 """A few rows times a matrix whose columns are contiguous: each element of C is a dot product.
 
-Vectors run along k. A task takes columns by as many as a vector has lanes, keeps a vector of partial
-sums for each, and in the end adds each up, which leaves one vector of C's row.
+Vectors run along k. A task takes columns by as many as a vector has lanes, keeps a vector of
+partial sums for each, and in the end adds each up, which leaves one vector of C's row.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ def more(
 def added_up(b: Builder, rows: list[Value]) -> Value:
     """The sums of the lanes of as many vectors as a vector has lanes, as one vector.
 
-    As in a transposition, pairs of vectors exchange blocks of 1, 2, 4, … lanes, but then they are added.
+    As in a transposition, pairs of vectors exchange blocks of 1, 2, 4, … lanes, but then they are
+    added.
     """
     size, block = len(rows), 1
     while len(rows) > 1:

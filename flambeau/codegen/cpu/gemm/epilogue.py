@@ -8,9 +8,10 @@ from ....ir.dtype import DType
 from ....ir.kernel import Access, Store
 from ....ir.tree import Tree
 from ...builder import Builder, Value
-from ...emit import Emitter
+from ...emit import Emitter, Leaf
 from ...scalar import cost
 from ...values import computed, stored
+from .micro import LINE, fetch
 
 UNROLLED_WORK = 10  # operations up to which an epilogue is repeated for each row of a tile
 SLOW_WORK = 10  # how many operations a transcendental one counts for
@@ -93,6 +94,18 @@ class Finish:
             index = self.b.mul(index, self.b.word(self.number[f"stride{a}.{loop}"]))
         return self.b.mul(index, access.dtype.itemsize)
 
+    def fetch(self, rows: int, vectors: int) -> None:
+        """Ask for the memory that the first store will write, so that it is there by then."""
+        a = self.epilogue.stores[0].access
+        size = self.epilogue.accesses[a].dtype.itemsize * self.lanes * vectors
+        at, step = self.corner(a), self.bytes(a, self.epilogue.batch, self.b.i64(1))
+        if self.epilogue.accesses[a].strides[-1] != 1 or step is None:
+            return
+        for row in range(rows):
+            for line in range(0, size, LINE):
+                fetch(self.b, self.b.element(at, "i8", line), write=True)
+            at = self.b.element(at, "i8", step) if row < rows - 1 else at
+
     def next_row(self, pointers: list[Value]) -> list[Value]:
         return [
             pointer if step is None else self.b.element(pointer, "i8", step)
@@ -109,7 +122,7 @@ class Finish:
             for store, value in zip(self.epilogue.stores, each, strict=True):
                 self.put(store.access, pointers[store.access], v, value)
 
-    def leaf_at(self, pointers: list[Value], row: Value, v: int, value: Value):
+    def leaf_at(self, pointers: list[Value], row: Value, v: int, value: Value) -> Leaf:
         def leaf(tree: Tree) -> Value:
             if tree.kind == "load":
                 return self.get(tree.data, pointers[tree.data], v)

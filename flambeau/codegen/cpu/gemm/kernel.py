@@ -23,7 +23,8 @@ K_LIMIT = 2048  # steps along k that a task packs at once, at most
 class Gemm:
     """A kernel: tiles of `micro.height` rows, if uneven then of one less; the epilogue.
 
-    `by_rows`: a task finishes all panels of a row of tiles before the next row.
+    `by_rows`: a task finishes all panels of a row of tiles before the next row;
+    `fetch_c`: it asks for a tile's memory before it computes what goes there.
 
     `pack_b`: a task packs the panels of B that it needs; else B's rows are read in place.
     """
@@ -31,6 +32,7 @@ class Gemm:
     micro: Micro
     uneven: bool
     by_rows: bool
+    fetch_c: bool
     pack_b: Pack | None
     epilogue: Epilogue
 
@@ -74,6 +76,9 @@ def tile_function(b: Builder, gemm: Gemm, micro: Micro) -> None:
     with b.function(f"tile{micro.height}", "void", [*p.values(), *batch]):
         b.args = p["args"]
         reads = Reads(*(p[name] for name in ("a", "b", "k", "stride", "step", "columns")))
+        place = Place(batch, p["row"], p["column"], p["columns"])
+        if gemm.fetch_c:
+            ending(b, gemm, micro, place, [None] * micro.vectors).fetch(micro.height, micro.vectors)
         start = initial(b, micro, p["kept"], p["fresh"])
         sums = multiply(b, micro, reads, start)
         if micro.keeps:
@@ -83,7 +88,6 @@ def tile_function(b: Builder, gemm: Gemm, micro: Micro) -> None:
             keep(b, micro, p["kept"], sums)
             b.line("ret void")
             b.label(done)
-        place = Place(batch, p["row"], p["column"], p["columns"])
         finish(b, gemm, micro, place, p["kept"], sums)
         b.line("ret void")
 
@@ -113,6 +117,13 @@ def keep(b: Builder, micro: Micro, kept: Value, sums: list[Value]) -> None:
         b.store(value, cell(b, micro, kept, at))
 
 
+def ending(
+    b: Builder, gemm: Gemm, micro: Micro, place: Place, masks: list[Value | None]
+) -> Finish:
+    first = len(gemm.words) - len(gemm.epilogue.words)
+    return Finish(b, gemm.epilogue, first, micro.lanes, place, masks)
+
+
 def finish(
     b: Builder, gemm: Gemm, micro: Micro, place: Place, kept: Value, sums: list[Value]
 ) -> None:
@@ -120,8 +131,7 @@ def finish(
     masks: list[Value | None] = [None] * micro.vectors
     if micro.ragged:
         masks = list(column_masks(b, micro.vectors, micro.lanes, place.columns))
-    end = Finish(b, gemm.epilogue, len(gemm.words) - len(gemm.epilogue.words), micro.lanes, place,
-                 masks)  # fmt: skip
+    end = ending(b, gemm, micro, place, masks)
     pointers = end.start
     if gemm.epilogue.is_cheap:
         for i in range(micro.height):
@@ -236,8 +246,9 @@ class Driver:
         fresh = b.icmp("eq", p, 0)
         last = b.icmp("sge", b.add(p, steps), w["k"])
         assert b.args is not None
-        values = [b.args, kept, a, b_, steps, w["a_stride"], step, row, column, columns, fresh, last]
-        args = ", ".join(value.typed for value in (*values, *batch))
+        place = (row, column, columns, fresh, last, *batch)
+        values = (b.args, kept, a, b_, steps, w["a_stride"], step, *place)
+        args = ", ".join(value.typed for value in values)
         names = [f"@tile{height}" for height in self.gemm.heights]
         tall = b.icmp("slt", tile, w["full"])
         chosen = Value("ptr", names[0])

@@ -1,7 +1,7 @@
 """The innermost loop of matrix multiplication: a tile of C that stays in vector registers.
 
-B's rows are read as vectors, A's elements one by one and broadcast. Nothing is assumed about packing:
-a packed panel is only another pair of strides. Each element of C is one chain of fused
+B's rows are read as vectors, A's elements one by one and broadcast. Nothing is assumed about
+packing: a packed panel is only another pair of strides. Each element of C is one chain of fused
 multiply-adds in the order of k, so its bits do not depend on the tile that it falls into.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ...builder import Builder, Value, vector_of
 from .spec import machine_of as machine_of
 
-AHEAD_A, AHEAD_B = 16, 4  # steps along k that packed panels are fetched ahead
+LINE = 64  # bytes that are fetched together
 ROWS_A_BASE = 14  # rows of A that are addressed from one pointer
 
 
@@ -23,6 +23,8 @@ class Micro:
     `along_k`: rows of A are contiguous; otherwise columns are, as in a transposed matrix and in a
     packed panel. `ragged`: the last panel of B is narrower than a tile; `packed`: B is nevertheless
     read in full vectors, for it was packed. `keeps`: sums may start from, and end in, memory.
+    `ahead_a`, `ahead_b`: how many steps ahead operands are fetched, 0 where the processor does
+    that well by itself.
     """
 
     element: str  # 'float' or 'double'
@@ -33,6 +35,8 @@ class Micro:
     ragged: bool
     packed: bool
     keeps: bool
+    ahead_a: int
+    ahead_b: int
 
     @property
     def itemsize(self) -> int:
@@ -162,14 +166,14 @@ def one_step(
 ) -> list[Value]:
     """The sums with one column of A times one row of B added."""
     row = moved(b, here, reads.step, step)
-    if micro.packed and not micro.along_k:
-        fetch_ahead(b, micro, reads, moved(b, a[0], reads.stride, step), row)
+    fetch_ahead(b, micro, reads, moved(b, a[0], reads.stride, step), row)
     vectors = []
     for v, mask in enumerate(masks):
         place = b.element(row, micro.element, v * micro.lanes)
-        vectors.append(
-            b.load(micro.vector, place) if mask is None else b.load_masked(micro.vector, place, mask)
-        )
+        if mask is None:
+            vectors.append(b.load(micro.vector, place))
+        else:
+            vectors.append(b.load_masked(micro.vector, place, mask))
     out = list(sums)
     for i in range(micro.height):
         scalar = b.load(micro.element, rows.address(a, i, step))
@@ -181,11 +185,16 @@ def one_step(
 
 
 def fetch_ahead(b: Builder, micro: Micro, reads: Reads, a: Value, row: Value) -> None:
-    """Ask for what is read some steps later; beyond the matrix this does nothing."""
+    """Ask for what is read some steps later."""
+    if micro.ahead_a:
+        fetch(b, moved(b, a, reads.stride, micro.ahead_a))
+    if micro.ahead_b:
+        ahead = moved(b, row, reads.step, micro.ahead_b)
+        for at in range(0, micro.columns * micro.itemsize, LINE):
+            fetch(b, b.element(ahead, "i8", at))
+
+
+def fetch(b: Builder, place: Value, write: bool = False) -> None:
+    """Ask for a line of memory that is used soon; beyond an array this does nothing."""
     b.declare("llvm.prefetch.p0", "void", ["ptr", "i32", "i32", "i32"])
-    places = [moved(b, a, reads.stride, AHEAD_A)]
-    ahead = moved(b, row, reads.step, AHEAD_B)
-    line = 64 // micro.itemsize
-    places += [b.element(ahead, micro.element, at) for at in range(0, micro.columns, line)]
-    for place in places:
-        b.line(f"call void @llvm.prefetch.p0(ptr {place}, i32 0, i32 3, i32 1)")
+    b.line(f"call void @llvm.prefetch.p0(ptr {place}, i32 {int(write)}, i32 3, i32 1)")

@@ -1,7 +1,7 @@
 """Copies an operand into panels, so that the micro-kernel reads it in order.
 
-A panel holds lines (rows of A, columns of B) side by side: for each step along k, one element of each
-line. Lines that the operand lacks are zero or repeat the last one; nobody uses their products.
+A panel holds lines (rows of A, columns of B) side by side: for each step along k, one element of
+each line. Lines that the operand lacks are zero or repeat the last one; nobody uses their products.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ....ir.dtype import DType
 from ...builder import Builder, Value, vector_of
 from ...values import stored
-from .micro import moved
+from .micro import fetch, moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +167,8 @@ def pack_words(batch: int) -> tuple[str, ...]:
 def pack_text(pack: Pack, batch: int, vector_bytes: int) -> str:
     """A module with the kernel `pack`: a task packs a chunk of steps of a group of panels.
 
-    It does so in stripes of a few steps, so that panels whose lines share cache lines of the operand
-    are filled together.
+    It does so in stripes of a few steps, so that panels whose lines share cache lines of the
+    operand are filled together.
     """
     b = Builder(vector_bytes)
     pack_function(b, pack, "pack_panel")
@@ -206,12 +206,6 @@ def one_stripe(
     target = moved(b, target, b.mul(start, pack.row_bytes))
     lines = b.sub(last, first)
     call_pack(b, "pack_panel", Panel(source, target, w["line"], w["step"], lines, steps))
-
-
-def fetch(b: Builder, place: Value) -> None:
-    """Ask for memory that is read soon; beyond the operand this does nothing."""
-    b.declare("llvm.prefetch.p0", "void", ["ptr", "i32", "i32", "i32"])
-    b.line(f"call void @llvm.prefetch.p0(ptr {place}, i32 0, i32 3, i32 1)")
 
 
 def divided(b: Builder, x: Value, y: Value) -> tuple[Value, Value]:

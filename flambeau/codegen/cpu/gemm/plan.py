@@ -1,8 +1,8 @@
 """Chooses, from the sizes alone, how a matrix multiplication is done, and fills in the words.
 
 - few rows times a matrix with contiguous columns: dot products (`dot`);
-- else tiles in registers (`kernel`), whose operands are read in place, packed by the tasks that need
-  them, or packed before by launches of their own (`pack`).
+- else tiles in registers (`kernel`), whose operands are read in place, packed by the tasks that
+  need them, or packed before by launches of their own (`pack`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import lru_cache
 from ....ir.dtype import DType
 from ....ir.kernel import Access
 from ...values import computed
-from .cut import MOST_TASKS, Cut, ceil, cut_up
+from .cut import MOST_TASKS, SHORT_K, Cut, ceil, cut_up
 from .dot import Dot, dot_text
 from .epilogue import Epilogue
 from .kernel import K_LIMIT, Gemm, gemm_text
@@ -26,9 +26,13 @@ from .swap import is_better_turned, turned
 DIRECT_TILES = 4  # as many tiles may read B in place; where there are more, packing pays
 DIRECT_PANELS = 3  # the same for A
 DIRECT_BYTES = 1 << 14  # an operand as small as this is read in place
+PACK_BYTES = 1 << 16  # bytes of A up to which it is read in place if its rows are contiguous
 MOST_REPACKED = 2  # how often a panel of B may be packed by several tasks
 PACK_STEPS = 256  # steps along k that one packing task does
 PACK_GROUP, STRIPE = 16, 16  # panels and steps packed together where lines are contiguous
+AHEAD_A, AHEAD_B = 16, 4  # steps along k that operands are fetched ahead
+FAR = 1 << 10
+CACHED_C = 1 << 16  # elements
 DOT_ROWS = 4
 DOT_BYTES = 1 << 17  # of B, for each task of dot products
 
@@ -78,11 +82,11 @@ def plan(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
 def operands(
     matmul: Matmul, shape: Shape, names: tuple[str, str]
 ) -> tuple[Operand, Operand]:
-    """Both operands as they are given; a single line counts as contiguous."""
+    """Both operands as they are given, but single lines: a row of A has its steps only."""
     size_a, size_b = matmul.a.itemsize, matmul.b.itemsize
     *batch_a, line_a, step_a = (stride * size_a for stride in shape.a)
     *batch_b, step_b, line_b = (stride * size_b for stride in shape.b)
-    line_b = size_b if shape.n == 1 else line_b
+    line_a, line_b = 0 if shape.m == 1 else line_a, size_b if shape.n == 1 else line_b
     return (
         Operand((names[0], 0), matmul.a, line_a, step_a, tuple(batch_a),
                 shape.m * shape.k * size_a),
@@ -142,9 +146,11 @@ def gemm_plan(
     micro = Micro(
         element=computed(matmul.element), lanes=lanes, height=cut.height, vectors=cut.vectors,
         along_k=a.order == "steps", ragged=shape.n % columns != 0, packed=not in_place,
-        keeps=shape.k > K_LIMIT,
+        keeps=shape.k > K_LIMIT, ahead_a=AHEAD_A if a.panel and not in_place else 0,
+        ahead_b=AHEAD_B if (a.panel if not in_place else is_far_apart(b)) else 0,
     )  # fmt: skip
-    gemm = Gemm(micro, cut.full < cut.tiles, cut.by_rows, pack_b, epilogue)
+    fetch_c = shape.k <= SHORT_K and shape.m * shape.n > CACHED_C
+    gemm = Gemm(micro, cut.full < cut.tiles, cut.by_rows, fetch_c, pack_b, epilogue)
     values = gemm_words(shape, cut, gemm, a, b)
     tasks = math.prod(shape.batch) * cut.tasks
     text = gemm_source(gemm, machine.vector_bytes)
@@ -156,7 +162,12 @@ def is_better_packed(a: Operand, cut: Cut) -> bool:
     """Whether A is read so often, and lies so badly, that a copy pays."""
     if cut.panels <= DIRECT_PANELS or cut.tiles == 1 or cut.by_rows:
         return False
-    return a.size > DIRECT_BYTES
+    return a.size > (DIRECT_BYTES if a.order == "lines" else PACK_BYTES)
+
+
+def is_far_apart(b: Operand) -> bool:
+    """Whether B's rows are so far apart that the processor will not foresee the next one."""
+    return b.step >= FAR and b.size > PACK_BYTES
 
 
 def gemm_words(shape: Shape, cut: Cut, gemm: Gemm, a: Operand, b: Operand) -> Words:
@@ -224,14 +235,15 @@ class Packing:
         pack = Pack(operand.dtype, computed(self.element), lanes, vectors, operand.order)
         values = self.words(operand, lines, pack)
         panel = max(1, self.shape.k) * pack.row_bytes
-        tasks, used, strides = values["groups"] * values["chunks"], lines.panels * panel, []
+        strides: list[int] = []
+        tasks, used = values["groups"] * values["chunks"], lines.panels * panel
         for i, size in reversed(list(enumerate(self.shape.batch))):
             size = size if operand.batch[i] else 1
             strides.insert(0, used if operand.batch[i] else 0)
             values |= {f"size{i}": size, f"from{i}": operand.batch[i], f"to{i}": used}
             tasks, used = tasks * size, used * size
         where = ("scratch", self.scratch)
-        named = {"source": operand.where, "target": where, **values}
+        named: Words = {"source": operand.where, "target": where, **values}
         batch = len(self.shape.batch)
         text = pack_source(pack, batch, self.machine.vector_bytes)
         self.launches.append(Launch(text, "pack", ordered(pack_words(batch), named), tasks))
@@ -241,8 +253,9 @@ class Packing:
     def words(self, operand: Operand, lines: Lines, pack: Pack) -> dict[str, int]:
         """The numbers that a packing launch needs, apart from the batch's."""
         k = self.shape.k
-        chunk = ceil(min(max(1, k), PACK_STEPS), pack.lanes) * pack.lanes
         beside = operand.order == "lines"
+        most = PACK_STEPS // 4 if beside else PACK_STEPS
+        chunk = ceil(min(max(1, k), most), pack.lanes) * pack.lanes
         group = min(lines.panels, PACK_GROUP) if beside else 1
         return {
             "lines": lines.count, "k": k, "line": operand.line, "step": operand.step,

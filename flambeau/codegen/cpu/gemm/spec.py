@@ -1,4 +1,4 @@
-"""What a matrix multiplication is: the description that the compiler gives, and what it gets back."""
+"""What a matrix multiplication is: what the compiler asks for, and what it gets back."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class HasVectors(Protocol):
 class Matmul:
     """`C[batch…, m, n] = epilogue(A[batch…, m, k] · B[batch…, k, n])`.
 
-    The loops that accesses have strides for are the `batch` loops, m and n. A store's value is a tree
-    of loads, arguments, numbers and `product(dtype)`: the element of A · B. An access that is stored
-    may also be loaded; each element is loaded before it is stored.
+    Accesses have strides for the `batch` loops, m and n. A store's value is a tree of loads,
+    arguments, counters, numbers and `product(dtype)`: the element of A · B. An access that is
+    stored may also be loaded; each element is loaded before it is stored.
     """
 
     a: DType

@@ -24,10 +24,10 @@ def turned(matmul: Matmul, shape: Shape) -> tuple[Matmul, Shape]:
     )
 
 
-Strides = TypeVar("Strides", int, "int | None")
+Stride = TypeVar("Stride")
 
 
-def flipped(strides: tuple[Strides, ...]) -> tuple[Strides, ...]:
+def flipped(strides: tuple[Stride, ...]) -> tuple[Stride, ...]:
     return (*strides[:-2], strides[-1], strides[-2])
 
 
