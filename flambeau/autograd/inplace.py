@@ -1,75 +1,71 @@
 """In-place calls and history: what may be written to, and whose history changes.
 
 The recorder calls `before_write` before and `rebase` after each write that gradients pass through.
+A view knows its base. Writing to a view gives the base a node that replaces a part of it, and every
+other view of that base looks its history up again when it is next used.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from flambeau.ir.layout import spec_of
+from flambeau.autograd.formulas import Facts, gradients, node_name
+from flambeau.ir.layout import Spec, is_contiguous
 from flambeau.trace import recorder
-from flambeau.trace.node import Node
+from flambeau.trace.node import Edge, Node
 from flambeau.trace.trie import Stretch
+
+LEAF = "a leaf Variable that requires grad is being used in an in-place operation."
+SEVERAL = (
+    "This view is the output of a function that returns multiple views. Such functions do not allow "
+    "the output views to be modified inplace. You should replace the inplace operation by an "
+    "out-of-place one."
+)
+AMBIGUOUS = (
+    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given "
+    "that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by "
+    "moving both the view and the inplace either both inside the no_grad block (if you don't want "
+    "the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
+)
+MANY_VIEWS = {"SplitBackward0": "Split", "SplitWithSizesBackward0": "SplitWithSizes",
+              "UnbindBackward0": "Unbind"}  # fmt: skip
+
+
+# ------------------------------------------------------------------ before
 
 
 def before_write(stretch: Stretch, target: Any, args: tuple[Any, ...]) -> None:
     """Refuse writes that PyTorch refuses."""
-    if stretch.mode.grad and target.spec.requires_grad and target.edge is None:
-        if target.base is None or target.base is target:
-            raise RuntimeError(
-                "a leaf Variable that requires grad is being used in an in-place operation."
-            )
-    if stretch.mode.grad and target.base is not None:
-        base = target.base
-        if base.spec.requires_grad and base.edge is None and target.edge is not None:
-            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an "
-                               "in-place operation.")  # fmt: skip
+    if not stretch.mode.grad:
+        return
+    base = target.base
+    if base is None:
+        if target.spec.requires_grad and target.edge is None:
+            raise RuntimeError(LEAF)
+        return
+    if stale(target):
+        refresh_history(target)
+        target.stretch = None
+    if target.edge is None:
+        if target.spec.requires_grad:
+            raise RuntimeError(LEAF)
+        if base.spec.requires_grad:
+            raise RuntimeError(AMBIGUOUS)
+    elif base.spec.requires_grad and base.edge is None:
+        raise RuntimeError("a view of " + LEAF)
+    else:
+        check_single(target.edge)
 
 
-class CopySlices:
-    """The node of a base whose view was written in place: g → base, with the view's part replaced."""
-
-    def __init__(self, base: Any, view: Any, node: Node) -> None:
-        self.spec = base.spec
-        self.view_spec, self.offset = view.spec, view.offset - base.offset
-        self.inner = node
-        history = base.edge if base.edge is not None else (
-            base if base.spec.requires_grad else None)  # fmt: skip
-        self.next = (history, *node.next)
-        self.order = next(recorder.order)
-        self.saved: Any = ()
-        self.hooks: Any = None
-        self.metadata: Any = {}
-        self.state = CopySlicesState(base.spec)
-
-    def apply_backward(self, arrived: dict[int, Any], walk: Any) -> Any:
-        """The base keeps what was not overwritten; the written part goes through the call's node."""
-        from flambeau.autograd.walk import gradients
-
-        g = arrived[0]
-        rest = g.clone(memory_format="contiguous_format")
-        size, stride = self.view_spec.size, self.view_spec.stride
-        if rest.spec.stride != self.spec.stride:
-            raise NotImplementedError("in-place on a view of a base with other strides than row-major "
-                                      "ones; write to the base itself, or clone() it first")  # fmt: skip
-        part = rest.as_strided(size, stride, self.offset)
-        inner = part.clone()
-        part.zero_()
-        if self.next[0] is not None:
-            yield rest
-        yield from gradients(self.inner, {0: inner}, walk)
-        if not walk.retain:
-            self.inner.saved = None if self.inner.saved else self.inner.saved
+def check_single(edge: Any) -> None:
+    """Views of functions that give several views at once can't be written to."""
+    node, number = (edge.node, edge.number) if isinstance(edge, Edge) else (edge, 0)
+    name = MANY_VIEWS.get(node_name(node))
+    if name is not None:
+        raise RuntimeError(f"Output {number} of {name} is a view and is being modified inplace. " + SEVERAL)
 
 
-class CopySlicesState:
-    """Enough of a state for names and zeros."""
-
-    def __init__(self, spec: Any) -> None:
-        self.specs = (spec,)
-        self.view = self
-        self.node = "CopySlices"
+# ------------------------------------------------------------------ after
 
 
 def rebase(stretch: Stretch, target: Any, node: Node) -> None:
@@ -77,58 +73,48 @@ def rebase(stretch: Stretch, target: Any, node: Node) -> None:
     stretch.walk = False
     base = target.base
     if base is None:
-        target.edge = node
-        target.spec = target.spec.with_grad(True)
-        bump_history(target)
+        move_retained(target, node)
+        target.edge, target.spec = node, target.spec.with_grad(True)
+        new_history(stretch, target)
         return
-    slices: Any = CopySlices(base, target, node)
-    base.edge = slices
+    base.edge = CopySlices(base, target, node)
     base.spec = base.spec.with_grad(True)
     base.stretch = None
-    bump_history(base)
-    target._meta().history = base._meta().history
-    target.edge, target.spec = view_of(base, target), target.spec.with_grad(True)
+    new_history(stretch, base)
+    refresh_history(target)
     target.stretch = None
 
 
-def bump_history(base: Any) -> None:
+def move_retained(tensor: Any, node: Any) -> None:
+    """retain_grad() is about the tensor as it is after the write."""
+    if tensor.meta is None or not tensor.meta.retains_grad:
+        return
+    from flambeau.autograd.hooks import hooks_of, output_of
+
+    old, number = output_of(tensor)
+    reference = hooks_of(old).retained.pop(number, None)
+    if reference is not None:
+        hooks_of(node).retained[0] = reference
+
+
+def new_history(stretch: Stretch, base: Any) -> None:
     """Views of this tensor that were made before must look their history up again."""
     base._meta().history += 1
+    for reference in stretch.views:
+        view = reference()
+        if view is not None and view.base is base:
+            view.stretch = None  # it enters anew, with the history of then
 
 
 def refresh_history(view: Any) -> None:
     """A view whose base got a new history since: take it over."""
     base = view.base
-    if base.meta is None or not base.spec.requires_grad:
+    if not stale(view) or not base.spec.requires_grad or base.edge is None:
         return
-    seen = view.meta.history if view.meta is not None else 0
-    if base.meta.history != seen:
-        view._meta().history = base.meta.history
-        view.edge, view.spec = view_of(base, view), view.spec.with_grad(True)
-
-
-class ViewNode:
-    """A view's history after a write: it reads a part of its base."""
-
-    def __init__(self, base: Any, view: Any) -> None:
-        self.next = (base.edge,)
-        self.spec, self.view_spec, self.offset = base.spec, view.spec, view.offset - base.offset
-        self.order = next(recorder.order)
-        self.saved: Any = ()
-        self.hooks: Any = None
-        self.metadata: Any = {}
-        self.state = CopySlicesState(view.spec)
-        self.state.node = "AsStridedBackward0"
-
-    def apply_backward(self, arrived: dict[int, Any], walk: Any) -> Any:
-        """Zeros with the gradient where the view is."""
-        zeros = arrived[0].new_zeros(self.spec.size)
-        zeros.as_strided(self.view_spec.size, self.view_spec.stride, self.offset).copy_(arrived[0])
-        yield zeros
-
-
-def view_of(base: Any, view: Any) -> Any:
-    return ViewNode(base, view)
+    view._meta().history = base.meta.history
+    edge: Any = ViewNode(base, view)
+    move_retained(view, edge)
+    view.edge, view.spec = edge, view.spec.with_grad(True)
 
 
 def stale(tensor: Any) -> bool:
@@ -139,6 +125,93 @@ def stale(tensor: Any) -> bool:
     return base.meta.history != (tensor.meta.history if tensor.meta is not None else 0)
 
 
+# ------------------------------------------------------------------ nodes
+
+
+class Written:
+    """What nodes of written views have in common: where the view lies in the base."""
+
+    def __init__(self, name: str, result: Spec, base: Any, view: Any) -> None:
+        self.spec, self.view_spec, self.offset = base.spec, view.spec, view.offset - base.offset
+        self.order = next(recorder.order)
+        self.saved: Any = ()
+        self.hooks: Any = None
+        self.metadata: dict[Any, Any] = {}
+        self.state = Facts(name, (result,))
+
+    def part_of(self, flat: Any) -> Any:
+        """The view's part of memory laid out as the base's."""
+        return flat.as_strided(self.view_spec.size, self.view_spec.stride, self.offset)
+
+    def whole(self, flat: Any) -> Any:
+        """The base's elements in such memory."""
+        return flat.as_strided(self.spec.size, self.spec.stride, 0)
+
+    def memory(self, g: Any, filled: bool) -> Any:
+        """Zeros laid out as the base's memory, or the elements of g in it."""
+        spec = self.spec
+        if is_contiguous(spec.size, spec.stride):
+            return g.clone(memory_format=contiguous()) if filled else g.new_zeros(spec.size)
+        flat = g.new_zeros((spec.extent,))
+        if filled:
+            self.whole(flat).copy_(g)
+        return flat
+
+
+def contiguous() -> Any:
+    """The memory format of row-major results."""
+    from flambeau.device import contiguous_format
+
+    return contiguous_format
+
+
+class CopySlices(Written):
+    """The node of a base whose view was written in place.
+
+    The base's gradient goes on to its old history without the part that was overwritten; that part goes
+    through the node of the call that wrote it.
+    """
+
+    def __init__(self, base: Any, view: Any, node: Node) -> None:
+        super().__init__("CopySlices", base.spec, base, view)
+        self.inner: Any = node.node if isinstance(node, Edge) else node
+        self.number = node.number if isinstance(node, Edge) else 0
+        history = base.edge if base.edge is not None else (
+            base if base.spec.requires_grad else None)  # fmt: skip
+        self.next = (history, *self.inner.next)
+
+    def apply_backward(self, arrived: dict[int, Any], walk: Any) -> Any:
+        """For the base, then for each argument of the inner call."""
+        rest = self.memory(arrived[0], filled=True)
+        part = self.part_of(rest)
+        inner = part.clone()
+        part.zero_()
+        if self.next[0] is not None:
+            yield self.whole(rest) if rest.spec.size != self.spec.size else rest
+        yield from gradients(self.inner, {self.number: inner}, walk)
+        if not walk.retain and self.inner.saved:
+            self.inner.saved = None
+
+
+class ViewNode(Written):
+    """The history of a view after a write under it: it reads a part of its base."""
+
+    def __init__(self, base: Any, view: Any) -> None:
+        super().__init__("AsStridedBackward0", view.spec, base, view)
+        self.next = (base.edge,)
+
+    def apply_backward(self, arrived: dict[int, Any], walk: Any) -> Any:
+        """Zeros with the gradient where the view is; elements seen twice get both gradients."""
+        g = arrived[0]
+        zeros = self.memory(g, filled=False)
+        spec = self.view_spec
+        repeated = [d for d, (n, s) in enumerate(zip(spec.size, spec.stride)) if s == 0 and n > 1]
+        if repeated:
+            g = g.sum(repeated, keepdim=True)
+        size = tuple(1 if d in repeated else n for d, n in enumerate(spec.size))
+        zeros.as_strided(size, spec.stride, self.offset).copy_(g)
+        yield self.whole(zeros) if zeros.spec.size != self.spec.size else zeros
+
+
 recorder.before_write, recorder.rebase = before_write, rebase
 recorder.refresh_history = refresh_history
-__all__ = ["spec_of", "stale"]

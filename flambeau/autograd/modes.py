@@ -1,9 +1,13 @@
-"""no_grad, enable_grad, set_grad_enabled, inference_mode."""
+"""no_grad, enable_grad, set_grad_enabled, inference_mode: whether calls record gradients.
+
+Each is a context manager and a decorator (of generator functions as well, whose body alone it covers).
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from flambeau.trace.modes import Mode, switch
@@ -24,11 +28,14 @@ def set_mode(*, grad: bool) -> None:
 
 
 class _Switch:
-    """A context manager that is a decorator too (of generators as well)."""
+    """A context manager that is a decorator too."""
 
     def __call__(self, function: Any) -> Any:
+        if inspect.isclass(function):
+            function.__init__ = self(function.__init__)
+            return function
         if inspect.isgeneratorfunction(function):
-            return self._around_generator(function)
+            return around_generator(self._again, function)
 
         @functools.wraps(function)
         def inside(*args: Any, **kwargs: Any) -> Any:
@@ -37,27 +44,47 @@ class _Switch:
 
         return inside
 
-    def _around_generator(self, function: Any) -> Any:
-        @functools.wraps(function)
-        def inside(*args: Any, **kwargs: Any) -> Any:
-            generator = function(*args, **kwargs)
-            send: Any = None
-            while True:
-                try:
-                    with self._again():
-                        value = generator.send(send)
-                except StopIteration as stop:
-                    return stop.value
-                send = yield value
-
-        return inside
-
     def _again(self) -> Any:
+        """Another context manager like this one."""
         return type(self)()
+
+    def __enter__(self) -> Any:
+        raise NotImplementedError
+
+    def __exit__(self, *_: object) -> Any:
+        raise NotImplementedError
+
+
+def around_generator(context: Callable[[], Any], function: Any) -> Any:
+    """A generator function whose body runs inside a context, but not who iterates over it."""
+
+    @functools.wraps(function)
+    def inside(*args: Any, **kwargs: Any) -> Any:
+        generator = function(*args, **kwargs)
+        resume: Any = functools.partial(next, generator)
+        while True:
+            try:
+                with context():
+                    value = resume()
+            except StopIteration as stop:
+                return stop.value
+            try:
+                sent = yield value
+                resume = functools.partial(generator.send, sent)
+            except GeneratorExit:
+                with context():
+                    generator.close()
+                raise
+            except BaseException as error:
+                resume = functools.partial(generator.throw, error)
+
+    return inside
 
 
 class no_grad(_Switch):
-    """Calls inside record no gradients. Usable as a context manager and as a decorator."""
+    """Calls inside record no gradients."""
+
+    grad = False
 
     def __new__(cls, function: Any = None) -> Any:
         self = super().__new__(cls)
@@ -65,7 +92,7 @@ class no_grad(_Switch):
 
     def __enter__(self) -> None:
         self.before = here.stretch.mode.grad
-        set_mode(grad=False)
+        set_mode(grad=self.grad)
 
     def __exit__(self, *_: object) -> None:
         set_mode(grad=self.before)
@@ -74,11 +101,61 @@ class no_grad(_Switch):
 class enable_grad(no_grad):
     """Calls inside record gradients again."""
 
+    grad = True
+
+
+class set_grad_enabled(_Switch):
+    """Whether calls record gradients: from now on, or inside a `with` block."""
+
+    def __init__(self, mode: bool) -> None:
+        self.before, self.mode = here.stretch.mode.grad, mode
+        set_mode(grad=bool(mode))
+
+    def __call__(self, function: Any) -> Any:
+        set_mode(grad=self.before)
+        return super().__call__(function)
+
+    def _again(self) -> Any:
+        return type(self)(self.mode)
+
     def __enter__(self) -> None:
-        self.before = here.stretch.mode.grad
-        set_mode(grad=True)
+        set_mode(grad=bool(self.mode))
+
+    def __exit__(self, *_: object) -> None:
+        set_mode(grad=self.before)
+
+
+class inference_mode(_Switch):
+    """no_grad for code whose results never meet a gradient."""
+
+    def __new__(cls, mode: Any = True) -> Any:
+        if isinstance(mode, bool):
+            return super().__new__(cls)
+        return cls()(mode)
+
+    def __init__(self, mode: bool = True) -> None:
+        self.mode = mode
+
+    def _again(self) -> Any:
+        return type(self)(self.mode)
+
+    def __enter__(self) -> None:
+        self.before = here.stretch.mode
+        if self.mode:
+            here.stretch.mode = switch(self.before, grad=False, inference=True)
+        elif self.before.inference:
+            here.stretch.mode = switch(self.before, grad=True, inference=False)
+
+    def __exit__(self, *_: object) -> None:
+        mode = here.stretch.mode
+        here.stretch.mode = switch(mode, grad=self.before.grad, inference=self.before.inference)
 
 
 def is_grad_enabled() -> bool:
     """Whether calls record gradients now."""
     return here.stretch.mode.grad
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether inference mode is on."""
+    return here.stretch.mode.inference

@@ -82,7 +82,7 @@ def before(stretch: Stretch, leaf: Any) -> Any:
     meta = leaf.meta if leaf is not None else None
     if meta is None:
         return None if leaf is not None else "gone"
-    if meta.hooks or meta.post_hooks:
+    if meta.hooks or meta.post_hooks or meta.backward_hooks:
         return "hooks"
     grad = meta.grad
     if grad is None:

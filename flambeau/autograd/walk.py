@@ -6,30 +6,26 @@ made, each once, when every gradient that reaches it has arrived. Never touches 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from heapq import heappop, heappush
-from types import SimpleNamespace
 from typing import Any
 
-from flambeau.autograd import shortcut
+from flambeau.autograd import anomaly, shortcut
+from flambeau.autograd.formulas import gradients, node_name
+from flambeau.autograd.hooks import (
+    after_node,
+    before_node,
+    retain_grads,
+    run_hooks,
+    run_post,
+    run_pre,
+)
 from flambeau.autograd.modes import set_mode
-from flambeau.ir.layout import Spec
-from flambeau.ir.op import Op
-from flambeau.ir.program import Number
+from flambeau.ops.declare import TABLE
 from flambeau.trace import recorder
 from flambeau.trace.node import Edge, Node
-from flambeau.trace.storage import Storage
-from flambeau.trace.symbol import symbol
-from flambeau.trace.tensor import Recorded, assemble
+from flambeau.trace.tensor import Recorded
 from flambeau.trace.trie import here
-
-AGAIN = (
-    "Trying to backward through the graph a second time (or directly access saved tensors after "
-    "they have already been freed). Saved intermediate values of the graph are freed when you call "
-    ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the "
-    "graph a second time or if you need to access saved tensors after calling backward."
-)
-
 
 class Walk:
     """One backward pass: what has arrived where, and what is wanted."""
@@ -104,29 +100,55 @@ class Walk:
         """Accumulate into `.grad`, or keep what autograd.grad asked for."""
         if grad is None:
             return
-        grad = run_hooks(leaf.meta.hooks if leaf.meta else None, grad)
+        meta = leaf.meta
+        hooks = meta.backward_hooks if meta else None
+        grad = run_hooks(meta.hooks if meta else None, grad)
+        if hooks is not None:
+            (grad,) = run_pre(hooks, (grad,))
         if self.wanted is not None:
             if (leaf, 0) in self.wanted:
                 self.found[leaf, 0] = grad
             return
         accumulate(self, leaf, grad)
+        if hooks is not None:
+            run_post(hooks, (), (grad,))
 
     def visit(self, node: Node, arrived: dict[int, Any]) -> None:
         """Send the gradients of a node's results on to its arguments."""
-        for number, grad in arrived.items():
-            arrived[number] = grad = self.pass_hooks(node, number, grad)
-            if self.wanted is not None and (node, number) in self.wanted:
-                self.found[node, number] = grad
+        hooks = node.hooks
+        if hooks is not None and arrived:
+            arrived = before_node(node, hooks, arrived)
+        if self.wanted is not None:
+            for number, grad in arrived.items():
+                if (node, number) in self.wanted:
+                    self.found[node, number] = grad
+        if hooks is not None:
+            retain_grads(hooks, arrived)
         following = list(edges(node))
         self.note_visit(node)
         if arrived and (self.useful is None or node in self.useful):
-            with Noting(node):
-                for (target, number), grad in zip(following, gradients(node, arrived, self)):
-                    self.deliver(target, number, grad)
+            for (target, number), grad in zip(following, self.sent_back(node, arrived)):
+                self.deliver(target, number, grad)
             if not self.retain and node.saved:
                 node.saved = None
         for target, _ in following:
             self.settle(target)
+
+    def sent_back(self, node: Node, arrived: dict[int, Any]) -> Any:
+        """The node's gradients, after hooks and checks."""
+        try:
+            grads = gradients(node, arrived, self)
+            if anomaly.enabled:
+                grads = anomaly.checked(node, list(grads))
+            if node.hooks is not None and node.hooks.post:
+                grads = after_node(node, list(grads), arrived)
+            return list(grads)
+        except Exception as error:
+            if anomaly.enabled:
+                anomaly.report(node)
+            if not getattr(error, "__notes__", None):
+                error.add_note(f"in the derivative of {node_name(node)}")
+            raise
 
     def note_visit(self, node: Any) -> None:
         """Remember what was walked; what a repetition could not repeat makes the walk impure."""
@@ -138,23 +160,6 @@ class Walk:
 
     def impure(self) -> None:
         self.pure = False
-
-    def pass_hooks(self, node: Node, number: int, grad: Any) -> Any:
-        hooks = node.hooks.get(number) if node.hooks else None
-        return run_hooks(hooks, grad)
-
-
-class Noting:
-    """Where errors in a derivative come from: named in the exception's notes."""
-
-    def __init__(self, node: Node) -> None:
-        self.node = node
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if error is not None and not getattr(error, "__notes__", None):
-            error.add_note(f"in the derivative of {node_name(self.node)}")
 
 
 def place_of(tensor: Any) -> tuple[Any, int]:
@@ -189,157 +194,6 @@ def useful_nodes(nodes: list[Any], ends: set[Any]) -> set[Any]:
     return useful
 
 
-def run_hooks(hooks: Any, grad: Any) -> Any:
-    """Each hook may replace the gradient."""
-    for hook in list(hooks.values()) if hooks else ():
-        result = hook(grad)
-        grad = grad if result is None else result
-    return grad
-
-
-# ------------------------------------------------------------------ one node
-
-
-def node_name(node: Any) -> str:
-    state = node.state
-    return (state.view or state.event.op).node
-
-
-def op_of(node: Node) -> Op:
-    return node.state.view or node.state.event.op
-
-
-def gradients(node: Any, arrived: dict[int, Any], walk: Walk) -> Any:
-    """One gradient for each entry of `edges(node)`, in its order."""
-    if hasattr(node, "apply_backward"):  # a custom Function, a view written in place
-        yield from node.apply_backward(arrived, walk)
-        return
-    op, state = op_of(node), node.state
-    reading = readings(node, arrived, walk)
-    for position, following in zip(state.needs, node.next):
-        if following is None:
-            continue
-        param = op.params[position]
-        formula = op.grad[param.name]
-        grad = formula.call(**{name: reading(name) for name in formula.reads})
-        spec = state.args[position]
-        if param.kind == "tensors":
-            pairs = zip(following, grad, spec)
-            yield from (fit(g, s) for f, g, s in pairs if f is not None)
-        else:
-            yield fit(grad, spec)
-
-
-def fit(grad: Any, spec: Spec) -> Any:
-    """A gradient in the size and type of its argument: broadcasting undone, cast back."""
-    if grad is None:
-        return None
-    if grad.spec.size != spec.size:
-        grad = grad.sum_to_size(spec.size)
-    return grad if grad.spec.dtype is spec.dtype else grad.to(spec.dtype)
-
-
-def readings(node: Node, arrived: dict[int, Any], walk: Walk) -> Any:
-    """What formulas read, by name, each made when it is first asked for."""
-    op, state = op_of(node), node.state
-    if node.saved is None:
-        raise RuntimeError(AGAIN)
-    places = {p.name: i for i, p in enumerate(op.params)}
-    known: dict[str, Any] = {}
-
-    def read(name: str) -> Any:
-        if name not in known:
-            known[name] = make(name)
-        return known[name]
-
-    def make(name: str) -> Any:
-        if name == "g":
-            return arrived_grads(state, arrived)
-        if name == "call":
-            return call_facts(node, op, places, walk)
-        place = places.get(name)
-        if place is None:
-            place = -1 - int(name[3:] or 0)
-        saved = node.saved[state.keeps.index(place)]  # type: ignore[index]
-        if place >= 0 and state.view is None and isinstance(state.event.args[place], Number):
-            return number_of(node, state.event.args[place], walk)
-        return restore(node, place, saved)
-
-    return read
-
-
-def arrived_grads(state: Any, arrived: dict[int, Any]) -> Any:
-    """The gradient of the one result, or a list with zeros where none came."""
-    if len(state.specs) == 1:
-        return arrived[0]
-    some = next(iter(arrived.values()))
-    return [
-        arrived[n] if n in arrived else some.new_zeros(spec.size, dtype=spec.dtype)
-        for n, spec in enumerate(state.specs)
-    ]
-
-
-def call_facts(node: Node, op: Op, places: dict[str, int], walk: Walk) -> Any:
-    """`call` of a formula: specs, static arguments, run-time numbers, by parameter."""
-    facts = SimpleNamespace(**{p.name: a for p, a in zip(op.params, node.state.args)})
-    if node.state.view is not None:
-        facts.start = node.numbers[0]
-        return facts
-    for name, place in places.items():
-        arg = node.state.event.args[place]
-        if isinstance(arg, Number):
-            setattr(facts, name, number_of(node, arg, walk))
-    return facts
-
-
-def number_of(node: Node, arg: Number, walk: Walk) -> Any:
-    """A run-time number of the call; while its stretch lasts, one that the trace recognises."""
-    value = node.numbers[arg.index - node.state.first_number]
-    return symbol(value, arg.index, walk.impure) if id(node) in walk.here else value
-
-
-def restore(node: Node, place: int, saved: Any) -> Any:
-    """A saved argument or result as a tensor with its history."""
-    needs = node.state.needs
-    if isinstance(saved, list):
-        history = node.next[needs.index(place)] if place in needs else None
-        return [unpack(s, history[i] if history else None) for i, s in enumerate(saved)]
-    if not isinstance(saved, tuple):
-        return saved
-    if place < 0:
-        return unpack(saved, node if place == -1 else Edge(node, -1 - place))
-    return unpack(saved, node.next[needs.index(place)] if place in needs else None)
-
-
-def unpack(saved: Any, history: Any) -> Any:
-    """The tensor that was saved, after checking that nobody wrote to it."""
-    if not isinstance(saved, tuple):
-        return saved
-    storage, spec, offset, counter, version, leaf = saved
-    if leaf is not None:
-        check_version(spec, leaf._counter().version, version)
-        return leaf
-    check_version(spec, counter.version, version)
-    tensor = assemble(recorder.result_class, storage, spec, offset)
-    if history is not None and not isinstance(history, Recorded):
-        tensor.edge = history
-    elif spec.requires_grad:
-        tensor.spec = spec.with_grad(False)
-    if not isinstance(counter, Storage):
-        tensor._meta().counter = counter
-    return tensor
-
-
-def check_version(spec: Spec, now: int, then: int) -> None:
-    """What was saved must not have been written to since."""
-    if now != then:
-        raise RuntimeError(
-            "one of the variables needed for gradient computation has been modified by an inplace "
-            f"operation: [torch.{spec.dtype.legacy}Tensor {list(spec.size)}] is at version {now}; "
-            f"expected version {then} instead. Hint: enable anomaly detection to find the operation "
-            "that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True).")  # fmt: skip
-
-
 # ------------------------------------------------------------------ leaves
 
 
@@ -347,7 +201,7 @@ def accumulate(walk: Walk, leaf: Any, grad: Any) -> None:
     """Add to `.grad`: the first gradient is taken as it is where nobody else holds it."""
     meta = leaf._meta()
     walk.reached.append((leaf, meta.grad))
-    if meta.hooks or meta.post_hooks:
+    if meta.hooks or meta.post_hooks or meta.backward_hooks:
         walk.impure()
     if meta.grad is None:
         meta.grad = own(walk, leaf, grad)
@@ -356,7 +210,9 @@ def accumulate(walk: Walk, leaf: Any, grad: Any) -> None:
     else:
         meta.grad.add_(grad)
     for hook in list(meta.post_hooks.values()) if meta.post_hooks else ():
-        hook(leaf)
+        if hook(leaf) is not None:
+            raise RuntimeError(
+                "Tensor post accumulate grad hooks should return None.")  # fmt: skip
 
 
 def own(walk: Walk, leaf: Any, grad: Any) -> Any:
@@ -392,12 +248,14 @@ def backward_from(root: Any, retain: bool, create: bool) -> None:
     if not create and shortcut.follow(root, retain):
         return
     start = shortcut.Start(root, retain)
-    ones = FULL(root.spec.size, 1, dtype=root.spec.dtype)
-    walk = backward([root], [ones], retain, create)
+    walk = backward([root], [ones_like(root)], retain, create)
     if not create:
         shortcut.remember(start, walk)
 
 
-FULL: Callable[..., Any]  # set by the front: makes the gradient 1
+def ones_like(root: Any) -> Any:
+    """The gradient of a root with respect to itself."""
+    return recorder.record(TABLE["full"], root.spec.size, 1, root.spec.dtype)
 
-__all__ = ["Walk", "backward", "backward_from"]
+
+__all__ = ["Walk", "backward", "backward_from", "node_name"]

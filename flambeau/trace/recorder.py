@@ -214,6 +214,7 @@ def enter_tensor(stretch: Stretch, x: Any) -> int:
             return enter_pinned(stretch, x)
     if x.base is not None:
         refresh_history(x)
+        stretch.views.append(ref(x))
     here_already = storage.stretch is stretch
     offset = None
     if x.offset:
@@ -554,6 +555,7 @@ def follow_view(stretch: Stretch, state: State, x: Any, start: int | None, unit:
     out.base = x if x.base is None else x.base
     if x.meta is not None:
         inherit(out, x)
+    stretch.views.append(ref(out))
     if state.offset is not None:
         stretch.slot_offset[slot] = state.offset
     if state.needs is not None:

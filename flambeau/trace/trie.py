@@ -90,7 +90,7 @@ class Stretch:
     """
 
     __slots__ = ("state", "mode", "inputs", "results", "numbers", "offsets", "offset_index",
-                 "slot_offset", "leaves", "nodes", "walk", "backward_done", "lock", "limit",
+                 "slot_offset", "leaves", "nodes", "views", "walk", "backward_done", "lock", "limit",
                  "__weakref__")  # fmt: skip
 
     def __init__(self, root: State, mode: Mode, limit: int) -> None:
@@ -105,6 +105,7 @@ class Stretch:
         self.slot_offset: dict[int, int] = {}
         self.leaves: dict[int, Any] = {}
         self.nodes: list[Any] = []
+        self.views: list[Any] = []  # weak: a write under them may give them a new history
         self.walk = True  # whether a backward may be followed as one edge
         self.backward_done = False
 

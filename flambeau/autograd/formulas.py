@@ -1,0 +1,192 @@
+"""What one node sends back: its op's derivatives, with what they read restored.
+
+Called by walk.py for every node that a gradient reaches, and by the facade of grad_fn to show what was
+saved. Records calls; never touches memory.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from flambeau.ir.layout import Spec
+from flambeau.ir.op import Op
+from flambeau.ir.program import Number
+from flambeau.trace import recorder
+from flambeau.trace.node import Edge, Node
+from flambeau.trace.storage import Storage
+from flambeau.trace.symbol import symbol
+from flambeau.trace.tensor import Recorded, assemble
+
+AGAIN = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after "
+    "they have already been freed). Saved intermediate values of the graph are freed when you call "
+    ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the "
+    "graph a second time or if you need to access saved tensors after calling backward."
+)
+
+
+def node_name(node: Any) -> str:
+    """What PyTorch calls a node."""
+    state = node.state
+    return (state.view or state.event.op).node
+
+
+class Facts:
+    """Enough of a trie state for nodes that no recorded call made."""
+
+    def __init__(self, name: str, specs: tuple[Spec, ...]) -> None:
+        self.node, self.specs = name, specs
+        self.view = self
+
+
+def inputs_of(node: Any) -> list[Any]:
+    """Where each tensor argument's gradient goes, None for those that need none."""
+    if hasattr(node, "apply_backward"):
+        return list(node.next)
+    op, state = op_of(node), node.state
+    following = dict(zip(state.needs, node.next))
+    found: list[Any] = []
+    for position, param in enumerate(op.params):
+        arg = state.args[position] if position < len(state.args) else None
+        if param.kind == "tensors":
+            found += following.get(position) or (None,) * len(arg)
+        elif param.kind == "tensor" and arg is not None:
+            found.append(following.get(position))
+    return found
+
+
+def op_of(node: Node) -> Op:
+    """The op of a recorded call's node."""
+    return node.state.view or node.state.event.op
+
+
+def gradients(node: Any, arrived: dict[int, Any], walk: Any) -> Any:
+    """One gradient for each entry of `edges(node)`, in its order."""
+    if hasattr(node, "apply_backward"):  # a custom Function, a view written in place
+        yield from node.apply_backward(arrived, walk)
+        return
+    op, state = op_of(node), node.state
+    reading = readings(node, arrived, walk)
+    for position, following in zip(state.needs, node.next):
+        if following is None:
+            continue
+        param = op.params[position]
+        formula = op.grad[param.name]
+        grad = formula.call(**{name: reading(name) for name in formula.reads})
+        spec = state.args[position]
+        if param.kind == "tensors":
+            pairs = zip(following, grad, spec)
+            yield from (fit(g, s) for f, g, s in pairs if f is not None)
+        else:
+            yield fit(grad, spec)
+
+
+def fit(grad: Any, spec: Spec) -> Any:
+    """A gradient in the size and type of its argument: broadcasting undone, cast back."""
+    if grad is None:
+        return None
+    if grad.spec.size != spec.size:
+        grad = grad.sum_to_size(spec.size)
+    return grad if grad.spec.dtype is spec.dtype else grad.to(spec.dtype)
+
+
+def readings(node: Node, arrived: dict[int, Any], walk: Any) -> Any:
+    """What formulas read, by name, each made when it is first asked for."""
+    op, state = op_of(node), node.state
+    if node.saved is None:
+        raise RuntimeError(AGAIN)
+    places = {p.name: i for i, p in enumerate(op.params)}
+    known: dict[str, Any] = {}
+
+    def read(name: str) -> Any:
+        if name not in known:
+            known[name] = make(name)
+        return known[name]
+
+    def make(name: str) -> Any:
+        if name == "g":
+            return arrived_grads(state, arrived)
+        if name == "call":
+            return call_facts(node, op, places, walk)
+        place = places.get(name)
+        if place is None:
+            place = -1 - int(name[3:] or 0)
+        saved = node.saved[state.keeps.index(place)]  # type: ignore[index]
+        if place >= 0 and state.view is None and isinstance(state.event.args[place], Number):
+            return number_of(node, state.event.args[place], walk)
+        return restore(node, place, saved)
+
+    return read
+
+
+def arrived_grads(state: Any, arrived: dict[int, Any]) -> Any:
+    """The gradient of the one result, or a list with zeros where none came."""
+    if len(state.specs) == 1:
+        return arrived[0]
+    some = next(iter(arrived.values()))
+    return [
+        arrived[n] if n in arrived else some.new_zeros(spec.size, dtype=spec.dtype)
+        for n, spec in enumerate(state.specs)
+    ]
+
+
+def call_facts(node: Node, op: Op, places: dict[str, int], walk: Any) -> Any:
+    """`call` of a formula: specs, static arguments, run-time numbers, by parameter."""
+    facts = SimpleNamespace(**{p.name: a for p, a in zip(op.params, node.state.args)})
+    if node.state.view is not None:
+        facts.start = node.numbers[0]
+        return facts
+    for name, place in places.items():
+        arg = node.state.event.args[place]
+        if isinstance(arg, Number):
+            setattr(facts, name, number_of(node, arg, walk))
+    return facts
+
+
+def number_of(node: Node, arg: Number, walk: Any) -> Any:
+    """A run-time number of the call; while its stretch lasts, one that the trace recognises."""
+    value = node.numbers[arg.index - node.state.first_number]
+    return symbol(value, arg.index, walk.impure) if id(node) in walk.here else value
+
+
+def restore(node: Node, place: int, saved: Any) -> Any:
+    """A saved argument or result as a tensor with its history."""
+    needs = node.state.needs
+    if isinstance(saved, list):
+        history = node.next[needs.index(place)] if place in needs else None
+        return [unpack(s, history[i] if history else None) for i, s in enumerate(saved)]
+    if not isinstance(saved, tuple):
+        return saved
+    if place < 0:
+        return unpack(saved, node if place == -1 else Edge(node, -1 - place))
+    return unpack(saved, node.next[needs.index(place)] if place in needs else None)
+
+
+def unpack(saved: Any, history: Any) -> Any:
+    """The tensor that was saved, after checking that nobody wrote to it."""
+    if not isinstance(saved, tuple):
+        return saved
+    storage, spec, offset, counter, version, leaf = saved
+    if leaf is not None:
+        check_version(spec, leaf._counter().version, version)
+        return leaf
+    check_version(spec, counter.version, version)
+    tensor = assemble(recorder.result_class, storage, spec, offset)
+    if history is not None and not isinstance(history, Recorded):
+        tensor.edge = history
+    elif spec.requires_grad:
+        tensor.spec = spec.with_grad(False)
+    if not isinstance(counter, Storage):
+        tensor._meta().counter = counter
+    return tensor
+
+
+def check_version(spec: Spec, now: int, then: int) -> None:
+    """What was saved must not have been written to since."""
+    if now != then:
+        raise RuntimeError(
+            "one of the variables needed for gradient computation has been modified by an inplace "
+            f"operation: [torch.{spec.dtype.legacy}Tensor {list(spec.size)}] is at version {now}; "
+            f"expected version {then} instead. Hint: enable anomaly detection to find the operation "
+            "that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True).")  # fmt: skip

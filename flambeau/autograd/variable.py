@@ -1,0 +1,24 @@
+"""Variable: the name that tensors with gradients had before they were all called Tensor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flambeau.trace import recorder
+from flambeau.trace.tensor import Recorded
+
+
+class _AnyTensor(type):
+    """Every tensor counts as a Variable."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, Recorded)
+
+
+class Variable(metaclass=_AnyTensor):
+    """Variable(x) is x, with requires_grad where that is asked for."""
+
+    def __new__(cls, data: Any = None, requires_grad: bool = False, volatile: Any = None) -> Any:
+        if data is None:
+            data = recorder.result_class()
+        return data.detach().requires_grad_(requires_grad)
