@@ -27,3 +27,7 @@ def import_run():
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -31,7 +31,8 @@ def python(folder, *arguments, **options):
 
 
 def flambeau(folder, *arguments, **options):
-    return python(folder, "-m", "flambeau", *arguments, **options)
+    """The `flambeau` command, as its installed script starts it."""
+    return python(folder, "-m", "flambeau_command", *arguments, **options)
 
 
 def write(folder, files):
