@@ -12,7 +12,7 @@ from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Spec
 from flambeau.ir.op import Op
-from flambeau.ops.declare import elementwise
+from flambeau.ops.declare import declare, elementwise
 from flambeau.ops.rules import by_first, not_for, same
 from flambeau.ops.samples import Sample, unary
 from flambeau.ops.unary import mapped
@@ -55,7 +55,7 @@ relu = elementwise(
 threshold = elementwise(
     "threshold(input, threshold, value)",
     numbers=("threshold", "value"),
-    dtype=by_first(same),
+    dtype=not_for("b", "threshold_cpu", by_first(same)),
     numpy=lambda x, threshold, value: np.where(x <= threshold, value, x),
     scalar=lambda k, x, threshold, value: k.where(k.le(x, threshold), value, x),
     grad=dict(input=lambda g, input, call: g.masked_fill(input <= call.threshold, 0)),
@@ -114,6 +114,8 @@ celu = elu_row("celu_scaled", "CeluBackward0")
 def hardtanh_type(mode: Mode, input: Spec, *bounds: Any) -> tuple[DType, DType]:
     if input.dtype is dt.bool_:
         raise RuntimeError("Bool inputs not supported for hardtanh")
+    if input.dtype is dt.uint8 and any(isinstance(b, float) and b < 0 for b in bounds):
+        raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
     return input.dtype, input.dtype
 
 
@@ -126,7 +128,7 @@ hardtanh = elementwise(
     public="nn.functional",
     numbers=("min_val", "max_val"),
     dtype=hardtanh_type,
-    numpy=lambda x, low, high: np.minimum(np.maximum(x, x.dtype.type(low)), x.dtype.type(high)),
+    numpy=lambda x, low, high: np.minimum(np.maximum(x, low), high),
     scalar=lambda k, x, low, high: k.minimum(k.maximum(x, low), high),
     grad=dict(input=hardtanh_grad),
     samples=with_numbers(dict(min_val=0.0, max_val=6.0)),
@@ -221,10 +223,22 @@ gelu = activation(
     samples=with_numbers(dict(approximate="tanh")),
 )
 
-logsigmoid = activation(
+
+
+def logsigmoid_shape(mode: Mode, input: Spec) -> Any:
+    """Row-major, unlike other elementwise results."""
+    not_for("biu", "log_sigmoid_cpu", same)(mode, input)
+    return ((input.size, input.dtype),)
+
+
+logsigmoid = declare(
+    "elementwise",
     "logsigmoid(input)",
-    "log_sigmoid_cpu",
+    public="nn.functional",
     node="LogSigmoidBackward0",
+    infer=logsigmoid_shape,
+    compute=lambda mode, input: input.dtype,
+    samples=unary(),
     numpy=lambda x: np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x))),
     scalar=lambda k, x: k.minimum(x, 0) - k.log1p(k.exp(-k.abs(x))),
     grad=dict(input=lambda g, input: g * input.neg().sigmoid()),

@@ -19,7 +19,7 @@ def check_types(kernel: str, first: Spec, *others: Spec, says: str = "expected m
     for other in others:
         if other.dtype is not first.dtype:
             raise RuntimeError(says.format(c_name(first), c_name(other)))
-    if first.dtype.kind == "b":
+    if first.dtype.kind == "b" and all(spec.numel for spec in (first, *others)):
         raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
 
 

@@ -11,7 +11,7 @@ from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Spec
 from flambeau.ir.program import Number
 from flambeau.ops.copies import cast, clone, copy, full
-from flambeau.ops.declare import elementwise
+from flambeau.ops.declare import declare, elementwise, elementwise_result
 from flambeau.ops.rules import by_first, lifted, not_for, promoted, same, to_float, zeros
 from flambeau.ops.samples import Sample, binary, ternary, unary
 from flambeau.trace.modes import Mode
@@ -83,12 +83,20 @@ sub = elementwise(
     samples=binary(alpha=(1, 2)),
 )
 
-rsub = elementwise(
+
+def rsub_shape(mode: Mode, input: Any, other: Any, alpha: Any) -> Any:
+    """other comes first, for the strides too."""
+    dtype = difference_type(mode, input, other, alpha)[1]
+    return (elementwise_result((other, input), dtype),)
+
+
+rsub = declare(
+    "elementwise",
     "rsub(input, other, *, alpha=1)",
     node="RsubBackward1",
     numbers=("alpha",),
-    dtype=difference_type,
-    inplace=False,
+    infer=rsub_shape,
+    compute=lambda mode, *facts: difference_type(mode, *facts)[0],
     numpy=lambda x, y, alpha: y - scaled(x, alpha),
     scalar=lambda k, x, y, alpha: y - scaled(x, alpha),
     grad=dict(input=lambda g, call: scaled(g.neg(), call.alpha), other=lambda g: g),

@@ -17,7 +17,7 @@ from flambeau.ops.declare import composite, reduction
 from flambeau.ops.rules import as_type, many_dims, one_dim, restore_dims, without_dims
 from flambeau.ops.samples import Refused, Sample
 from flambeau.ops.scan import product_of_others
-from flambeau.trace.modes import Mode
+from flambeau.trace.modes import START, Mode
 
 SHAPES = (((5,), None), ((2, 3), 0), ((2, 3), -1), ((2, 3, 4), (0, 2)), ((), None), ((3, 0), 1),
           ((7, 40), 1), ((70, 9), 0))  # fmt: skip
@@ -84,11 +84,12 @@ def spread(g: Any, call: Any) -> Any:
 
 def accumulation(name: str, step: Any, node: str, grad: Callable[..., Any], *,
                  dtype: Callable[..., Any] = integers_to_int64, samples: Any = None,
+                 clean: Callable[..., Any] = clean_dims,
                  all_samples: Any = None, **more: Any) -> tuple[Op, Op]:  # fmt: skip
     """The row along dims and the row over everything, for sums and the like."""
     along = reduction(
         f"{name}(input, dim=None, keepdim=False, *, dtype=None)",
-        clean=clean_dims,
+        clean=clean,
         shape=reduced,
         dtype=dtype,
         node=f"{node}Backward1",
@@ -144,12 +145,18 @@ def mean_numpy(x: Any, dim: Any, keepdim: bool) -> Any:
     return total / x.dtype.type(x.size / total.size if total.size else 1)
 
 
+def mean_arguments(input: Spec, dim: Any, keepdim: Any, dtype: Any) -> tuple[Any, ...]:
+    mean_type(START, input, dtype)  # the type is the first complaint
+    return clean_dims(input, dim, keepdim, dtype)
+
+
 mean, mean_all = accumulation(
     "mean",
     mean_numpy,
     "Mean",
     lambda g, call: spread(g, call) / max(count_of(call), 1),
     dtype=mean_type,
+    clean=mean_arguments,
     reduce="sum",
     scalar=lambda k, total, count: total / count,
 )
@@ -258,10 +265,9 @@ def place(name: str, step: Any) -> Op:
     """argmax and argmin: the first index of the extreme; of NaN where there is one."""
 
     def clean(input: Spec, dim: Any, keepdim: Any) -> tuple[Any, ...]:
+        dims = many_dims(None if dim is None else one_dim(dim, input.ndim), input.ndim)
         if input.dtype is dt.bool_:
             raise RuntimeError(f"{name}(): does not support bool input")
-        dims = many_dims(None, input.ndim) if dim is None else many_dims(
-            one_dim(dim, input.ndim), input.ndim)  # fmt: skip
         if input.numel == 0 and dim is None:
             raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0."
                              " Specify the reduction dim with the 'dim' argument.")  # fmt: skip

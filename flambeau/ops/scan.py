@@ -8,7 +8,7 @@ import numpy as np
 
 from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
-from flambeau.ir.layout import Spec, result_strides
+from flambeau.ir.layout import Spec
 from flambeau.ops.declare import structured
 from flambeau.ops.functions import function_of
 from flambeau.ops.rules import as_type, one_dim
@@ -37,7 +37,7 @@ def scan_shape(mode: Mode, input: Spec, *rest: Any) -> Any:
     """The size stays; integers become int64 where nothing else is asked for."""
     asked = rest[-1]
     dtype = asked or (dt.int64 if input.dtype.kind in "biu" else input.dtype)
-    return ((input.size, dtype, result_strides(input.size, [input.stride])),)
+    return ((input.size, dtype),)
 
 
 def running(step: Any) -> Any:

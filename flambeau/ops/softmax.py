@@ -35,7 +35,7 @@ def softmax_arguments(input: Spec, dim: Any, dtype: Any) -> tuple[Any, ...]:
 def softmax_shape(kernel: str) -> Any:
     def shape(mode: Mode, input: Spec, dim: int, dtype: DType | None) -> Any:
         result = dtype or input.dtype
-        if result.kind not in "fc":
+        if result.kind not in "fc" and input.numel:
             raise NotImplementedError(f"\"{kernel}_lastdim_kernel_impl\" not implemented for "
                                       f"'{result.legacy}'")  # fmt: skip
         return ((input.size, result),)
@@ -111,9 +111,15 @@ def logsumexp_expand(input: Any, dim: Any, keepdim: bool) -> Any:
     )
 
 
+def logsumexp_arguments(input: Spec, dim: Any, keepdim: Any) -> tuple[Any, ...]:
+    if dim is None:
+        raise TypeError("logsumexp(): argument 'dim' (position 2) must be tuple of ints, not NoneType")
+    return clean_dims(input, dim, keepdim)
+
+
 logsumexp = composite(
     "logsumexp(input, dim, keepdim=False)",
-    clean=clean_dims,
+    clean=logsumexp_arguments,
     shape=logsumexp_shape,
     expand=logsumexp_expand,
     grad=dict(

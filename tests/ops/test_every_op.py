@@ -64,11 +64,12 @@ def both(op: Any, sample: Any) -> tuple[Any, Any]:
 def test_values_are_those_of_pytorch(name: str, extremes: bool) -> None:
     op, failures = TABLE[name], []
     for dtype in cases.DTYPES:
-        if extremes and dtype.kind != "f":
+        if extremes and (dtype.kind != "f" or name in cases.UNSPICED):
             continue
         for sample in cases.samples_of(op, dtype, extremes):
             mine, other = both(op, sample)
-            if text := cases.difference(mine, other):
+            slack = 10 if name in cases.STEPWISE else 1
+            if text := cases.difference(mine, other, slack=slack):
                 failures.append(f"{describe(sample, dtype)}: {text}")
     report(failures)
 
