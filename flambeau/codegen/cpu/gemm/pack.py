@@ -98,11 +98,13 @@ def copy_any(b: Builder, pack: Pack, panel: Panel) -> None:
 
 
 def copy_steps(b: Builder, pack: Pack, panel: Panel) -> None:
-    """Steps are contiguous: squares of lanes × lanes elements are transposed in registers."""
+    """Steps are contiguous: squares of lanes × lanes elements are transposed in registers.
+
+    The last squares are stored whole: a panel has room for a multiple of `lanes` steps.
+    """
     final = b.sub(panel.lines, 1)
     with b.loop(0, panel.steps, pack.lanes) as block:
-        left = b.sub(panel.steps, block.index)
-        mask = b.active(left, pack.lanes)
+        mask = b.active(b.sub(panel.steps, block.index), pack.lanes)
         here = b.element(panel.source, stored(pack.source), block.index)
         there = moved(b, panel.target, b.mul(block.index, pack.row_bytes))
         with b.loop(0, pack.vectors) as v:
@@ -114,25 +116,8 @@ def copy_steps(b: Builder, pack: Pack, panel: Panel) -> None:
                 fetch(b, b.element(place, "i8", AHEAD))
                 rows.append(b.load_element(pack.source, place, pack.lanes, mask))
             to = b.element(there, pack.element, first)
-            store_rows(b, pack, transposed(b, rows), to, left)
-
-
-def store_rows(b: Builder, pack: Pack, rows: list[Value], to: Value, left: Value) -> None:
-    """Store the rows of a square below each other: the first `left` of them."""
-    whole, few, after = b.fresh("whole"), b.fresh("few"), b.fresh("stored")
-    b.branch(b.icmp("sge", left, pack.lanes), whole, few)
-    b.label(whole)
-    for r, row in enumerate(rows):
-        b.store(row, b.element(to, "i8", r * pack.row_bytes))
-    b.jump(after)
-    b.label(few)
-    for r, row in enumerate(rows):
-        following = b.fresh("row")
-        b.branch(b.icmp("sgt", left, r), following, after)
-        b.label(following)
-        b.store(row, b.element(to, "i8", r * pack.row_bytes))
-    b.jump(after)
-    b.label(after)
+            for r, row in enumerate(transposed(b, rows)):
+                b.store(row, b.element(to, "i8", r * pack.row_bytes))
 
 
 def transposed(b: Builder, rows: list[Value]) -> list[Value]:

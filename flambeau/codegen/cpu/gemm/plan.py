@@ -37,9 +37,9 @@ DOT_ROWS = 4
 DOT_BYTES = 1 << 17  # of B, for each task of dot products
 
 Words = dict[str, Where | int]
-gemm_source = lru_cache(maxsize=None)(gemm_text)
-pack_source = lru_cache(maxsize=None)(pack_text)
-dot_source = lru_cache(maxsize=None)(dot_text)
+gemm_source = lru_cache(maxsize=256)(gemm_text)
+pack_source = lru_cache(maxsize=256)(pack_text)
+dot_source = lru_cache(maxsize=256)(dot_text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class Operand:
         return "steps" if self.step == self.dtype.itemsize else "any"
 
 
+@lru_cache(maxsize=4096)
 def plan(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
     """The launches for one shape."""
     if 0 in (*shape.batch, shape.m, shape.n):
@@ -234,7 +235,7 @@ class Packing:
         vectors = ceil(lines.height, lanes)
         pack = Pack(operand.dtype, computed(self.element), lanes, vectors, operand.order)
         values = self.words(operand, lines, pack)
-        panel = max(1, self.shape.k) * pack.row_bytes
+        panel = values["panel_bytes"]
         strides: list[int] = []
         tasks, used = values["groups"] * values["chunks"], lines.panels * panel
         for i, size in reversed(list(enumerate(self.shape.batch))):
@@ -260,7 +261,7 @@ class Packing:
         return {
             "lines": lines.count, "k": k, "line": operand.line, "step": operand.step,
             "full": lines.full, "height": lines.height, "panels": lines.panels,
-            "panel_bytes": max(1, k) * pack.row_bytes, "chunk": chunk, "chunks": ceil(k, chunk),
+            "panel_bytes": ceil(k, pack.lanes) * pack.lanes * pack.row_bytes, "chunk": chunk, "chunks": ceil(k, chunk),
             "group": group, "groups": ceil(lines.panels, group),
             "stripe": STRIPE if beside else chunk,
         }  # fmt: skip
