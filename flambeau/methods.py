@@ -46,7 +46,7 @@ def add_module(module: Any) -> None:
 
 add_rows()
 MODULES = [viewing, parting, creation, literal, convert, indexing]
-for _name in ("selecting", "arranging", "random", "sharing", "functions"):
+for _name in ("history", "selecting", "arranging", "random", "sharing", "functions"):
     if importlib.util.find_spec(f"flambeau.{_name}") is not None:
         MODULES.append(importlib.import_module(f"flambeau.{_name}"))
 for _module in MODULES:

@@ -28,8 +28,10 @@ AGAIN = (
 
 def node_name(node: Any) -> str:
     """What PyTorch calls a node."""
+    if hasattr(node, "next_functions"):  # what grad_fn shows
+        return str(node.name())
     state = node.state
-    return (state.view or state.event.op).node
+    return str((state.view or state.event.op).node)
 
 
 class Facts:
@@ -168,10 +170,11 @@ def unpack(saved: Any, history: Any) -> Any:
     if not isinstance(saved, tuple):
         return saved
     storage, spec, offset, counter, version, leaf = saved
+    now = leaf._counter() if leaf is not None else counter
+    if now.version != version:
+        refuse_version(spec, now.version, version, None if leaf is not None else history)
     if leaf is not None:
-        check_version(spec, leaf._counter().version, version)
         return leaf
-    check_version(spec, counter.version, version)
     tensor = assemble(recorder.result_class, storage, spec, offset)
     if history is not None and not isinstance(history, Recorded):
         tensor.edge = history
@@ -182,11 +185,27 @@ def unpack(saved: Any, history: Any) -> Any:
     return tensor
 
 
-def check_version(spec: Spec, now: int, then: int) -> None:
+def refuse_version(spec: Spec, now: int, then: int, history: Any) -> None:
     """What was saved must not have been written to since."""
-    if now != then:
-        raise RuntimeError(
-            "one of the variables needed for gradient computation has been modified by an inplace "
-            f"operation: [torch.{spec.dtype.legacy}Tensor {list(spec.size)}] is at version {now}; "
-            f"expected version {then} instead. Hint: enable anomaly detection to find the operation "
-            "that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True).")  # fmt: skip
+    from flambeau.autograd import anomaly
+
+    hint = (
+        "Hint: the backtrace further above shows the operation that failed to compute its gradient. "
+        "The variable in question was changed in there or anywhere later. Good luck!"
+        if anomaly.enabled
+        else "Hint: enable anomaly detection to find the operation that failed to compute its "
+        "gradient, with torch.autograd.set_detect_anomaly(True, check_nan=False)."
+    )
+    raise RuntimeError(
+        "one of the variables needed for gradient computation has been modified by an inplace "
+        f"operation: [torch.{spec.dtype.legacy}Tensor {list(spec.size)}]{made_by(history)} is at "
+        f"version {now}; expected version {then} instead. {hint}"
+    )
+
+
+def made_by(history: Any) -> str:
+    """Which node made a saved tensor, for an error's text."""
+    if history is None or isinstance(history, Recorded):
+        return ""
+    node, number = (history.node, history.number) if isinstance(history, Edge) else (history, 0)
+    return f", which is output {number} of {node_name(node).removesuffix('Backward0')},"

@@ -65,7 +65,7 @@ def finish(stretch: Stretch) -> None:
     On a failure the calls before it have taken effect; what came later keeps the error instead of a value.
     """
     state, results = stretch.state, stretch.results
-    stretch.nodes, stretch.leaves = [], {}
+    stretch.nodes, stretch.leaves, stretch.views = [], {}, []
     inputs, stretch.inputs, stretch.results = stretch.inputs, [], {}
     stretch.state = trie.ROOT
     waiting = [(slot, storage) for slot, r in results.items() if (storage := r()) is not None]
