@@ -69,14 +69,17 @@ class Tape:
             pool.start()
         # A short tape keeps the interpreter's lock: to release it and get it back costs more.
         long = parallel or len(launches) > 64
-        self.run = functools.partial(
-            native("run" if long else "run_short"), pool.memory, pack(launches)
-        )
+        packed = pack(launches)
+        # A plain number is passed on faster than an array; `run` keeps the array alive beside it.
+        run = functools.partial(native("run" if long else "run_short"), ctypes.addressof(packed))
+        run.memory = packed  # type: ignore[attr-defined]
+        self.run = run
 
 
 def pack(launches: Sequence[Launch]) -> ctypes.Array[ctypes.c_int64]:
-    """The launches as the native loop reads them: a count, the most words, then each launch."""
-    packed = [len(launches), max((len(x.words) for x in launches), default=0)]
+    """The launches as the native loop reads them: a count, the most words, the pool, and each."""
+    most = max((len(launch.words) for launch in launches), default=0)
+    packed = [len(launches), most, ctypes.addressof(pool.memory)]
     for launch in launches:
         packed += [launch.address, len(launch.words), *launch.task_word()]
         for slot, addend in launch.words:
@@ -154,7 +157,7 @@ def install(addresses: dict[str, int]) -> None:
     """Take the addresses of the functions in `native_text`, compiled."""
     word, where = ctypes.c_int64, ctypes.c_void_p
     shapes = {
-        "run": ctypes.CFUNCTYPE(word, where, where, where),
+        "run": ctypes.CFUNCTYPE(word, where, where),
         "worker": ctypes.CFUNCTYPE(None, where, word),
         "prepare": ctypes.PYFUNCTYPE(None, where, word, word),
         "shutdown": ctypes.PYFUNCTYPE(None, where),
@@ -162,7 +165,7 @@ def install(addresses: dict[str, int]) -> None:
         "spin": ctypes.CFUNCTYPE(None, word),
     }
     _native.update({name: shapes[name](addresses[name]) for name in NAMES})
-    _native["run_short"] = ctypes.PYFUNCTYPE(word, where, where, where)(addresses["run"])
+    _native["run_short"] = ctypes.PYFUNCTYPE(word, where, where)(addresses["run"])
 
 
 def native(name: str) -> Any:

@@ -244,13 +244,15 @@ leave:
   ret void
 }
 
-define i64 @run(ptr %pool, ptr %tape, ptr %frame) nounwind {
+define i64 @run(ptr %tape, ptr %frame) nounwind {
 entry:
   %launches = load i64, ptr %tape
   %most.p = getelementptr i64, ptr %tape, i64 1
   %most = load i64, ptr %most.p
   %args = alloca i64, i64 %most, align 16
-  %first = getelementptr i64, ptr %tape, i64 2
+  %pool.p = getelementptr i64, ptr %tape, i64 2
+  %pool = load ptr, ptr %pool.p
+  %first = getelementptr i64, ptr %tape, i64 3
   %record.p = getelementptr i64, ptr %frame, i64 1
   %record = load ptr, ptr %record.p
   %watched = icmp ne ptr %record, null
