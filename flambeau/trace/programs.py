@@ -9,9 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from flambeau.compiler import pipeline
-from flambeau.compiler.expand import expand
-from flambeau.compiler.single import CallCode
 from flambeau.interpreter import Interpreted
 from flambeau.ir.program import Call, Input, Number, Program
 from flambeau.runtime.buffers import Buffer
@@ -63,6 +60,8 @@ def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[in
     if offsets:
         watch_offsets(entry, offsets)
     if entry.compiled is None and worth_compiling(entry):
+        from flambeau.compiler import pipeline  # a tenth of the import time, and not always needed
+
         fixed = set(range(entry.program.offsets)) - entry.moving
         entry.compiled = pipeline.compile_program(entry.program, offsets, fixed)
         counters.compiled += 1
@@ -78,6 +77,9 @@ def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[in
 
 def interpreted(program: Program) -> Interpreted:
     """The program, ready to run call by call."""
+    from flambeau.compiler.expand import expand
+    from flambeau.compiler.single import CallCode
+
     if settings.numpy:
         return Interpreted(expand(program), by_numpy)
     return Interpreted(program, CallCode(program.storage_of()))

@@ -30,7 +30,7 @@ from flambeau.trace.trie import State, Stretch, here
 PACKAGE = str(Path(__file__).resolve().parent.parent)
 SNAPSHOT = 1 << 20  # bytes up to which a read of pinned memory copies it rather than run at once
 
-new_node, new_storage = Node.__new__, Storage.__new__
+new_node, new_storage, new_tensor = Node.__new__, Storage.__new__, object.__new__
 order = itertools.count()  # nodes are differentiated in the reverse of the order they were made
 tensors: set[type] = set()  # the classes whose instances are tensors, exactly
 result_class: type = Recorded  # what results are
@@ -87,7 +87,7 @@ def flush_and_record(stretch: Stretch, op: Op, args: tuple[Any, ...]) -> Any:
 def follow_one(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
     """The one fresh result of a call."""
     storage = new_storage(Storage)
-    out = result_class.__new__(result_class)
+    out = new_tensor(result_class)
     slot = out.slot = storage.born = storage.index = state.slot
     out.stretch = storage.stretch = stretch
     storage.buffer = storage.rare = None
@@ -106,7 +106,7 @@ def follow_many(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
     outs = []
     for number, spec in enumerate(state.specs):
         storage = Storage(spec.numel * spec.dtype.itemsize)
-        out = result_class.__new__(result_class)
+        out = new_tensor(result_class)
         out.slot = storage.born = storage.index = state.slot + number
         out.stretch = storage.stretch = stretch
         out.storage, out.spec, out.offset = storage, spec, 0
@@ -547,7 +547,7 @@ def view_state(stretch: Stretch, op: Op, parent: State | None, x: Any, args: Any
 @hot
 def follow_view(stretch: Stretch, state: State, x: Any, start: int | None, unit: int) -> Any:
     """A tensor on the same storage."""
-    out = result_class.__new__(result_class)
+    out = new_tensor(result_class)
     slot = out.slot = state.slot
     out.stretch, out.storage, out.spec = stretch, x.storage, state.spec
     out.offset = x.offset if start is None else x.offset + start * unit
