@@ -158,7 +158,7 @@ def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
     """All tensors expanded to their common size."""
     tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
     size = broadcast_sizes([x.spec.size for x in tensors])
-    return tuple(expand(x, size) for x in tensors)
+    return tuple(x if x.spec.size == size else expand(x, size) for x in tensors)
 
 
 def broadcast_shapes(*shapes: Any) -> Any:
@@ -182,7 +182,6 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
     grids = [expand(reshape(x, (1,) * i + (-1,) + (1,) * (n - 1 - i)), size)
              for i, x in enumerate(tensors)]  # fmt: skip
     if swap:
-        grids = [transpose(x, 0, 1) for x in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 

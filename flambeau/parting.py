@@ -117,7 +117,7 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[An
 def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
     """Every index along a dim."""
     if not input.ndim:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     dim = one_dim(dim, input.ndim)
     step = input.spec.stride[dim]
     return tuple([record_view(views.unbind, input, i, step, dim) for i in range(input.spec.size[dim])])

@@ -67,6 +67,9 @@ def view_dtype(self: Any, dtype: DType) -> Any:
         raise RuntimeError(f"self.stride(-1) must be 1 to view {spec.dtype.legacy} as {dtype.legacy} "
                            f"(different element sizes), but got {spec.stride[-1]}")  # fmt: skip
     nbytes = spec.size[-1] * old
+    if nbytes % new:
+        raise RuntimeError(f"self.size(-1) must be divisible by {new // old} to view {spec.dtype.legacy} "
+                           f"as {dtype.legacy} (different element sizes), but got {spec.size[-1]}")  # fmt: skip
     counts = (nbytes, self.offset * old, *(s * old for s in spec.stride[:-1]))
     if any(n % new for n in counts):
         raise RuntimeError(f"sizes, strides and storage_offset must be divisible by {new // old} to "

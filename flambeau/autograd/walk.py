@@ -21,6 +21,7 @@ from flambeau.autograd.hooks import (
     run_pre,
 )
 from flambeau.autograd.modes import set_mode
+from flambeau.ir.layout import is_dense
 from flambeau.ops.declare import TABLE
 from flambeau.trace import recorder
 from flambeau.trace.node import Edge, Node
@@ -223,9 +224,19 @@ def own(walk: Walk, leaf: Any, grad: Any) -> Any:
     if mine and grad.spec.stride == leaf.spec.stride and not walk.create:
         walk.given.add(id(storage))
         return grad
-    copy = grad.clone() if walk.create else grad.detach().clone()
+    copy = laid_out(leaf, grad if walk.create else grad.detach())
     walk.given.add(id(copy.storage))
     return copy
+
+
+def laid_out(leaf: Any, grad: Any) -> Any:
+    """A copy of the gradient in the leaf's order of dims."""
+    spec = leaf.spec
+    if spec.contiguous:
+        return grad.clone(memory_format="torch.contiguous_format")
+    if grad.spec.stride == spec.stride or not is_dense(spec.size, spec.stride):
+        return grad.clone()
+    return grad.new_empty_strided(spec.size, spec.stride).copy_(grad)
 
 
 def backward(roots: Sequence[Any], grads: Sequence[Any], retain: bool, create: bool,

@@ -114,7 +114,7 @@ def infer_size(shape: Sequence[int], numel: int) -> Ints:
                 raise RuntimeError("only one dimension can be inferred")
             unknown = d
         elif n < 0:
-            raise RuntimeError(f"invalid shape dimension {n}")
+            raise RuntimeError(f"invalid shape dimension {n} at index {d} of shape {list(shape)}")
         else:
             known *= n
     shape = list(shape)
