@@ -8,10 +8,10 @@ results are the same bits on any number. The loops themselves are in `rows.py` a
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 
 from ..ir.kernel import Nest, words
+from ..settings import settings
 from .builder import Builder
 from .columns import ColumnWriter, column_block
 from .rows import MapWriter, RowWriter
@@ -28,7 +28,7 @@ FEWEST_ROWS = 64  # of a chunk of a split column reduction
 
 def checking() -> bool:
     """Whether kernels check every address (FLAMBEAU_CHECK=1)."""
-    return os.environ.get("FLAMBEAU_CHECK", "") not in ("", "0")
+    return settings.check
 
 
 def nest_text(

@@ -25,6 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..settings import settings
 from .threads_native import NAMES, POOL_WORDS, native_text
 
 __all__ = [
@@ -128,7 +129,9 @@ class Pool:
 
 
 def _default_threads() -> int:
-    """OMP_NUM_THREADS if it is a positive number, else the processors that we may use."""
+    """FLAMBEAU_THREADS, else OMP_NUM_THREADS, else the processors that we may use."""
+    if settings.threads:
+        return settings.threads
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)

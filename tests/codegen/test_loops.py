@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from flambeau.codegen import loops
+from flambeau.codegen.cpu.target import cpu
 from flambeau.codegen.scalar import Argument, Index, Load, Result, k
 from flambeau.ir import dtype as dt
 from flambeau.ir.kernel import Access, Nest, Reduce, Stage, Store, canonical, words
 from flambeau.runtime import threads
+from flambeau.settings import settings
 
 from .harness import Run, contiguous, run
 
@@ -361,11 +363,8 @@ def test_refuses_what_is_not_a_nest(wrong):
 
 @pytest.fixture
 def checked(monkeypatch):
-    from flambeau.codegen.cpu.target import CPU, cpu
-
-    cpu().start()
-    monkeypatch.setenv("FLAMBEAU_CHECK", "1")
-    return CPU()
+    monkeypatch.setattr(settings, "check", True)
+    return cpu()
 
 
 @pytest.mark.parametrize("stride", [1, 2])

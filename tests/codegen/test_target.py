@@ -13,13 +13,14 @@ from flambeau.codegen.scalar import Load, k
 from flambeau.codegen.target import Target
 from flambeau.ir import dtype as dt
 from flambeau.runtime.threads import Launch
+from flambeau.settings import settings
 
 from .harness import elementwise, run
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    monkeypatch.setenv("FLAMBEAU_CACHE", str(tmp_path))
+    monkeypatch.setattr(settings, "cache", tmp_path)
     return tmp_path / "kernels"
 
 
@@ -54,7 +55,7 @@ def test_damaged_files_are_compiled_anew(place, damage):
 
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("FLAMBEAU_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(settings, "cache", tmp_path / "file")
     check(CPU())
 
 
@@ -87,12 +88,12 @@ def test_two_texts_may_use_one_name():
 
 
 @pytest.mark.parametrize("width", [16, 32, 64])
-def test_code_for_narrower_vectors(width, monkeypatch):
+def test_code_for_narrower_vectors(width, monkeypatch, tmp_path):
     target = CPU()
     monkeypatch.setattr(target, "builder", lambda: Builder(width))
     x = Load(0, dt.float32)
     nest = elementwise(k.exp(x) + k.sin(x), [dt.float32], dt.float32)
-    monkeypatch.setenv("FLAMBEAU_CACHE", "/nonexistent")
+    monkeypatch.setattr(settings, "cache", tmp_path)
     a, out = np.linspace(-3, 3, 77, dtype=np.float32), np.zeros(77, np.float32)
     run(nest, [a, out], [77], [[1]] * 2, target=target)
     np.testing.assert_allclose(out, np.exp(a) + np.sin(a), rtol=1e-6, atol=1e-6)

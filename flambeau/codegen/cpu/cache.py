@@ -11,17 +11,15 @@ import os
 import tempfile
 from pathlib import Path
 
+from ...settings import settings
+
 MAGIC = b"FLAMBEAU-OBJECT-1\n"
 MOST_BYTES = 256 << 20
 
 
 def folder() -> Path:
-    """Where kernels are kept: $FLAMBEAU_CACHE, or ~/.cache/flambeau."""
-    given = os.environ.get("FLAMBEAU_CACHE")
-    if given:
-        return Path(given) / "kernels"
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "flambeau" / "kernels"
+    """Where kernels are kept."""
+    return settings.cache / "kernels"
 
 
 def read(key: str) -> bytes | None:

@@ -35,7 +35,7 @@ class CPU:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._by_nest: dict[Nest, Kernel] = {}
+        self._by_nest: dict[tuple[Nest, bool], Kernel] = {}
         self._by_key: dict[str, dict[str, int]] = {}
 
     # -- what the machine is
@@ -106,16 +106,16 @@ class CPU:
 
     def load(self, nest: Nest) -> Kernel:
         """The machine code of a nest."""
-        found = self._by_nest.get(nest)
+        checked = loops.checking()
+        found = self._by_nest.get((nest, checked))
         if found is None:
             with self._lock:
-                checked = loops.checking()
                 source = f"nest {_sources()} {checked} {canonical(nest)}"
                 key = self._key(source)
                 name = f"nest_{key[:20]}"
                 text = functools.partial(loops.nest_text, nest, name, self.builder, checked)
                 address = self._load(key, (name,), text)[name]
-                found = self._by_nest[nest] = Kernel(name, address, nest)
+                found = self._by_nest[nest, checked] = Kernel(name, address, nest)
         return found
 
     def load_all(self, nests: Iterable[Nest]) -> list[Kernel]:
