@@ -13,31 +13,32 @@ from flambeau.ir.op import Op, Param
 from flambeau.trace import flush, recorder
 from flambeau.trace.trie import here
 
+# Names with a leading underscore are the template's own: parameters of ops never begin so.
 TEMPLATE = '''
 def {name}({parameters}):
-    {out}stretch = here.stretch
-    key = (op, stretch.mode, {keys})
-    state = stretch.state.edges.get(key)
-    if state is None:
-        state = first_time(stretch, op, key, ({args},))
-    if stretch.backward_done and state.needs is not None:
-        return flush_and_record(stretch, op, ({args},))
-    stretch.state = state
-    result = state.follow(stretch, state, ({args},))
-    if state.depth >= stretch.limit:
-        at_limit(stretch)
-    return result
+    {out}_stretch = here.stretch
+    _key = (_op, _stretch.mode, {keys})
+    _state = _stretch.state.edges.get(_key)
+    if _state is None:
+        _state = first_time(_stretch, _op, _key, ({args},))
+    if _stretch.backward_done and _state.needs is not None:
+        return flush_and_record(_stretch, _op, ({args},))
+    _stretch.state = _state
+    _result = _state.follow(_stretch, _state, ({args},))
+    if _state.depth >= _stretch.limit:
+        at_limit(_stretch)
+    return _result
 '''
 PARTS = '''
-def {name}(stretch, {args}):
+def {name}(_stretch, {args}):
     return ({keys},)
 '''
 WITH_OUT = '''if out is not None:
-        return write_out(op, out, ({args},))
+        return write_out(_op, out, ({args},))
     '''
 INPLACE = '''
 def {name}_({parameters}):
-    return record_write(op, {first}, {args})
+    return record_write(_op, {first}, {args})
 '''
 
 
@@ -105,16 +106,16 @@ def key_of(p: Param) -> str:
     if p.kind == "static":
         return f"({n} if {n} is None else static({n}))"
     if p.kind == "number" and not p.required:
-        return f"({n} if {n} is default_{n} else enter(stretch, {n}))"
+        return f"({n} if {n} is default_{n} else enter(_stretch, {n}))"
     if p.kind == "number":
-        return f"enter(stretch, {n})"
-    return (f"({n}.slot if {n}.__class__ in tensors and {n}.stretch is stretch "
-            f"else enter(stretch, {n}))")  # fmt: skip
+        return f"enter(_stretch, {n})"
+    return (f"({n}.slot if {n}.__class__ in _tensors and {n}.stretch is _stretch "
+            f"else enter(_stretch, {n}))")  # fmt: skip
 
 
 def build(op: Op, source: str, name: str) -> Callable[..., Any]:
     scope: dict[str, Any] = {
-        "op": op, "here": here, "tensors": recorder.tensors, "enter": recorder.enter,
+        "_op": op, "here": here, "_tensors": recorder.tensors, "enter": recorder.enter,
         "static": recorder.static, "first_time": recorder.first_time, "write_out": write_out,
         "flush_and_record": recorder.flush_and_record, "at_limit": flush.at_limit,
         "record_write": recorder.record_write,
