@@ -16,6 +16,7 @@ from flambeau.runtime.threads import Launch
 
 SIZES = [(1, 1, 1), (5, 7, 3), (14, 32, 16), (33, 1, 5), (1, 33, 40), (64, 64, 64), (30, 45, 100),
          (100, 100, 37), (256, 10, 784), (10, 200, 64), (130, 70, 300)]  # fmt: skip
+SUM = product(types.float32)
 rng = np.random.default_rng(0)
 
 
@@ -149,12 +150,25 @@ def test_a_long_sum_goes_in_blocks() -> None:
     close(c, a, b, a.astype("f8") @ b.astype("f8"), 1.2e-7)
 
 
+@pytest.mark.parametrize("layouts", ["NN", "TT"])
+@pytest.mark.parametrize("sizes", [(1, 1, 9000), (10, 20, 5000), (40, 3, 4096)], ids=str)
+def test_a_long_sum_for_a_small_c_is_done_in_parts(
+    sizes: tuple[int, int, int], layouts: str
+) -> None:
+    m, n, k = sizes
+    a, b = operand((2, m, k), layouts[0]), operand((2, k, n), layouts[1])
+    c, bias = operand((2, m, n), "N"), operand((1, 1, n), "N")
+    wide = a.astype("f8") @ b.astype("f8") + bias + c
+    accesses = (Access(types.float32, (None, None, 1)), Access(types.float32, (0, 0, 1)))
+    tree = SUM + Load(1, types.float32) + Load(0, types.float32)
+    matmul = Matmul(types.float32, types.float32, 1, accesses, (), (Store(0, tree),))
+    run(matmul, {"a": a, "b": b, "access0": c, "access1": bias})
+    assert np.abs(c - wide).max() < 2e-3
+
+
 def epilogue(tree: Tree, *loads: Access, scalars: tuple[DType, ...] = ()) -> Matmul:
     out = Access(types.float32, (None, 1))
     return Matmul(types.float32, types.float32, 0, (out, *loads), scalars, (Store(0, tree),))
-
-
-SUM = product(types.float32)
 
 
 @pytest.mark.parametrize("n", [10, 64])

@@ -1,7 +1,8 @@
 """Chooses, from the sizes alone, how a matrix multiplication is done, and fills in the words.
 
+- a small C with a long sum: in parts, which are added (`combine`);
 - few rows times a matrix with contiguous columns: dot products (`dot`);
-- else tiles in registers (`kernel`), whose operands are read in place, packed by the tasks that
+- else: tiles in registers (`kernel`), whose operands are read in place, packed by the tasks that
   need them, or packed before by launches of their own (`pack`).
 """
 
@@ -14,6 +15,15 @@ from functools import lru_cache
 from ....ir.dtype import DType
 from ....ir.kernel import Access
 from ...values import computed
+from .combine import (
+    ROWS_OF_A_TASK,
+    Combine,
+    c_bytes,
+    combine_text,
+    in_parts,
+    is_long,
+    parts_of,
+)
 from .cut import MOST_TASKS, SHORT_K, Cut, ceil, cut_up
 from .dot import Dot, dot_text
 from .epilogue import Epilogue
@@ -68,6 +78,8 @@ def plan(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
     if 0 in (*shape.batch, shape.m, shape.n):
         return Plan((), 0)
     lanes = machine.vector_bytes // matmul.element.itemsize
+    if is_long(shape):
+        return in_parts(matmul, shape, machine, plan, combine_launch(matmul, shape, machine))
     names = ("a", "b")
     if is_better_turned(matmul, shape, lanes):
         (matmul, shape), names = turned(matmul, shape), ("b", "a")
@@ -122,6 +134,27 @@ def dot_plan(dot: Dot, shape: Shape, a: Operand, b: Operand, machine: Machine) -
     values |= loop_words(shape, a, b) | epilogue_words(shape, dot.epilogue)
     text = dot_source(dot, machine.vector_bytes)
     return Plan((Launch(text, "dot", ordered(dot.words, values), matrices * groups),), 0)
+
+
+# -- parts of k
+
+
+def combine_launch(matmul: Matmul, shape: Shape, machine: Machine) -> Launch:
+    """The launch that adds the products of the parts of k, and does the epilogue."""
+    lanes = machine.vector_bytes // matmul.element.itemsize
+    epilogue = Epilogue(len(shape.batch), accesses(matmul, shape), matmul.scalars, matmul.stores)
+    combine = Combine(matmul.element, lanes, epilogue)
+    _, parts, rest = parts_of(shape)
+    groups = ceil(shape.m, ROWS_OF_A_TASK)
+    values: Words = {
+        "partial": ("scratch", 0), "parts": parts + (rest > 0), "m": shape.m, "n": shape.n,
+        "part_bytes": c_bytes(matmul, shape), "groups": groups,
+    }  # fmt: skip
+    values |= {f"size{i}": size for i, size in enumerate(shape.batch)}
+    values |= epilogue_words(shape, epilogue)
+    text = combine_text(combine, machine.vector_bytes)
+    tasks = math.prod(shape.batch) * groups
+    return Launch(text, "combine", ordered(combine.words, values), tasks)
 
 
 # -- tiles
@@ -261,7 +294,8 @@ class Packing:
         return {
             "lines": lines.count, "k": k, "line": operand.line, "step": operand.step,
             "full": lines.full, "height": lines.height, "panels": lines.panels,
-            "panel_bytes": ceil(k, pack.lanes) * pack.lanes * pack.row_bytes, "chunk": chunk, "chunks": ceil(k, chunk),
+            "panel_bytes": ceil(k, pack.lanes) * pack.lanes * pack.row_bytes,
+            "chunk": chunk, "chunks": ceil(k, chunk),
             "group": group, "groups": ceil(lines.panels, group),
             "stripe": STRIPE if beside else chunk,
         }  # fmt: skip
