@@ -22,7 +22,7 @@ from flambeau.compiler.memory import plan_memory, rounded
 from flambeau.compiler.schedule import Operand, Scalar, Scheduled, Unschedulable, schedule
 from flambeau.ir.kernel import words
 from flambeau.ir.layout import Layout, Offset
-from flambeau.ir.program import Call, Number, Out, Program, Ref
+from flambeau.ir.program import POSITIONS, Call, Number, Out, Program, Ref
 from flambeau.runtime.buffers import Buffer, allocate_class, size_class
 from flambeau.runtime.threads import Launch, get_num_threads
 
@@ -227,7 +227,7 @@ def touched_homes(cluster: Cluster, fused: Fused) -> set[int]:
     homes = set()
     for member in cluster.members:
         for ref, _ in member.reads:
-            if ref.value not in fused.constants or ref.value in fused.homes:
+            if ref.value != POSITIONS:
                 homes.add(fused.homes[ref.value])
         homes.update(fused.homes[o.value] for o, _ in member.outs)
     return homes

@@ -20,7 +20,7 @@ from typing import Any
 
 from flambeau.compiler.simplify import Constant, constants
 from flambeau.ir.layout import Ints, broadcast_strides, spec_of, view_strides
-from flambeau.ir.program import Call, Out, Program, Ref
+from flambeau.ir.program import POSITIONS, Call, Out, Program, Ref
 
 MOST_MEMBERS = 48
 MOST_ACCESSES = 24
@@ -77,12 +77,15 @@ class Fuser:
         self.maker: dict[int, int] = {}  # value → cluster
         self.readers: dict[int, set[int]] = {}  # home → clusters that read its present value
         self.writer: dict[int, int] = {}  # home → cluster that wrote it last
-        self.visible = {i.value for i in program.inputs}
+        self.visible = {i.value for i in program.inputs} | {self.homes[v] for v in program.live}
         self.barrier = 0  # clusters that may fail: writes that are visible outside wait for them
+        self.settled = 0  # clusters that write what is visible: calls that may fail wait for them
         self.unneeded = set(self.constants) - self.in_memory()
 
     def run(self) -> Fused:
         for call in self.program.calls:
+            if call.op.kind == "storage":
+                continue  # memory alone: those who write to it come later
             if all(o.value in self.unneeded and o.over is None for o in call.outs):
                 continue  # a constant: whoever reads it knows the number
             self.add(call)
@@ -94,6 +97,8 @@ class Fuser:
         found = {v for v in self.homes if self.homes[v] in wanted}
         for call in self.program.calls:
             trees = call.op.kind == "elementwise"
+            if call.op.picks:
+                found.add(next(call.refs()).value)
             if call.op.kind == "reduction":
                 (ref,) = call.refs()
                 trees = one_loop(ref, reduced_dims(call))
@@ -114,7 +119,7 @@ class Fuser:
 
     def dependencies(self, call: Call) -> int:
         """The clusters that must run before this call."""
-        needs = 0
+        needs = self.settled if call.op.may_fail else 0
         for ref in call.refs():
             if ref.value in self.maker:
                 needs |= 1 << self.maker[ref.value]
@@ -149,15 +154,20 @@ class Fuser:
                 if other.needs & me:
                     other.needs |= gained
         for ref, strides in member.reads:
+            if ref.value == POSITIONS:
+                continue
             home = self.homes[ref.value]
             self.readers.setdefault(home, set()).add(cluster.number)
             ways = cluster.touched.setdefault(home, [])
-            ways.append((None if member.level == "core" else strides, ref.layout.offset))
+            anywhere = member.level == "core" or picked(member) is ref
+            ways.append((None if anywhere else strides, ref.layout.offset))
         for out, strides in member.outs:
             home = self.homes[out.value]
             self.maker[out.value] = cluster.number
             self.writer[home] = cluster.number
             cluster.made[out.value] = (member, strides)
+            if home in self.visible:
+                self.settled |= me
             if out.over is not None:
                 self.readers[home] = {cluster.number}
                 cluster.written.add(home)
@@ -184,6 +194,8 @@ class Fuser:
 
     def as_element(self, cluster: Cluster, call: Call) -> Member | None:
         """A call over the cluster's domain, or over a domain of as many elements."""
+        if call.op.own_types and cluster.kind == "matmul":
+            return None
         size = call.outs[0].size
         if size == cluster.domain:
             return element_member(call, size)
@@ -216,10 +228,18 @@ class Fuser:
 
     def fits(self, cluster: Cluster, member: Member) -> bool:
         """Whether what it reads from the cluster is read where it is made, and writes don't collide."""
+        me = 1 << cluster.number
+        if member.call.op.may_fail and (self.settled & me or cluster.kind == "matmul"):
+            return False
+        if self.barrier & me and any(self.homes[o.value] in self.visible for o, _ in member.outs
+                                     if o.over is not None):  # fmt: skip
+            return False
         for ref, strides in member.reads:
-            if ref.value in self.constants and ref.value not in self.maker:
+            if ref.value == POSITIONS or (ref.value in self.constants and ref.value not in self.maker):
                 continue
             made = cluster.made.get(ref.value)
+            if picked(member) is ref and made is not None:
+                return False
             if made is None:
                 if self.homes[ref.value] in cluster.written:
                     return False
@@ -263,15 +283,20 @@ class Fuser:
 
     def absorb(self, cluster: Cluster, needs: int) -> None:
         """Merge the other maps that the new member reads, where domains agree and no cycle arises."""
+        if cluster.kind not in ("map", "reduce"):
+            return
         for number in sorted(bits(needs), reverse=True):
             other = self.clusters[number]
             if other is cluster or other.kind != "map" or not other.members:
                 continue
-            if other.domain != cluster.domain or cluster.kind == "matmul":
+            if other.domain != cluster.domain:
                 continue
             if len(other.members) + len(cluster.members) > MOST_MEMBERS:
                 continue
             if self.between(other, cluster) or other.written or cluster.written:
+                continue
+            both = (1 << other.number) | (1 << cluster.number)
+            if self.barrier & both and self.settled & both:
                 continue
             if self.merge_fits(other, cluster):
                 self.merge(other, cluster)
@@ -285,7 +310,7 @@ class Fuser:
         for member in last.members:
             for ref, strides in member.reads:
                 made = first.made.get(ref.value)
-                if made is not None and (
+                if made is not None and (picked(member) is ref or
                     ref.layout.offset != 0 or not same_strides(strides, made[1], last.domain)):  # fmt: skip
                     return False
         joint = set(accesses(first)) | set(accesses(last))
@@ -319,6 +344,8 @@ class Fuser:
                 other.needs = (other.needs & ~old) | new | last.needs
         if self.barrier & old:
             self.barrier = self.barrier & ~old | new
+        if self.settled & old:
+            self.settled = self.settled & ~old | new
         first.members, first.made, first.touched, first.needs = [], {}, {}, 0
 
     # ---------------------------------------------------------------- a cluster of one's own
@@ -398,9 +425,12 @@ def reshaped_member(call: Call, size: Ints, domain: Ints) -> Member | None:
         if strides is None:
             return None
         outs.append((out, strides))
-    if "index" in call.op.name or call.op.name in ("arange", "eye"):
-        return None
     return Member(call, "element", reads, outs)
+
+
+def picked(member: Member) -> Ref | None:
+    """The operand that a member reads by position, anywhere."""
+    return member.reads[0][0] if member.call.op.picks else None
 
 
 def reduce_member(call: Call, ref: Ref, dims: tuple[int, ...]) -> Member:

@@ -12,6 +12,7 @@ down columns, and which values reach memory. Knows sizes; the nest that it makes
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -24,8 +25,8 @@ from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
 from flambeau.ir.kernel import Access, Nest, Reduce, Stage, Store
 from flambeau.ir.layout import Ints, Offset, contiguous_strides
-from flambeau.ir.program import Number, Out, Ref
-from flambeau.ir.tree import Argument, Load, Result, Tree, walk
+from flambeau.ir.program import POSITIONS, Number, Out, Ref, Size
+from flambeau.ir.tree import Argument, Index, Load, Pick, Result, Tree, walk
 from flambeau.ir.tree import Number as number_tree
 from flambeau.ir.tree import tree as make_tree
 
@@ -115,6 +116,8 @@ class Writer:
 
     def read(self, ref: Ref, strides: Ints, stage: int) -> Tree:
         """What a member reads: a number, something made here, or memory."""
+        if ref.value == POSITIONS:
+            return self.positions(ref, strides)
         constant = self.fused.constants.get(ref.value)
         made = self.cluster.made.get(ref.value)
         if made is not None:
@@ -154,24 +157,48 @@ class Writer:
         if member.level == "reduce":
             return self.result(member)
         reads = iter(member.reads)
-        compute = call.compute or out.dtype
-        args = [self.argument(arg, reads, compute, stage) for arg in call.args]
+        compute = None if call.op.own_types else call.compute or out.dtype
+        args = [self.picked(next(reads))] if call.op.picks else []
+        args += [self.argument(arg, reads, compute, stage) for arg in call.args[len(args) :]]
         tree = call.op.scalar(k, *args)  # type: ignore[misc]
         if not isinstance(tree, Tree):
             tree = number_tree(tree, dt.compute_dtype(out.dtype))
         return k.cast(tree, out.dtype)
 
-    def argument(self, arg: Any, reads: Any, compute: DType, stage: int) -> Any:
-        wide = dt.compute_dtype(compute)
+    def argument(self, arg: Any, reads: Any, compute: DType | None, stage: int) -> Any:
+        wide = dt.compute_dtype(compute) if compute else dt.int64
         if isinstance(arg, Ref):
             ref, strides = next(reads)
             tree = self.read(ref, strides, stage)
+            if compute is None:
+                return tree
             if compute is not wide and tree.dtype is not compute:
                 tree = k.cast(tree, compute)
             return k.cast(tree, wide)
         if isinstance(arg, Number):
             return self.number(arg, wide)
+        if isinstance(arg, Size):
+            return self.scalar(arg.value, dt.int64)
+        if isinstance(arg, tuple) and any(isinstance(a, Ref | Size) for a in arg):
+            return [self.argument(a, reads, compute, stage) for a in arg]
         return arg
+
+    def picked(self, read: tuple[Ref, Ints]) -> Callable[[Tree], Tree]:
+        """What an op that reads by position is handed: a function from the position to the element."""
+        ref, strides = read
+        home = self.fused.homes[ref.value]
+        access = self.access(home, ref.layout.offset, ref.dtype, strides)
+        return lambda position: Pick(access, position, ref.dtype)
+
+    def positions(self, ref: Ref, strides: Ints) -> Tree:
+        """Offsets themselves: the loops' counters times their strides."""
+        total = number_tree(ref.layout.offset, dt.int64)
+        for loop, stride in enumerate(self.over_loops(strides)):
+            if stride:
+                step = stride if abs(stride) == 1 else self.scalar(stride, dt.int64)
+                counter = Index(loop) if stride == 1 else Index(loop) * step
+                total = counter if total.kind == "number" and not total.data else total + counter
+        return total
 
     def result(self, member: Member) -> Tree:
         """The result of a reduction, finished (divided by the count, say)."""
@@ -377,7 +404,8 @@ def shifted(tree: Tree, by: int) -> Tree:
         return Load(tree.data + by, tree.dtype)
     if not tree.args:
         return tree
-    return make_tree(tree.kind, tree.dtype, *(shifted(a, by) for a in tree.args), data=tree.data)
+    data = tree.data + by if tree.kind == "pick" else tree.data
+    return make_tree(tree.kind, tree.dtype, *(shifted(a, by) for a in tree.args), data=data)
 
 
 def renumbered(tree: Tree, numbers: dict[int, int]) -> Tree:
@@ -387,14 +415,15 @@ def renumbered(tree: Tree, numbers: dict[int, int]) -> Tree:
     if not tree.args:
         return tree
     args = (renumbered(a, numbers) for a in tree.args)
-    return make_tree(tree.kind, tree.dtype, *args, data=tree.data)
+    data = numbers[tree.data] if tree.kind == "pick" else tree.data
+    return make_tree(tree.kind, tree.dtype, *args, data=data)
 
 
 def trimmed(scheduled: Scheduled) -> Scheduled:
     """Without the accesses that nothing uses."""
     nest = scheduled.nest
     used = {s.access for stage in nest.stages for s in stage.stores}
-    used |= {n.data for n in walk(*nest.trees()) if n.kind == "load"}
+    used |= {n.data for n in walk(*nest.trees()) if n.kind in ("load", "pick")}
     order = sorted(used)
     numbers = {old: new for new, old in enumerate(order)}
     stages = tuple(
