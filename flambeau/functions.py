@@ -75,6 +75,20 @@ def _best(name: str, pairwise: str) -> Any:
 max, min = _best("max", "maximum"), _best("min", "minimum")
 
 
+def sum_to_size(input, *size):
+    """The sum over dims so that the result has a size that broadcasts to the input's."""
+    size = tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
+    old, lead = input.spec.size, len(input.spec.size) - len(size)
+    fits = lead >= 0 and all(n in (1, m) for n, m in zip(size, old[lead:]))
+    if not fits:
+        raise RuntimeError(f"size {{{list(size)}}} is not expandable to size {{{list(old)}}}.")
+    dims = (*range(lead), *[d + lead for d, n in enumerate(size) if n == 1 and old[d + lead] != 1])
+    if not dims:
+        return input
+    out = row["sum"](input, dims, True)
+    return out.view(size) if lead else out
+
+
 def aminmax(input, *, dim=None, keepdim=False):
     """The smallest and the largest."""
     return return_types.aminmax((input.amin(() if dim is None else dim, keepdim),
@@ -349,7 +363,7 @@ FUNCTIONS.update(selu=selu, celu=celu, relu6=relu6)
 
 METHODS = """sum mean prod max min var std norm pow pow_ square square_ div div_ floor_divide
     floor_divide_ clamp clamp_ clamp_min clamp_min_ clamp_max clamp_max_ isclose allclose equal
-    aminmax""".split()
+    aminmax sum_to_size""".split()
 METHODS += products.METHODS
 NAMED = {
     "where": where_method, "clip": clamp, "clip_": clamp_, "divide": div, "divide_": div_,

@@ -54,6 +54,7 @@ relu = elementwise(
 
 threshold = elementwise(
     "threshold(input, threshold, value)",
+    public="torch nn.functional",
     numbers=("threshold", "value"),
     dtype=not_for("b", "threshold_cpu", by_first(same)),
     numpy=lambda x, threshold, value: np.where(x <= threshold, value, x),

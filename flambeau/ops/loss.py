@@ -49,6 +49,7 @@ def loss_shape(kernel: str) -> Callable[..., Any]:
     """All losses, or one number; `reduction` is the last argument but numbers."""
 
     def shape(mode: Mode, input: Spec, target: Spec, *rest: Any) -> Any:
+        refuse_gradient(mode, kernel, *[f for f in rest if isinstance(f, Spec)])
         dtype = dt.promote(input.dtype, target.dtype)
         if dtype.kind != "f":
             raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtype.legacy}'")
@@ -59,6 +60,13 @@ def loss_shape(kernel: str) -> Callable[..., Any]:
         return ((size if reduction == "none" else (), dtype),)
 
     return shape
+
+
+def refuse_gradient(mode: Mode, name: str, *weights: Spec) -> None:
+    """The weights of a loss have no derivatives."""
+    if mode.grad and any(w.requires_grad for w in weights):
+        raise RuntimeError(f"The function '{name}' is not differentiable with respect to argument "
+                           "'weight'. This input cannot have requires_grad True.")  # fmt: skip
 
 
 def numel_of(call: Any) -> int:
@@ -317,6 +325,7 @@ def nll_arguments(input: Spec, target: Spec, weight: Any, reduction: str, ignore
 
 def nll_shape(mode: Mode, input: Spec, target: Spec, weight: Any, reduction: str, ignore: int) -> Any:
     dtype: DType = input.dtype
+    refuse_gradient(mode, "nll_loss_forward", *([weight] if weight is not None else []))
     if dtype.kind != "f":
         raise NotImplementedError(f"\"nll_loss_out_frame\" not implemented for '{dtype.legacy}'")
     return ((target.size if reduction == "none" else (), dtype),)

@@ -13,14 +13,19 @@ from flambeau.ops.samples import Refused, Sample
 from flambeau.trace.modes import Mode
 
 
+def refuse_bool(kernel: str, spec: Spec) -> None:
+    if spec.dtype.kind == "b":
+        raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
+
+
 def check_types(kernel: str, first: Spec, *others: Spec, says: str = "expected m1 and m2 to have the "
                 "same dtype, but got: {} != {}") -> None:  # fmt: skip
     """One type for all, which is not bool."""
     for other in others:
         if other.dtype is not first.dtype:
             raise RuntimeError(says.format(c_name(first), c_name(other)))
-    if first.dtype.kind == "b" and all(spec.numel for spec in (first, *others)):
-        raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
+    if all(spec.numel for spec in (first, *others)):
+        refuse_bool(kernel, first)
 
 
 def c_name(spec: Spec) -> str:
@@ -123,7 +128,7 @@ def dot_shape(mode: Mode, input: Spec, tensor: Spec) -> Any:
     if input.dtype is not tensor.dtype:
         raise RuntimeError(f"dot : expected both vectors to have same dtype, but found "
                            f"{input.dtype.legacy} and {tensor.dtype.legacy}")  # fmt: skip
-    check_types("dot", input)
+    refuse_bool("dot", input)
     if input.size != tensor.size:
         n, m = input.size[0], tensor.size[0]
         raise RuntimeError(f"inconsistent tensor size, expected tensor [{n}] and src [{m}] to have the "
@@ -169,6 +174,7 @@ def addmm_shape(mode: Mode, input: Spec, mat1: Spec, mat2: Spec, *rest: Any) -> 
     if mat1.dtype is not mat2.dtype:
         raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {mat1.dtype.legacy} and "
                            f"{mat2.dtype.legacy}")  # fmt: skip
+    refuse_bool("addmm_impl_cpu_", mat1)
     ((size, dtype),) = mm_shape(mode, mat1, mat2)
     check_added(input, size, mat2)
     return ((size, dtype),)

@@ -23,11 +23,13 @@ SHAPES = (((5,), None), ((2, 3), 0), ((2, 3), -1), ((2, 3, 4), (0, 2)), ((), Non
           ((7, 40), 1), ((70, 9), 0))  # fmt: skip
 
 
-def reductions(empty: bool = True, several: bool = True, **kwargs: Any) -> Any:
+def reductions(empty: bool = True, several: bool = True, whole: bool = True, **kwargs: Any) -> Any:
     """Over all, one and several dims, kept and dropped, of empty and 0-dim tensors."""
 
     def make(new: Any) -> Any:
         for size, dim in SHAPES:
+            if dim is None and not whole:
+                continue
             if (empty or 0 not in size) and (several or isinstance(dim, int)):
                 yield Sample(new(*size), dim, **kwargs)
                 yield Sample(new(*size), dim, keepdim=True, **kwargs)
@@ -265,9 +267,11 @@ def place(name: str, step: Any) -> Op:
     """argmax and argmin: the first index of the extreme; of NaN where there is one."""
 
     def clean(input: Spec, dim: Any, keepdim: Any) -> tuple[Any, ...]:
-        dims = many_dims(None if dim is None else one_dim(dim, input.ndim), input.ndim)
+        if isinstance(dim, (tuple, list)):
+            raise TypeError(f"{name}(): argument 'dim' (position 2) must be int, not tuple")
         if input.dtype is dt.bool_:
             raise RuntimeError(f"{name}(): does not support bool input")
+        dims = many_dims(None if dim is None else one_dim(dim, input.ndim), input.ndim)
         if input.numel == 0 and dim is None:
             raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0."
                              " Specify the reduction dim with the 'dim' argument.")  # fmt: skip

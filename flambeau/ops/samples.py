@@ -32,13 +32,14 @@ PAIRS = (((2, 3), (2, 3)), ((2, 3), (3,)), ((4, 1), (1, 5)), ((), (3,)), ((), ()
          ((19, 35), (35,)))  # fmt: skip
 
 
-def unary(low: float = -3.0, high: float = 3.0, **kwargs: Any) -> Samples:
+def unary(low: float = -3.0, high: float = 3.0, kinked: bool = False, **kwargs: Any) -> Samples:
     """One operand: usual, 0-dim, empty, non-contiguous."""
+    bounds = dict(low=low, high=high, kinked=kinked)
 
     def make(new: Any) -> Iterator[Sample]:
         for size in ((5,), (2, 3), (), (0,), (2, 0, 3), (17, 33)):
-            yield Sample(new(*size, low=low, high=high), **kwargs)
-        yield Sample(new(4, 3, low=low, high=high).t(), **kwargs)
+            yield Sample(new(*size, **bounds), **kwargs)
+        yield Sample(new(4, 3, **bounds).t(), **kwargs)
 
     return make
 

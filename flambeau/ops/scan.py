@@ -100,7 +100,7 @@ def cumprod_grad(g: Any, input: Any, dim: int) -> Any:
 #   product before  p(k) = x(0) · … · x(k - 1)
 #   forth           h(k) = other(k) + x(k) · h(k - 1)
 #   back            h(k) = other(k) + x(k + 1) · h(k + 1)
-#   moved           h(k) = x(k - steps), and 0 from outside
+#   moved           h(k) = x(k - by), and 0 from outside
 
 
 def no_samples(new: Any) -> Any:
@@ -112,21 +112,21 @@ def like_first(mode: Mode, input: Spec, *rest: Any) -> Any:
     return ((input.size, input.dtype),)
 
 
-def moved_numpy(x: Any, steps: int) -> Any:
+def moved_numpy(x: Any, by: int) -> Any:
     out = np.zeros_like(x)
-    if steps > 0:
-        out[..., steps:] = x[..., :-steps]
+    if by > 0:
+        out[..., by:] = x[..., :-by]
     else:
-        out[..., :steps] = x[..., -steps:]
+        out[..., :by] = x[..., -by:]
     return out
 
 
 moved = structured(
-    "moved(input, steps)",
+    "moved(input, by)",
     public="",
     shape=like_first,
     numpy=moved_numpy,
-    grad=dict(input=lambda g, call: MOVED(g, -call.steps)),
+    grad=dict(input=lambda g, call: MOVED(g, -call.by)),
     samples=no_samples,
 )
 
@@ -192,4 +192,4 @@ FORTH, BACK = function_of(forth), function_of(back)
 
 def product_of_others(x: Any) -> Any:
     """For each element of the last dim the product of all others, exact where there are zeros."""
-    return EXCLUSIVE(x) * EXCLUSIVE(x.flip(-1)).flip(-1)
+    return EXCLUSIVE(x) * EXCLUSIVE(x.flip((-1,))).flip((-1,))

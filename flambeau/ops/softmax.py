@@ -46,10 +46,12 @@ def softmax_shape(kernel: str) -> Any:
 def shifted(input: Any, dim: int, dtype: DType | None) -> Any:
     """x - max x, which keeps exp in range."""
     x = wide(input if dtype is None else input.to(dtype))
-    return x - x.amax((dim,), keepdim=True) if x.numel() else x
+    return x - x.amax((dim,), keepdim=True)
 
 
 def softmax_expand(input: Any, dim: int, dtype: DType | None) -> Any:
+    if not input.numel():
+        return input.to(dtype or input.dtype).clone()
     e = shifted(input, dim, dtype).exp()
     return (e / e.sum((dim,), keepdim=True)).to(dtype or input.dtype)
 
@@ -71,6 +73,8 @@ softmax = composite(
 
 
 def log_softmax_expand(input: Any, dim: int, dtype: DType | None) -> Any:
+    if not input.numel():
+        return input.to(dtype or input.dtype).clone()
     x = shifted(input, dim, dtype)
     return (x - x.exp().sum((dim,), keepdim=True).log()).to(dtype or input.dtype)
 
@@ -100,15 +104,14 @@ def logsumexp_shape(mode: Mode, input: Spec, dim: Any, keepdim: bool) -> Any:
 
 def logsumexp_expand(input: Any, dim: Any, keepdim: bool) -> Any:
     """log of the sum of exp, shifted by the maximum where that is finite."""
-    x = wide(input) if input.dtype.kind == "f" else input.to(dt.float32)
+    result = input.dtype if input.dtype.kind == "f" else dt.float32
+    x = wide(input.to(result))
     if not x.numel():
-        return x.exp().sum(dim, keepdim=keepdim).log().to(input.dtype)
+        return x.exp().sum(dim, keepdim=keepdim).log().to(result)
     top = x.amax(dim, keepdim=True)
     top = top.masked_fill(top.abs() == math.inf, 0)
     total = (x - top).exp().sum(dim, keepdim=keepdim).log()
-    return (total + (top if keepdim else top.reshape(total.shape))).to(
-        input.dtype if input.dtype.kind == "f" else dt.float32
-    )
+    return (total + (top if keepdim else top.reshape(total.shape))).to(result)
 
 
 def logsumexp_arguments(input: Spec, dim: Any, keepdim: Any) -> tuple[Any, ...]:
@@ -125,7 +128,7 @@ logsumexp = composite(
     grad=dict(
         input=lambda g, input, out, call: spread(g, call) * (input - spread(out, call)).exp()
     ),
-    samples=reductions(),
+    samples=reductions(whole=False),
 )
 
 
