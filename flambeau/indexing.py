@@ -121,11 +121,17 @@ def rest_of(x: Any, dim: int, items: list[Any]) -> int:
 
 def parts_of(index: Any) -> list[Any]:
     """An index as a list of int, slice, None, ..., bool and tensors."""
-    items = list(index) if isinstance(index, tuple) else [index]
+    items = list(index) if isinstance(index, tuple) or is_tuple(index) else [index]
     cleaned = [clean(i) for i in items]
-    if sum(i is Ellipsis for i in cleaned) > 1:
-        raise IndexError("an index can only have a single ellipsis ('...')")
-    return cleaned
+    dots = [n for n, i in enumerate(cleaned) if i is Ellipsis]
+    return [i for n, i in enumerate(cleaned) if n not in dots[1:]]  # later ones stand for no dims
+
+
+def is_tuple(index: Any) -> bool:
+    """A short list with anything but numbers in it counts as a tuple, for history's sake."""
+    return isinstance(index, list) and len(index) < 32 and any(
+        i is None or i is Ellipsis or isinstance(i, (list, tuple, slice, Tensor)) for i in index
+    )  # fmt: skip
 
 
 def clean(i: Any) -> Any:
@@ -212,7 +218,7 @@ def ready(x: Any, indices: dict[int, Any]) -> tuple[list[Any], tuple[int, ...]]:
 
 def put(self: Any, index: Any, value: Any) -> None:
     """x[index] = value"""
-    value = assigned(value)
+    value = assigned(value, self)
     if index.__class__ is int:
         return assign(choose(self, 0, index), value)
     if index.__class__ is slice and self.spec.size:
@@ -229,15 +235,15 @@ def put(self: Any, index: Any, value: Any) -> None:
     return None
 
 
-def assigned(value: Any) -> Any:
+def assigned(value: Any, target: Any) -> Any:
     """What stands on the right of an assignment: a number or a tensor."""
     if isinstance(value, (Tensor, bool, int, float)):
         return value
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, (np.ndarray, list, tuple)):
-        return tensor(value)
-    raise TypeError(f"can't assign a {type(value).__name__} to a torch tensor")
+    name = type(value).__name__
+    raise TypeError(f"can't assign a {name if name != 'ndarray' else 'numpy.ndarray'} to a "
+                    f"torch.{target.spec.dtype.legacy}Tensor")  # fmt: skip
 
 
 def cast_to(value: Any, target: Any) -> Any:

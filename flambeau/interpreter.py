@@ -94,10 +94,14 @@ def run_in_place(call: Call, frame: Frame) -> None:
     op = call.op
     args = [argument(arg, call, frame) for arg in call.args]
     if op.kind == "effect":  # works on memory itself: random draws
-        fresh = [frame.array(out) for out in call.outs if out.over is None]
-        op.numpy(*args, *fresh)  # type: ignore[misc]
+        args += [frame.array(out) for out in call.outs if out.over is None]
+    try:
+        results = op.numpy(*args)  # type: ignore[misc]
+    except Exception as error:
+        error.add_note(f"in {op.name}, which was called at {call.source}")
+        raise
+    if op.kind == "effect":
         return
-    results = op.numpy(*args)  # type: ignore[misc]
     for out, result in zip(call.outs, results if isinstance(results, tuple) else (results,)):
         frame.array(out)[...] = store(result, out)
 

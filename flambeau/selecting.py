@@ -10,7 +10,7 @@ from flambeau import return_types
 from flambeau.arranging import repeat_interleave
 from flambeau.creation import finish
 from flambeau.ir import dtype as dt
-from flambeau.ir.layout import broadcast_sizes
+from flambeau.ir.layout import broadcast_sizes, spec_of
 from flambeau.ops.declare import TABLE
 from flambeau.ops.rules import one_dim
 from flambeau.tensor import FUNCTIONS, Tensor, from_array
@@ -89,11 +89,14 @@ def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
 
 def nonzero(input: Any, *, as_tuple: bool = False, out: Any = None) -> Any:
     """Where a tensor is not zero: a row of indices each, or a tuple of index tensors."""
-    values = input._values()
-    if as_tuple:
-        where = np.nonzero(values.reshape(1) if not values.ndim else values)
-        return tuple(from_array(w, dt.int64) for w in where)
-    return finish(from_array(np.argwhere(values), dt.int64), out=out)
+    values = input._memory()
+    if as_tuple and not values.ndim:
+        values = values.reshape(1)
+    places = np.nonzero(values) if values.ndim else [np.zeros(0, np.int64)] * 0
+    count = len(places[0]) if len(places) else int(values != 0)
+    found = from_array(np.array(places, np.int64).reshape(len(places), count), dt.int64)
+    found.spec = spec_of((count, len(places)), (1, count), dt.int64)  # a column lies in one piece
+    return found.unbind(1) if as_tuple else finish(found, out=out)
 
 
 def argwhere(input: Any) -> Any:
@@ -136,18 +139,7 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
 
 def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
     """The k-th smallest value, and where it is."""
-    dim = one_dim(dim, input.ndim)
-    values, indices = FUNCTIONS["_sort"](input, dim, False)
-    n = input.spec.size[dim] if input.ndim else 1
-    if not 1 <= k <= n:
-        raise RuntimeError("kthvalue(): selected number k out of range for dimension " + str(dim))
-    if not input.ndim:
-        return results("kthvalue", (values, indices), out)
-    if keepdim:
-        pair = (values.narrow(dim, k - 1, 1), indices.narrow(dim, k - 1, 1))
-    else:
-        pair = (values.select(dim, k - 1), indices.select(dim, k - 1))
-    return results("kthvalue", tuple(x.clone() for x in pair), out)
+    return results("kthvalue", FUNCTIONS["_kthvalue"](input, k, dim, keepdim), out)
 
 
 def msort(input: Any) -> Any:

@@ -65,9 +65,17 @@ index = structured(
 )
 
 
+def fits(size: Ints, to: Ints) -> bool:
+    """Whether a size broadcasts to another."""
+    extra = len(size) - len(to)
+    if extra > 0 and size[:extra] != (1,) * extra:
+        return False
+    return all(n in (1, m) for n, m in zip(size[::-1], to[::-1]))
+
+
 def index_put_shape(mode: Mode, input: Spec, tensors: Any, source: Any, dims: Ints, add: bool) -> Any:
     size = indexed_size(input.size, tensors, dims)
-    if isinstance(source, Spec) and broadcast_sizes([size, source.size]) != size:
+    if isinstance(source, Spec) and not fits(source.size, size):
         raise RuntimeError(f"shape mismatch: value tensor of shape {list(source.size)} cannot be "
                            f"broadcast to indexing result of shape {list(size)}")  # fmt: skip
     return ((input.size, input.dtype),)

@@ -9,7 +9,7 @@ import numpy as np
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Spec
 from flambeau.ops.declare import structured
-from flambeau.ops.rules import one_dim
+from flambeau.ops.rules import one_dim, without_dims
 from flambeau.trace.modes import Mode
 
 
@@ -88,6 +88,46 @@ topk = structured(
     shape=topk_shape,
     numpy=topk_numpy,
     grad=dict(input=places_back),
+    samples=no_samples,
+)
+
+
+def clean_kth(input: Any, k: Any, dim: Any, keepdim: Any) -> Any:
+    dim = one_dim(dim, input.ndim)
+    if not 1 <= k <= (input.size[dim] if input.ndim else 1):
+        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}")
+    return input, int(k), dim, bool(keepdim)
+
+
+def kth_shape(mode: Mode, input: Spec, k: int, dim: int, keepdim: bool) -> Any:
+    size = without_dims(input.size, (dim,), keepdim)
+    return ((size, input.dtype), (size, dt.int64))
+
+
+def kth_numpy(input: Any, k: int, dim: int, keepdim: bool) -> Any:
+    if not input.ndim:
+        return input, np.zeros((), np.int64)
+    order = np.take(in_order(input, dim, False), [k - 1], dim)
+    values = np.take_along_axis(input, order, dim)
+    return (values, order) if keepdim else (values.squeeze(dim), order.squeeze(dim))
+
+
+def kth_back(g: Any, out1: Any, call: Any) -> Any:
+    """The gradient goes to the element that was picked."""
+    g, at = g[0], out1
+    if not call.keepdim and call.input.ndim:
+        g, at = g.unsqueeze(call.dim), at.unsqueeze(call.dim)
+    return g.new_zeros(call.input.size).scatter_add(call.dim, at, g)
+
+
+kthvalue = structured(
+    "_kthvalue(input, k, dim, keepdim)",
+    public="",
+    node="KthvalueBackward0",
+    clean=clean_kth,
+    shape=kth_shape,
+    numpy=kth_numpy,
+    grad=dict(input=kth_back),
     samples=no_samples,
 )
 
