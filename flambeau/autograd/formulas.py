@@ -29,7 +29,7 @@ AGAIN = (
 def node_name(node: Any) -> str:
     """What PyTorch calls a node."""
     if hasattr(node, "next_functions"):  # what grad_fn shows
-        return str(node.name())
+        return str(node.name()).removeprefix("torch::autograd::")
     state = node.state
     return str((state.view or state.event.op).node)
 
@@ -47,7 +47,7 @@ def inputs_of(node: Any) -> list[Any]:
     if hasattr(node, "apply_backward"):
         return list(node.next)
     op, state = op_of(node), node.state
-    following = dict(zip(state.needs, node.next))
+    following = dict(zip(state.needs or (), node.next))
     found: list[Any] = []
     for position, param in enumerate(op.params):
         arg = state.args[position] if position < len(state.args) else None
@@ -70,7 +70,7 @@ def gradients(node: Any, arrived: dict[int, Any], walk: Any) -> Any:
         return
     op, state = op_of(node), node.state
     reading = readings(node, arrived, walk)
-    for position, following in zip(state.needs, node.next):
+    for position, following in zip(state.needs or (), node.next):  # None: history ended here
         if following is None:
             continue
         param = op.params[position]

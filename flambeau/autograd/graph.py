@@ -16,6 +16,9 @@ from flambeau.trace.tensor import Recorded
 from flambeau.autograd.handles import RemovableHandle
 
 
+OWN = ("AccumulateGrad", "CopySlices", "CopyBackwards")  # whose name() is given with a namespace
+
+
 class Node:
     """A node of the graph. Its class is named after the operation that made it."""
 
@@ -26,7 +29,8 @@ class Node:
 
     def name(self) -> str:
         """The name of the operation's derivative."""
-        return type(self).__name__
+        name = type(self).__name__
+        return "torch::autograd::" + name if name in OWN else name
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:

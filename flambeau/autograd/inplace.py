@@ -10,7 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau.autograd.formulas import Facts, gradients, node_name
+from flambeau.autograd.modes import set_mode
 from flambeau.ir.layout import Spec, is_contiguous
+from flambeau.ir.op import Op
+from flambeau.ops.declare import TABLE
 from flambeau.trace import recorder
 from flambeau.trace.node import Edge, Node
 from flambeau.trace.trie import Stretch
@@ -34,10 +37,38 @@ MANY_VIEWS = {"SplitBackward0": "Split", "SplitWithSizesBackward0": "SplitWithSi
 # ------------------------------------------------------------------ before
 
 
-def before_write(stretch: Stretch, target: Any, args: tuple[Any, ...]) -> None:
-    """Refuse writes that PyTorch refuses."""
+def before_write(stretch: Stretch, op: Op, target: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse writes that PyTorch refuses; the arguments, as derivatives are to see them."""
     if not stretch.mode.grad:
-        return
+        return args
+    check_write(target)
+    if args and args[0] is target and needs_old(op, args):
+        return (old_value(target), *args[1:])
+    return args
+
+
+def needs_old(op: Op, args: tuple[Any, ...]) -> bool:
+    """Whether a derivative reads what the target was before."""
+    name = op.params[0].name
+    return any(
+        recorder.wants_grad(arg) and param.name in op.grad and name in op.grad[param.name].reads
+        for param, arg in zip(op.params, args)
+    )
+
+
+def old_value(target: Any) -> Any:
+    """A copy of a tensor that is about to be written, with its history."""
+    set_mode(grad=False)
+    try:
+        copy = recorder.record(TABLE["clone"], target, None)
+    finally:
+        set_mode(grad=True)
+    copy.edge, copy.spec = target.edge, target.spec
+    return copy
+
+
+def check_write(target: Any) -> None:
+    """Refuse writes that gradients could not follow."""
     base = target.base
     if base is None:
         if target.spec.requires_grad and target.edge is None:
@@ -68,11 +99,13 @@ def check_single(edge: Any) -> None:
 # ------------------------------------------------------------------ after
 
 
-def rebase(stretch: Stretch, target: Any, node: Node) -> None:
+def rebase(stretch: Stretch, target: Any, node: Any) -> None:
     """Give the written tensor (and its base, where it is a view) a new history."""
     stretch.walk = False
     base = target.base
     if base is None:
+        if target.edge is not None and not any(n is target.edge for n in node.next):
+            node = Replaced(target, node)
         move_retained(target, node)
         target.edge, target.spec = node, target.spec.with_grad(True)
         new_history(stretch, target)
@@ -193,6 +226,50 @@ class CopySlices(Written):
             self.inner.saved = None
 
 
+class Ended:
+    """The node of a write that no gradient passes through: what was there before gets zeros."""
+
+    def __init__(self, target: Any, call: Any) -> None:
+        self.next = (target.edge,)
+        self.order = next(recorder.order)
+        self.saved: Any = ()
+        self.hooks: Any = None
+        self.metadata: dict[Any, Any] = {}
+        self.state = Facts(ended_name(call), (target.spec,))
+
+    def apply_backward(self, arrived: dict[int, Any], walk: Any) -> Any:
+        """Zeros."""
+        yield arrived[0].new_zeros(arrived[0].spec.size)
+
+
+class Replaced(Ended):
+    """The node of copy_(): zeros for what was there before, and the gradient for the source."""
+
+    def __init__(self, target: Any, inner: Any) -> None:
+        super().__init__(target, inner.state.event)
+        self.inner = inner.node if isinstance(inner, Edge) else inner
+        self.next = (target.edge, *self.inner.next)
+
+    def apply_backward(self, arrived: dict[int, Any], walk: Any) -> Any:
+        """Zeros, then what the inner call sends back."""
+        yield from super().apply_backward(arrived, walk)
+        yield from gradients(self.inner, arrived, walk)
+
+
+def ended_name(call: Any) -> str:
+    """What PyTorch calls the node of zero_(), fill_() and others."""
+    if call.op.name != "full":
+        return str(call.op.node)
+    value = call.args[call.op.position("value")]
+    return "ZeroBackward0" if value == 0 else "FillBackward2"
+
+
+def forget(stretch: Stretch, target: Any, call: Any) -> None:
+    """End the history of what was written to."""
+    node: Any = Ended(target, call)
+    rebase(stretch, target, node)
+
+
 class ViewNode(Written):
     """The history of a view after a write under it: it reads a part of its base."""
 
@@ -214,4 +291,4 @@ class ViewNode(Written):
 
 
 recorder.before_write, recorder.rebase = before_write, rebase
-recorder.refresh_history = refresh_history
+recorder.refresh_history, recorder.forget = refresh_history, forget

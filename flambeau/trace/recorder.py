@@ -328,7 +328,7 @@ def first_time(stretch: Stretch, op: Op, key: tuple[Any, ...], args: tuple[Any, 
                target: Any = None) -> State:  # fmt: skip
     """Clean the arguments, infer the results, make the edge. On an error nothing was recorded."""
     first_number = stretch.state.numbers
-    if takes_tensors(op) and not any(map(holds_tensor, args)):
+    if takes_tensors(op) and not any(map(holds_tensor, args)) and not empty_list(op, args):
         del stretch.numbers[first_number:]
         name = op.params[0].name if op.params else "input"
         raise TypeError(f"{op.name}(): argument '{name}' (position 1) must be Tensor, "
@@ -362,6 +362,11 @@ def first_time(stretch: Stretch, op: Op, key: tuple[Any, ...], args: tuple[Any, 
 
 def takes_tensors(op: Op) -> bool:
     return any(p.kind.startswith("tensor") and p.required for p in op.params)
+
+
+def empty_list(op: Op, args: tuple[Any, ...]) -> bool:
+    """Whether a list of tensors is empty: the op itself knows what to say."""
+    return any(p.kind == "tensors" and not a for p, a in zip(op.params, args))
 
 
 def holds_tensor(arg: Any) -> bool:
@@ -487,7 +492,7 @@ def wants_grad(arg: Any) -> bool:
 def source_line() -> Source | None:
     """The nearest frame outside Flambeau."""
     frame: Any = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+    while frame is not None and frame.f_code.co_filename.startswith((PACKAGE, "<flambeau")):
         frame = frame.f_back
     return Source(frame.f_code.co_filename, frame.f_lineno) if frame else None
 
@@ -591,9 +596,10 @@ parts_of: dict[Op, Callable[..., tuple[Any, ...]]] = {}
 
 def record_write(op: Op, target: Any, *args: Any) -> Any:
     """Record a call whose result replaces the elements of `target`: in-place and `out=` calls."""
-    stretch = here.stretch
+    kept, stretch = args, here.stretch
     if stretch.mode.grad or target.meta is not None and target.meta.inference:
-        before_write(stretch, target, args)
+        kept = before_write(stretch, op, target, args)
+        stretch = here.stretch
     slot = target.slot if target.stretch is stretch else enter_target(stretch, target)
     key = (op, "write", stretch.mode, slot, *parts_of[op](stretch, *args))
     state = stretch.state.edges.get(key)
@@ -603,15 +609,16 @@ def record_write(op: Op, target: Any, *args: Any) -> Any:
         flush.flush(stretch)
         return record_write(op, target, *args)
     stretch.state = state
-    follow_write(stretch, state, target, args)
+    follow_write(stretch, state, target, kept)
     if state.depth >= stretch.limit:
         flush.at_limit(stretch)
     return target
 
 
-before_write: Callable[[Stretch, Any, tuple[Any, ...]], None]  # autograd/inplace.py
+before_write: Callable[[Stretch, Op, Any, tuple[Any, ...]], tuple[Any, ...]]  # autograd/inplace.py
 rebase: Callable[[Stretch, Any, Node], None]  # autograd/inplace.py
 refresh_history: Callable[[Any], None]  # autograd/inplace.py
+forget: Callable[[Stretch, Any, Any], None]  # autograd/inplace.py
 
 
 def enter_target(stretch: Stretch, target: Any) -> int:
@@ -634,6 +641,7 @@ def written_out(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...],
         state.needs = None
     requires_grad = spec.requires_grad or state.needs is not None
     state.spec = spec.with_grad(requires_grad) if stretch.mode.grad else spec
+    state.specs = (state.spec,)
     state.next = state.slot + 1
     state.follow = follow_nothing
     return (overwritten(stretch, state.slot, target),)
@@ -648,7 +656,7 @@ def check_fits(op: Op, size: tuple[int, ...], dtype: dt.DType, target: Spec) -> 
         raise RuntimeError(f"result type {dtype.legacy} can't be cast to the desired output type "
                            f"{target.dtype.legacy}")  # fmt: skip
     if 0 in target.stride and any(s == 0 and n > 1 for s, n in zip(target.stride, size)):
-        if not is_dense(size, target.stride):
+        if op.name != "full" and not is_dense(size, target.stride):
             raise RuntimeError(
                 "unsupported operation: more than one element of the written-to tensor refers to a "
                 "single memory location. Please clone() the tensor before performing the operation.")  # fmt: skip
@@ -663,7 +671,7 @@ def follow_write(stretch: Stretch, state: State, target: Any, args: tuple[Any, .
         storage.index = state.slot
         counter.version += 1
         if target.edge is not None and stretch.mode.grad:
-            forget_history(stretch, state, target, args)
+            forget(stretch, target, state.event)
         return
     node = make_node(stretch, state, args, (target,))
     storage.index = state.slot
@@ -671,15 +679,6 @@ def follow_write(stretch: Stretch, state: State, target: Any, args: tuple[Any, .
     if any([i < 0 for i in state.keeps]):  # a result is kept as it is after the write
         pairs = zip(state.keeps, node.saved)  # type: ignore[arg-type]
         node.saved = tuple([keep(target) if i < 0 else kept for i, kept in pairs])
-    rebase(stretch, target, node)
-
-
-def forget_history(stretch: Stretch, state: State, target: Any, args: tuple[Any, ...]) -> None:
-    """A write that no gradient passes through (fill_, zero_): history ends in a node of zeros."""
-    state.keeps, saved = (), state.keeps
-    state.needs = ()
-    node = make_node(stretch, state, args, (target,))
-    state.needs, state.keeps = None, saved
     rebase(stretch, target, node)
 
 
