@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..ir.dtype import DType
+from ..ir.failures import OUT_OF_RANGE
 from ..ir.kernel import Nest, Word
 from .builder import Builder
 from .emit import cast
 from .memory import size_of
 from .values import Value, computed, lanes_of, stored, vector_of
 
-OUT_OF_RANGE = 2  # the code in the error record; after it the access and the address
 
 
 class AccessWriter:
@@ -76,6 +76,20 @@ class AccessWriter:
             return b.load_element(access.dtype, pointer, self.lanes, mask)
         index, pointer, mask = self._spread(a, pointer, column, mask)
         return b.gather_element(access.dtype, pointer, index, mask)
+
+    def pick(
+        self, a: int, pointer: Value, position: Value, column: Value | None, mask: Value | None
+    ) -> Value:
+        """A vector of elements, each so many elements on from its own place."""
+        b, access = self.b, self.nest.accesses[a]
+        stride = access.strides[-1]
+        if stride != 0:
+            assert column is not None, "an access that moves along the last loop is read inside it"
+            lanes = b.add(b.splat(column, self.lanes), b.iota(self.lanes))
+            if stride != 1:
+                lanes = b.mul(lanes, b.splat(self.strides[a, self.nest.loops - 1], self.lanes))
+            position = b.add(position, lanes)
+        return b.gather_element(access.dtype, pointer, position, mask)
 
     def write(
         self,

@@ -34,8 +34,11 @@ class Emitter:
         leaf: Leaf,
         known: dict[Tree, Value] | None = None,
         divisor_is_zero: Callable[[Value], None] | None = None,
+        pick: Callable[[Tree, Value], Value] | None = None,
+        outside: Callable[[Tree, Value, Value, Value], None] | None = None,
     ) -> None:
         self.b, self.lanes, self.leaf = b, lanes, leaf
+        self.pick, self.outside = pick, outside
         self.known = known if known is not None else {}
         self.divisor_is_zero = divisor_is_zero
 
@@ -163,6 +166,19 @@ class Emitter:
         if signed:
             quotient = b.select(minus, b.sub(b.like(x, 0), x), quotient)
         return b.select(zero, b.like(x, 0), quotient), rest
+
+    # -- indices
+
+    def _pick(self, node: Tree, position: Value) -> Value:
+        assert self.pick is not None, "elements are picked by loop nests only"
+        return self.pick(node, position)
+
+    def _check(self, node: Tree, index: Value, bound: Value) -> Value:
+        """The index; where it is out of range, 0, and that is reported."""
+        assert self.outside is not None, "indices are checked by loop nests only"
+        wrong = self.b.icmp("uge", index, bound)  # unsigned, so negative ones count as large
+        self.outside(node, wrong, index, bound)
+        return self.b.select(wrong, self.b.like(index, 0), index)
 
     # -- bits and truth
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..ir.dtype import DType
+from ..ir.failures import DIVISION_BY_ZERO, code_of
 from ..ir.kernel import Nest, Reduce, Stage, Store, Word, can_fail, words
 from ..ir.tree import Tree, walk
 from . import reduce as reducing
@@ -20,7 +21,6 @@ from .reduce import State
 from .values import Value, computed
 
 Known = dict[Tree, Value]
-DIVISION_BY_ZERO = 1  # the code in the error record
 
 
 @dataclass(slots=True)
@@ -149,7 +149,34 @@ class NestWriter:
         return Emitter(
             self.b, self.lanes, lambda leaf: self._leaf(leaf, place), known,
             report if self.error is not None else None,
+            lambda node, position: self._pick(node, position, place),
+            lambda *check: self._outside(*check, place),
         )  # fmt: skip
+
+    def _pick(self, node: Tree, position: Value, place: Place) -> Value:
+        """Elements by position; one position for a whole vector is a plain read elsewhere."""
+        b, a, pointer = self.b, node.data, place.pointers[node.data]
+        if self.last not in self.varying(node.args[0]):
+            start = b.element(pointer, self.access.element(a), b.extract(position, 0))
+            return self.access.read(a, start, place.column, place.mask)
+        return self.access.pick(a, pointer, position, place.column, place.mask)
+
+    def _outside(
+        self, node: Tree, wrong: Value, index: Value, bound: Value, place: Place
+    ) -> None:
+        """Report the first lane whose index is out of range."""
+        b, (failure, dim) = self.b, node.data
+        assert self.error is not None
+        if place.mask is not None and place.column is not None:
+            wrong = b.int("and", wrong, place.mask)
+        with b.when(b.any(wrong)):
+            bits = b.op(f"bitcast {wrong.typed} to i{self.lanes}", f"i{self.lanes}")
+            lane = b.op(f"call i{self.lanes} @llvm.cttz.i{self.lanes}({bits.typed}, i1 true)", bits.type)
+            b.declare(f"llvm.cttz.i{self.lanes}", bits.type, [bits.type, "i1"])
+            if self.lanes != 64:
+                lane = b.convert("zext", lane, "i64")
+            facts = b.extract(index, lane), b.extract(bound, lane), dim
+            b.fail(self.error, b.number("i1", True), code_of(failure), *facts)
 
     def _leaf(self, leaf: Tree, place: Place) -> Value:
         b, number = self.b, leaf.data
@@ -174,7 +201,7 @@ class NestWriter:
         return self._varying[tree]
 
     def _own_loops(self, node: Tree) -> frozenset[int]:
-        if node.kind == "load":
+        if node.kind in ("load", "pick"):
             strides = self.nest.accesses[node.data].strides
             return frozenset(loop for loop, stride in enumerate(strides) if stride != 0)
         return frozenset([node.data] if node.kind == "index" else [])

@@ -10,6 +10,7 @@ from ..ir import dtype as types
 from ..ir.dtype import DType
 from ..ir.tree import (
     Argument,
+    Check,
     Index,
     Leaf,
     Load,
@@ -25,7 +26,7 @@ from ..ir.tree import (
 )  # fmt: skip
 
 __all__ = [
-    "Algebra", "Argument", "Index", "Leaf", "Load", "Number", "Result", "Tree", "cost", "k", "show",
+    "Algebra", "Argument", "Check", "Index", "Leaf", "Load", "Number", "Result", "Tree", "cost", "k", "show",
 ]  # fmt: skip
 
 Operand = Tree | Scalar
@@ -218,6 +219,12 @@ class Algebra:
             return rest
         odd = self.ne(rest, 0) & ((b < 0) ^ (rest < 0))
         return self.where(odd, rest + b, rest)
+
+    # -- indices
+
+    def check(self, index: Tree, bound: Tree, failure: str, dim: int = 0) -> Tree:
+        """The index if 0 ≤ index < bound; else 0, and the program stops with that failure."""
+        return Check(index, bound, failure, dim)
 
     # -- comparisons and logic
 

@@ -1,6 +1,7 @@
 """The list of passes; compiled programs.
 
     expand        softmax(x)           →  exp(x - max x) / sum
+    lower         index_select         →  pick, elementwise; cat → copies into its parts
     simplify      dead code, constants, common subexpressions
     fuse          calls                →  clusters: one kernel each
     schedule      a cluster            →  loops, vectors, threads         (asked for by emit)
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from flambeau.compiler.emit import Compiled, Emitter
 from flambeau.compiler.expand import expand
 from flambeau.compiler.fuse import fuse
+from flambeau.compiler.lower import lower
 from flambeau.compiler.simplify import simplify
 from flambeau.ir.program import Program
 
@@ -26,4 +28,4 @@ def compile_program(program: Program, offsets: Sequence[int], fixed: set[int] | 
     whoever runs the program checks them.
     """
     constant = {index: offsets[index] for index in fixed or ()}
-    return Emitter(fuse(simplify(expand(program))), constant).emit()
+    return Emitter(fuse(simplify(lower(expand(program)))), constant).emit()

@@ -13,6 +13,7 @@ from typing import Any
 from flambeau.compiler.emit import Compiled, Emitter
 from flambeau.compiler.expand import expand
 from flambeau.compiler.fuse import fuse
+from flambeau.compiler.lower import lower
 from flambeau.compiler.simplify import simplify
 from flambeau.ir.layout import Layout, Offset
 from flambeau.ir.program import Call, Input, Number, Out, Program, Ref
@@ -111,7 +112,7 @@ def deserves(form: Call, single: Single) -> bool:
 
 
 def compile_single(form: Call, names: Renaming) -> Compiled | None:
-    fused = fuse(simplify(expand(program_of(form, names))))
+    fused = fuse(simplify(lower(expand(program_of(form, names)))))
     emitter = Emitter(fused, {})
     compiled = emitter.emit()
     native = any(step.call is None for step in emitter.steps) or not emitter.steps

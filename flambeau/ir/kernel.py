@@ -164,8 +164,8 @@ def canonical(nest: Nest) -> str:
 
 
 def can_fail(nest: Nest) -> bool:
-    """Whether the kernel may report an error: integers divided by what may be zero."""
-    return any(divides(tree) for tree in walk(*nest.trees()))
+    """Whether the kernel may report an error: an index, or integers divided by what may be zero."""
+    return any(tree.kind == "check" or divides(tree) for tree in walk(*nest.trees()))
 
 
 def divides(tree: Tree) -> bool:

@@ -54,6 +54,8 @@ class Op:
     aliases: tuple[str, ...] = ()
     inplace: bool = False
     may_fail: bool = False
+    own_types: bool = False  # elementwise, but operands are not cast to one type
+    picks: bool = False  # the first argument is read by position: any of its elements, not its own
     writes: tuple[str, ...] = ()
     ulp: int = 4
     doc: str = ""

@@ -36,6 +36,18 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """An integer that kernels take as an argument, so that they serve all sizes."""
+
+    value: int
+
+
+# The value of a Ref that need not lie in memory: its elements are their own offsets. With strides
+# (-1, 1), say, element [i, j] is j - i.
+POSITIONS = -1
+
+
+@dataclass(frozen=True, slots=True)
 class Out:
     """A result. With `over`, it is that storage's next value: only the layout's elements change."""
 
@@ -113,4 +125,5 @@ class Program:
         return home
 
 
-__all__ = ["Call", "Input", "Layout", "Number", "Offset", "Out", "Program", "Ref", "Source"]
+__all__ = ["POSITIONS", "Call", "Input", "Layout", "Number", "Offset", "Out", "Program", "Ref", "Size",
+           "Source"]  # fmt: skip

@@ -147,6 +147,16 @@ def Index(loop: int) -> Tree:  # noqa: N802
     return tree("index", types.int64, data=loop)
 
 
+def Pick(access: int, position: Tree, dtype: DType) -> Tree:  # noqa: N802
+    """The element so many (int64) after the one that access number `access` points at."""
+    return tree("pick", dtype, position, data=access)
+
+
+def Check(index: Tree, bound: Tree, failure: str, dim: int) -> Tree:  # noqa: N802
+    """The index (int64) if 0 ≤ index < bound; else 0, and an error is reported (ir/failures.py)."""
+    return tree("check", types.int64, index, bound, data=(failure, dim))
+
+
 def Leaf(name: str, dtype: DType) -> Tree:  # noqa: N802
     """A value that a hand-written kernel supplies, such as the sum that a matmul has gathered."""
     return tree("leaf", dtype, data=name)
