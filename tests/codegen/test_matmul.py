@@ -15,7 +15,7 @@ from flambeau.ir.tree import Argument, Index, Load, Tree
 from flambeau.runtime.threads import Launch
 
 SIZES = [(1, 1, 1), (5, 7, 3), (14, 32, 16), (33, 1, 5), (1, 33, 40), (64, 64, 64), (30, 45, 100),
-         (100, 100, 37), (256, 10, 784), (10, 200, 64), (130, 70, 300)]  # fmt: skip
+         (100, 100, 37), (256, 10, 784), (10, 200, 64), (130, 70, 300), (40, 170, 5)]  # fmt: skip
 SUM = product(types.float32)
 rng = np.random.default_rng(0)
 

@@ -15,9 +15,11 @@ from .spec import Machine, Shape
 TASK_WORK = 1 << 19  # floating-point operations of a task, or more
 MOST_TASKS = 32
 ENOUGH_TASKS = 8  # rows are cut only where columns do not give as many
-CACHED_A = 3 << 17  # bytes of A that a task goes through again for each of its panels
+LARGE_A = 3 << 19  # bytes of A up to which each task may go through all of it
+CACHED_A = 3 << 17  # bytes of a larger A that a task goes through, once for each of its panels
 SHORT_K = 16  # steps up to which writing C costs more than reading panels again
-TALLEST, WIDEST = 28, 8
+LARGE_C = 1 << 18  # elements of C from which that holds for more steps
+TALLEST, WIDEST = 28, 8  # rows and vectors of a tile, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +47,23 @@ def ceil(x: int, y: int) -> int:
 def cut_up(shape: Shape, lanes: int, machine: Machine, wide: bool) -> Cut:
     """Tiles of about equal heights, and enough tasks; with few rows they may be `wide`."""
     needed = ceil(shape.n, lanes)
-    vectors = min(needed, 2)
+    by_rows = is_mostly_output(shape) and needed > 8
+    vectors = min(needed, machine.registers // 8 if by_rows else 2)
     while wide and vectors < min(WIDEST, needed) and fits(shape.m, vectors + 1, machine):
         vectors += 1
     tallest = min(TALLEST, (machine.registers - vectors - 1) // vectors)
     tiles, panels = ceil(shape.m, tallest), ceil(shape.n, vectors * lanes)
     height = ceil(shape.m, tiles)
-    cut = Cut(vectors, height, tiles, shape.m - tiles * (height - 1), panels, 1, 1,
-              shape.k <= SHORT_K and tiles > 2 and panels > 2)  # fmt: skip
+    full = shape.m - tiles * (height - 1)
+    cut = Cut(vectors, height, tiles, full, panels, 1, 1, by_rows)
     wanted = wanted_tasks(shape, panels * vectors * lanes)
     return grouped(cut, shape, wanted, machine.vector_bytes // lanes)
+
+
+def is_mostly_output(shape: Shape) -> bool:
+    """Whether it matters more in which order C is written than how B is read."""
+    steps = SHORT_K if shape.m * shape.n < LARGE_C else 4 * SHORT_K
+    return shape.m > TALLEST and shape.k <= steps
 
 
 def fits(rows: int, vectors: int, machine: Machine) -> bool:
@@ -77,8 +86,9 @@ def grouped(cut: Cut, shape: Shape, wanted: int, itemsize: int) -> Cut:
         return replace(cut, groups_n=min(cut.panels, ceil(wanted, cut.groups_m)))
     groups_n = min(cut.panels, wanted)
     groups_m = min(cut.tiles, ceil(min(wanted, ENOUGH_TASKS), groups_n))
-    if cut.panels > ENOUGH_TASKS:
-        groups_m = max(groups_m, min(cut.tiles, ceil(shape.m * shape.k * itemsize, CACHED_A)))
+    bytes_a = shape.m * shape.k * itemsize
+    if cut.panels > ENOUGH_TASKS and bytes_a > LARGE_A:
+        groups_m = max(groups_m, min(cut.tiles, ceil(bytes_a, CACHED_A)))
         groups_n = min(groups_n, max(1, MOST_TASKS // groups_m))
     cut = replace(cut, groups_m=groups_m, groups_n=groups_n)
     return keepable(cut) if shape.k > K_LIMIT else cut

@@ -24,7 +24,7 @@ from .combine import (
     is_long,
     parts_of,
 )
-from .cut import MOST_TASKS, SHORT_K, Cut, ceil, cut_up
+from .cut import MOST_TASKS, Cut, ceil, cut_up
 from .dot import Dot, dot_text
 from .epilogue import Epilogue
 from .kernel import K_LIMIT, Gemm, gemm_text
@@ -42,7 +42,8 @@ PACK_STEPS = 256  # steps along k that one packing task does
 PACK_GROUP, STRIPE = 16, 16  # panels and steps packed together where lines are contiguous
 AHEAD_A, AHEAD_B = 16, 4  # steps along k that operands are fetched ahead
 FAR = 1 << 10
-CACHED_C = 1 << 16  # elements
+CACHED_C = 1 << 16  # elements of C up to which its memory needs not be asked for
+FETCHED_K = 64
 DOT_ROWS = 4
 DOT_BYTES = 1 << 17  # of B, for each task of dot products
 
@@ -77,9 +78,15 @@ def plan(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
     """The launches for one shape."""
     if 0 in (*shape.batch, shape.m, shape.n):
         return Plan((), 0)
-    lanes = machine.vector_bytes // matmul.element.itemsize
     if is_long(shape):
-        return in_parts(matmul, shape, machine, plan, combine_launch(matmul, shape, machine))
+        combine = combine_launch(matmul, shape, machine)
+        return in_parts(matmul, shape, machine, whole_plan, combine)
+    return whole_plan(matmul, shape, machine)
+
+
+def whole_plan(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
+    """The launches, without cutting k into parts."""
+    lanes = machine.vector_bytes // matmul.element.itemsize
     names = ("a", "b")
     if is_better_turned(matmul, shape, lanes):
         (matmul, shape), names = turned(matmul, shape), ("b", "a")
@@ -181,9 +188,9 @@ def gemm_plan(
         element=computed(matmul.element), lanes=lanes, height=cut.height, vectors=cut.vectors,
         along_k=a.order == "steps", ragged=shape.n % columns != 0, packed=not in_place,
         keeps=shape.k > K_LIMIT, ahead_a=AHEAD_A if a.panel and not in_place else 0,
-        ahead_b=AHEAD_B if (a.panel if not in_place else is_far_apart(b)) else 0,
+        ahead_b=AHEAD_B if (a.panel or cut.by_rows if not in_place else is_far_apart(b)) else 0,
     )  # fmt: skip
-    fetch_c = shape.k <= SHORT_K and shape.m * shape.n > CACHED_C
+    fetch_c = shape.k <= FETCHED_K and shape.m * shape.n > CACHED_C
     gemm = Gemm(micro, cut.full < cut.tiles, cut.by_rows, fetch_c, pack_b, epilogue)
     values = gemm_words(shape, cut, gemm, a, b)
     tasks = math.prod(shape.batch) * cut.tasks
