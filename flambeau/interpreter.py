@@ -56,13 +56,31 @@ class Interpreted:
             buffers[entry.value] = buffer
         frame = Frame(self.homes, buffers, numbers, offsets)
         for call, dead in zip(self.program.calls, self.dying):
-            code = self.code_for(call)
-            if code is None:
-                run_call(call, frame)
-            else:
-                code(frame)
+            try:
+                code = self.code_for(call)
+                if code is None:
+                    run_call(call, frame)
+                else:
+                    code(frame)
+            except Exception as error:
+                take_back(call, frame)
+                say_where(error, call)
+                raise
             for home in dead:
                 buffers.pop(home, None)
+
+
+def take_back(call: Call, frame: Frame) -> None:
+    """A call that failed has no results."""
+    for out in call.outs:
+        if out.over is None:
+            frame.buffers.pop(frame.homes[out.value], None)
+
+
+def say_where(error: BaseException, call: Call) -> None:
+    """Note the user's line that recorded a call."""
+    if call.source is not None:
+        error.add_note(f"in {call.op.name}, which was called at {call.source}")
 
 
 def dying_after(program: Program, homes: dict[int, int]) -> list[tuple[int, ...]]:
@@ -95,11 +113,7 @@ def run_in_place(call: Call, frame: Frame) -> None:
     args = [argument(arg, call, frame) for arg in call.args]
     if op.kind == "effect":  # works on memory itself: random draws
         args += [frame.array(out) for out in call.outs if out.over is None]
-    try:
-        results = op.numpy(*args)  # type: ignore[misc]
-    except Exception as error:
-        error.add_note(f"in {op.name}, which was called at {call.source}")
-        raise
+    results = op.numpy(*args)  # type: ignore[misc]
     if op.kind == "effect":
         return
     for out, result in zip(call.outs, results if isinstance(results, tuple) else (results,)):

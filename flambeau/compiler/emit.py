@@ -17,9 +17,10 @@ import numpy as np
 from flambeau import interpreter
 from flambeau.codegen import loops
 from flambeau.codegen.cpu.target import cpu
-from flambeau.compiler.fuse import Cluster, Fused, Member
+from flambeau.compiler.fuse import Cluster, Fused, Member, can_fail
 from flambeau.compiler.memory import plan_memory, rounded
 from flambeau.compiler.schedule import Operand, Scalar, Scheduled, Unschedulable, schedule
+from flambeau.ir.failures import exception_of
 from flambeau.ir.kernel import words
 from flambeau.ir.layout import Layout, Offset
 from flambeau.ir.program import POSITIONS, Call, Number, Out, Program, Ref
@@ -36,6 +37,7 @@ class Step:
 
     launches: list[Launch] = field(default_factory=list)
     call: Call | None = None
+    clusters: list[int] = field(default_factory=list)  # which one each launch, or the call, is of
 
 
 @dataclass(slots=True)
@@ -149,19 +151,20 @@ class Emitter:
         if isinstance(plan, list):
             for entry in plan:
                 if isinstance(entry, Scheduled):
-                    self.launch(self.nest_launch(entry, number))
+                    self.launch(self.nest_launch(entry, number), number)
                 else:
-                    self.steps.append(Step(call=entry))
+                    self.steps.append(Step(call=entry, clusters=[number]))
             return
         for launch in plan.launches(self, number):
-            self.launch(launch)
+            self.launch(launch, number)
 
-    def launch(self, launch: Launch) -> None:
+    def launch(self, launch: Launch, number: int) -> None:
         if launch.tasks == 0:
             return
         if not self.steps or self.steps[-1].call is not None:
             self.steps.append(Step())
         self.steps[-1].launches.append(launch)
+        self.steps[-1].clusters.append(number)
 
     def nest_launch(self, scheduled: Scheduled, number: int) -> Launch:
         nest, sizes, operands = scheduled.nest, scheduled.sizes, scheduled.operands
@@ -316,7 +319,7 @@ def runner(emitter: Emitter, parts: list[Any], arena_bytes: int) -> Callable[...
     kinds = "".join(key[2] if key[0] == "number" else "q" for key in slots)
     scope = {
         "pack": struct.Struct("<" + kinds).pack_into, "memory": memory, "allocate": allocate_class,
-        "address": ctypes.addressof(memory), "failed": failure(emitter, error), "error": error,
+        "address": ctypes.addressof(memory), "failed": failure(emitter, error),
         "interpret": interpreter_step(emitter),
     }  # fmt: skip
     scope |= {f"part{n}": p.run if not isinstance(p, Call) else p for n, p in enumerate(parts)}
@@ -342,11 +345,13 @@ def run_source(emitter: Emitter, parts: list[Any], arena_bytes: int) -> list[str
     python = any(isinstance(p, Call) for p in parts)
     if python:
         lines.append("    known = {" + ", ".join(f"{h}: {n}" for h, n in names.items()) + "}")
+    live = ", ".join(names[home] for home in emitter.live)
     for n, part in enumerate(parts):
         if isinstance(part, Call):
-            lines.append(f"    interpret(part{n}, known, arena, numbers, offsets)")
+            lines.append(f"    interpret({n}, known, arena, numbers, offsets, results)")
         else:
-            lines.append(f"    if part{n}(address): raise failed()")
+            lines.append(f"    error = part{n}(address)")
+            lines.append(f"    if error: raise failed({n}, error - 1, [{live}], results)")
     lines += [f"    results[{home}] = {names[home]}" for home in emitter.live]
     return lines + ["    return None"]
 
@@ -380,15 +385,23 @@ def interpreter_step(emitter: Emitter) -> Callable[..., None]:
     """The function that runs a call without a kernel, in the memory that was planned for it."""
     homes, places = emitter.fused.homes, arena_places(emitter)
 
-    def interpret(call: Call, buffers: dict[int, Buffer], arena: Buffer, numbers: Sequence[Any],
-                  offsets: Sequence[int]) -> None:  # fmt: skip
+    def interpret(number: int, buffers: dict[int, Buffer], arena: Buffer, numbers: Sequence[Any],
+                  offsets: Sequence[int], results: dict[int, Buffer]) -> None:  # fmt: skip
+        call = emitter.steps[number].call
+        assert call is not None
         for ref in (*call.refs(), *call.outs):
             home = homes[ref.value]
             if home not in buffers:
                 start, nbytes = places[home]
                 buffers[home] = part_of(arena, start, nbytes)
-        with np.errstate(all="ignore"):
-            interpreter.run_in_place(call, interpreter.Frame(homes, buffers, numbers, offsets))
+        try:
+            with np.errstate(all="ignore"):
+                interpreter.run_in_place(call, interpreter.Frame(homes, buffers, numbers, offsets))
+        except Exception as error:
+            done = complete_before(emitter, emitter.steps[number].clusters[0])
+            results.update({home: buffers[home] for home in done})
+            interpreter.say_where(error, call)
+            raise
 
     return interpret
 
@@ -401,16 +414,35 @@ def part_of(arena: Buffer, start: int, nbytes: int) -> Buffer:
     return part
 
 
-def failure(emitter: Emitter, error: Any) -> Callable[[], BaseException]:
-    """Makes the exception that a kernel's error record stands for."""
+# ------------------------------------------------------------------ failing
 
-    def failed() -> BaseException:
-        code = list(error)
-        for n in range(len(error)):
-            error[n] = 0
-        return IndexError(f"a kernel reported error {code}")
+
+def failure(emitter: Emitter, record: Any) -> Callable[..., BaseException]:
+    """Makes the exception that a kernel's error record stands for, and saves what is complete."""
+
+    def failed(number: int, launch: int, live: list[Buffer], results: dict[int, Buffer]) -> BaseException:
+        error = exception_of(list(record))
+        ctypes.memset(record, 0, ctypes.sizeof(record))
+        cluster = emitter.steps[number].clusters[launch]
+        done = complete_before(emitter, cluster)
+        results.update({home: b for home, b in zip(emitter.live, live) if home in done})
+        interpreter.say_where(error, culprit(emitter.fused.clusters[cluster]))
+        return error
 
     return failed
+
+
+def complete_before(emitter: Emitter, number: int) -> set[int]:
+    """The live results that are whole before a cluster runs; what it may not touch any more."""
+    made = {v: n for n, c in enumerate(emitter.fused.clusters) for v in c.made}
+    last = {c.outs[0].value: c.args[0] for c in emitter.program.calls if c.op.kind == "storage"}
+    return {home for home in emitter.live if made.get(last.get(home, home), -1) < number}
+
+
+def culprit(cluster: Cluster) -> Call:
+    """The call that an error is about: the first that can fail."""
+    calls = [member.call for member in cluster.members]
+    return next((c for c in calls if can_fail(c)), calls[0])
 
 
 __all__ = ["Compiled", "Emitter", "Layout", "Member", "Out", "Ref"]

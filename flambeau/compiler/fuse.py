@@ -119,7 +119,7 @@ class Fuser:
 
     def dependencies(self, call: Call) -> int:
         """The clusters that must run before this call."""
-        needs = self.settled if call.op.may_fail else 0
+        needs = self.settled if can_fail(call) else 0
         for ref in call.refs():
             if ref.value in self.maker:
                 needs |= 1 << self.maker[ref.value]
@@ -171,7 +171,7 @@ class Fuser:
             if out.over is not None:
                 self.readers[home] = {cluster.number}
                 cluster.written.add(home)
-        if member.call.op.may_fail:
+        if can_fail(member.call):
             self.barrier |= me
 
     # ---------------------------------------------------------------- joining
@@ -229,7 +229,7 @@ class Fuser:
     def fits(self, cluster: Cluster, member: Member) -> bool:
         """Whether what it reads from the cluster is read where it is made, and writes don't collide."""
         me = 1 << cluster.number
-        if member.call.op.may_fail and (self.settled & me or cluster.kind == "matmul"):
+        if can_fail(member.call) and (self.settled & me or cluster.kind == "matmul"):
             return False
         if self.barrier & me and any(self.homes[o.value] in self.visible for o, _ in member.outs
                                      if o.over is not None):  # fmt: skip
@@ -426,6 +426,12 @@ def reshaped_member(call: Call, size: Ints, domain: Ints) -> Member | None:
             return None
         outs.append((out, strides))
     return Member(call, "element", reads, outs)
+
+
+def can_fail(call: Call) -> bool:
+    """Whether running a call may raise; division does for integers only."""
+    plain = call.op.kind == "elementwise" and not call.op.own_types
+    return call.op.may_fail and not (plain and call.compute is not None and call.compute.kind == "f")
 
 
 def picked(member: Member) -> Ref | None:

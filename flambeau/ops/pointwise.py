@@ -247,6 +247,7 @@ div_floor = elementwise(
     numpy=floor_numpy,
     scalar=lambda k, x, y: k.floor_div(x, y),
     grad=dict(input=zeros, other=zeros),
+    may_fail=True,
     samples=binary(nonzero=True, kinked=True),
 )
 
@@ -258,6 +259,7 @@ div_trunc = elementwise(
     numpy=trunc_numpy,
     scalar=lambda k, x, y: k.trunc_div(x, y),
     grad=dict(input=zeros, other=zeros),
+    may_fail=True,
     samples=binary(nonzero=True, kinked=True),
 )
 
@@ -270,6 +272,7 @@ remainder = elementwise(
         input=lambda g: g,
         other=lambda g, input, other: -g * (input / other).floor(),
     ),
+    may_fail=True,
     samples=binary(nonzero=True, kinked=True),
 )
 
@@ -288,6 +291,7 @@ fmod = elementwise(
         input=lambda g: g,
         other=lambda g, input, other: -g * (input / other).trunc(),
     ),
+    may_fail=True,
     samples=binary(nonzero=True, kinked=True),
 )
 
