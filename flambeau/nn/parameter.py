@@ -52,7 +52,7 @@ class Parameter(Tensor, metaclass=_Kinds):
         return known
 
     def __repr__(self):
-        return "Parameter containing:\n" + super().__repr__()
+        return "Parameter containing:\n" + self._text("tensor(")
 
     def __reduce_ex__(self, protocol):
         return rebuild_parameter, (type(self), self.detach(), self.requires_grad)

@@ -167,7 +167,7 @@ class Optimizer:
         return result
 
     def load_state_dict(self, state_dict):
-        """Take settings and state from a state_dict; tensors are copied and cast."""
+        """Take settings and state from a state_dict."""
         state_dict = state_dict.copy()
         for hook in self._optimizer_load_state_dict_pre_hooks.values():
             changed = hook(self, state_dict)
@@ -189,10 +189,9 @@ class Optimizer:
             hook(self)
 
     def loaded(self, value, param, key=None):
-        """A loaded value in the type of the parameter that it belongs to."""
+        """A loaded value in the type of the parameter that it belongs to; tensors are not copied."""
         if isinstance(value, Tensor):
-            copy = value.detach().clone()
-            return copy if key == "step" or param.dtype.kind != "f" else copy.to(param.dtype)
+            return value if key == "step" or param.dtype.kind != "f" else value.to(param.dtype)
         if isinstance(value, dict):
             kind = ParameterState if "step" in value else dict
             return kind((k, self.loaded(v, param, k)) for k, v in value.items())

@@ -68,12 +68,11 @@ class Unflatten(Module):
 
     def __init__(self, dim, unflattened_size):
         super().__init__()
-        if not isinstance(dim, int):
-            if isinstance(dim, str):
-                check_names(unflattened_size)
-                raise NotImplementedError("named dims are not supported; give the dim's number")
-            raise TypeError("invalid argument type for dim parameter")
         check_sizes(unflattened_size)
+        if isinstance(dim, str):
+            raise NotImplementedError("named dims are not supported; give the dim's number")
+        if not isinstance(dim, int):
+            raise TypeError("invalid argument type for dim parameter")
         self.dim, self.unflattened_size = dim, unflattened_size
 
     def forward(self, input):
@@ -81,13 +80,6 @@ class Unflatten(Module):
 
     def extra_repr(self):
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
-
-
-def check_names(sizes):
-    """With a named dim the sizes are pairs of name and size."""
-    if not isinstance(sizes, tuple):
-        raise TypeError("unflattened_size must be a tuple of tuples, but found type "
-                        + type(sizes).__name__)  # fmt: skip
 
 
 def check_sizes(sizes):

@@ -61,7 +61,7 @@ def collate_sequence(batch):
     first = batch[0]
     if any(len(sample) != len(first) for sample in batch):
         raise RuntimeError("each element in list of batch should be of equal size")
-    columns = [default_collate(list(column)) for column in zip(*batch)]
+    columns = [default_collate(column) for column in zip(*batch)]
     if isinstance(first, tuple):
         return columns
     try:

@@ -138,13 +138,13 @@ class Rows:
 
     def batches(self):
         """Yield lists of batches, as default_collate makes them of tuples."""
-        sampler = self.loader.sampler
-        if type(self.loader.batch_sampler) is BatchSampler and whole_pass(sampler):
-            yield from self.along(self.order(sampler))
-            if type(sampler) is RandomSampler:
-                self.after(sampler)
+        batches = self.loader.batch_sampler
+        if type(batches) is BatchSampler and whole_pass(batches.sampler):
+            yield from self.along(self.order(batches.sampler), batches.batch_size, batches.drop_last)
+            if type(batches.sampler) is RandomSampler:
+                self.after(batches.sampler)
         else:
-            for indices in self.loader.batch_sampler:
+            for indices in batches:
                 yield self.gather(self.checked(indices))
 
     def order(self, sampler):
@@ -167,10 +167,10 @@ class Rows:
 
         fl.randperm(len(sampler.data_source), generator=self.generator)
 
-    def along(self, order):
+    def along(self, order, size, drop_last):
         """Batches of consecutive places of an order."""
-        count, size = len(order), self.loader.batch_size
-        last = count - count % size if self.loader.drop_last else count
+        count = len(order)
+        last = count - count % size if drop_last else count
         for start in range(0, last, size):
             yield self.gather(order[start : min(start + size, count)])
 
