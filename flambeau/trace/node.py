@@ -8,7 +8,11 @@ node refers to the leaf Tensor itself: its gradient goes there, and `leaf.data =
 
 from __future__ import annotations
 
+import itertools
+from functools import cache
 from typing import Any
+
+order = itertools.count()  # nodes are differentiated in the reverse of the order they were made
 
 
 class Node:
@@ -74,3 +78,52 @@ def keep(tensor: Any) -> Saved:
     counter = storage if meta is None or meta.counter is None else meta.counter
     leaf = tensor if tensor.edge is None and spec.requires_grad else None
     return storage, spec, tensor.offset, counter, counter.version, leaf
+
+
+# ------------------------------------------------------------------ making nodes
+#
+# One is made for almost every recorded call, so the code for each pattern of arguments is written out
+# as source, once: no loops, no calls. `recorder.make_node` is the plain twin.
+
+HEAD = """
+def make(stretch, state, args, out):
+    node = new(Node)
+    node.state, node.rare, node.order = state, None, next(order)"""
+ARGUMENT = """
+    a{i} = args[{i}]
+    e{i} = a{i}.edge"""
+KEPT = """
+    s{n} = {x}.storage
+    m{n} = {x}.meta
+    c{n} = s{n} if m{n} is None or m{n}.counter is None else m{n}.counter
+    p{n} = {x}.spec"""
+TAIL = """
+    node.next = ({next})
+    node.saved = ({saved})
+    node.numbers = {numbers}
+    stretch.nodes.append(node)
+    return node
+"""
+
+
+@cache
+def maker(needs: tuple[int, ...], keeps: tuple[int, ...], numbers: tuple[int, int] | None) -> Any:
+    """The function that makes the node of a call with one result and plain tensor arguments.
+
+    needs: the arguments that gradients go to; keeps: those that are kept, -1 for the result;
+    numbers: which of the stretch's run-time numbers are the call's.
+    """
+    touched = sorted({i for i in (*needs, *keeps) if i >= 0})
+    source = HEAD + "".join(ARGUMENT.format(i=i) for i in touched)
+    saved = ""
+    for n, i in enumerate(keeps):
+        x = "out" if i < 0 else f"a{i}"
+        leaf = "None" if i < 0 else f"a{i} if e{i} is None and p{n}.requires_grad else None"
+        source += KEPT.format(n=n, x=x)
+        saved += f"(s{n}, p{n}, {x}.offset, c{n}, c{n}.version, {leaf}), "
+    following = "".join(f"a{i} if e{i} is None else e{i}, " for i in needs)
+    own = "()" if numbers is None else f"tuple(stretch.numbers[{numbers[0]}:{numbers[1]}])"
+    source += TAIL.format(next=following, saved=saved, numbers=own)
+    scope = {"new": Node.__new__, "Node": Node, "order": order}
+    exec(compile(source, "<flambeau node>", "exec"), scope)
+    return scope["make"]

@@ -6,7 +6,6 @@ edge. Called by the functions that ops/declare.py makes. Computes nothing; asks 
 
 from __future__ import annotations
 
-import itertools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ from flambeau.ir.layout import Layout, Offset, Spec, is_dense, spec_of
 from flambeau.ir.op import Op, Param
 from flambeau.ir.program import Call, Input, Number, Out, Ref, Source
 from flambeau.trace import flush
-from flambeau.trace.node import Edge, Node, keep
+from flambeau.trace.node import Edge, Node, keep, maker, order
 from flambeau.trace.storage import Storage
 from flambeau.trace.symbol import FloatSymbol, IntSymbol
 from flambeau.trace.tensor import Recorded
@@ -31,7 +30,6 @@ PACKAGE = str(Path(__file__).resolve().parent.parent)
 SNAPSHOT = 1 << 20  # bytes up to which a read of pinned memory copies it rather than run at once
 
 new_node, new_storage, new_tensor = Node.__new__, Storage.__new__, object.__new__
-order = itertools.count()  # nodes are differentiated in the reverse of the order they were made
 tensors: set[type] = set()  # the classes whose instances are tensors, exactly
 result_class: type = Recorded  # what results are
 
@@ -97,7 +95,7 @@ def follow_one(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
     stretch.results[slot] = ref(storage)
     out.edge = None
     if state.needs is not None:
-        out.edge = make_node(stretch, state, args, (out,))
+        out.edge = state.node(stretch, state, args, out)
     return out
 
 
@@ -152,6 +150,15 @@ def make_node(stretch: Stretch, state: State, args: tuple[Any, ...], outs: tuple
     node.numbers = tuple(stretch.numbers[first : state.numbers]) if first >= 0 else ()
     stretch.nodes.append(node)
     return node
+
+
+def node_maker(state: State) -> Callable[..., Node]:
+    """The function that makes the node of a call with one result."""
+    if state.nested:
+        return lambda stretch, state, args, out: make_node(stretch, state, args, (out,))
+    first = state.first_number
+    numbers = (first, state.numbers) if first >= 0 else None
+    return maker(state.needs, state.keeps, numbers)  # type: ignore[arg-type, no-any-return]
 
 
 def save(arg: Any) -> Any:
@@ -441,6 +448,8 @@ def fresh_outs(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...],
     for target in written_arguments(op, args):
         outs.append(overwritten(stretch, state.slot + len(outs), target))
     state.next = state.slot + len(outs)
+    if state.needs is not None and len(specs) == 1:
+        state.node = node_maker(state)
     state.follow = follow_effect if op.writes else follow_one if len(specs) == 1 else follow_many
     return tuple(outs)
 

@@ -27,7 +27,7 @@ class State:
     __slots__ = ("edges", "parent", "event", "slot", "next", "numbers", "offsets", "follow", "spec",
                  "specs", "size", "offset", "inputs", "args", "needs", "keeps", "first_number",
                  "programs", "macros", "depth", "stamp", "view",
-                 "nested", "used")  # fmt: skip
+                 "nested", "used", "node")  # fmt: skip
 
     edges: dict[tuple[Any, ...], State]
     parent: State | None
@@ -52,6 +52,7 @@ class State:
     stamp: int  # the limit that keeps cuts of this sequence in step; 0: not looked for yet
     used: int  # the flush that ended here last
     count = 0  # of all states
+    node: Callable[..., Any]  # makes the autograd node of a call with one result
     nested: bool  # whether some argument is a list of tensors
     view: Any  # the op of a view, which is no event
 
