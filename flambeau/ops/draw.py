@@ -44,7 +44,10 @@ bernoulli = draw("_bernoulli", "p", ("p",), draws.bernoulli)
 dropout_mask = draw("_dropout_mask", "p", ("p",), draws.dropout_mask)
 random = draw("_random", "", (), draws.random_)
 random_from = draw(
-    "_random_from", "low", ("low",), lambda state, n, dtype, low: draws.random_from(state, n, low, dtype)
+    "_random_from",
+    "low",
+    ("low",),
+    lambda state, n, dtype, low: draws.integers(state, n, draws.span_from(low, dtype), dtype),
 )
 randint = draw(
     "_randint",

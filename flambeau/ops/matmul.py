@@ -174,9 +174,10 @@ def addmm_shape(mode: Mode, input: Spec, mat1: Spec, mat2: Spec, *rest: Any) -> 
     if mat1.dtype is not mat2.dtype:
         raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {mat1.dtype.legacy} and "
                            f"{mat2.dtype.legacy}")  # fmt: skip
-    refuse_bool("addmm_impl_cpu_", mat1)
     ((size, dtype),) = mm_shape(mode, mat1, mat2)
     check_added(input, size, mat2)
+    if 0 not in size:
+        refuse_bool("addmm_impl_cpu_", mat1)
     return ((size, dtype),)
 
 

@@ -169,7 +169,7 @@ def prod_grad(g: Any, input: Any, call: Any) -> Any:
     n = call.input.ndim
     dims = call.dim if hasattr(call, "dim") else tuple(range(n))
     if not n or not call.input.numel:
-        return g.expand(call.input.size)
+        return spread(g, call)
     order = (*[d for d in range(n) if d not in dims], *dims)
     size = tuple(call.input.size[d] for d in order)
     x = input if input.dtype is g.dtype else input.to(g.dtype)

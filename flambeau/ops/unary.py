@@ -12,7 +12,8 @@ from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Spec
 from flambeau.ir.op import Op
-from flambeau.ops.declare import elementwise
+from flambeau.ops import angles
+from flambeau.ops.declare import elementwise, elementwise_result, structured
 from flambeau.ops.rules import not_for, same, to_float, zeros
 from flambeau.ops.samples import Sample, unary
 from flambeau.trace.modes import Mode
@@ -50,30 +51,30 @@ sin = curve("sin(input)", np.sin, lambda k, x: k.sin(x), lambda g, input: g * in
 cos = curve("cos(input)", np.cos, lambda k, x: k.cos(x), lambda g, input: g * -input.sin())
 tan = curve("tan(input)", np.tan, lambda k, x: k.tan(x), lambda g, out: g * (out * out + 1), -1.2, 1.2)
 asin = curve(
-    "asin(input)", np.arcsin, lambda k, x: k.asin(x),
+    "asin(input)", np.arcsin, angles.asin,
     lambda g, input: g * (1 - input * input).rsqrt(), -0.9, 0.9, aliases="arcsin",
 )  # fmt: skip
 acos = curve(
-    "acos(input)", np.arccos, lambda k, x: k.acos(x),
+    "acos(input)", np.arccos, angles.acos,
     lambda g, input: g * -(1 - input * input).rsqrt(), -0.9, 0.9, aliases="arccos",
 )  # fmt: skip
 atan = curve(
-    "atan(input)", np.arctan, lambda k, x: k.atan(x),
+    "atan(input)", np.arctan, angles.atan,
     lambda g, input: g / (input * input + 1), aliases="arctan",
 )  # fmt: skip
-sinh = curve("sinh(input)", np.sinh, lambda k, x: k.sinh(x), lambda g, input: g * input.cosh())
-cosh = curve("cosh(input)", np.cosh, lambda k, x: k.cosh(x), lambda g, input: g * input.sinh())
+sinh = curve("sinh(input)", np.sinh, angles.sinh, lambda g, input: g * input.cosh())
+cosh = curve("cosh(input)", np.cosh, angles.cosh, lambda g, input: g * input.sinh())
 tanh = curve("tanh(input)", np.tanh, lambda k, x: k.tanh(x), lambda g, out: g * (1 - out * out))
 asinh = curve(
-    "asinh(input)", np.arcsinh, lambda k, x: k.asinh(x),
+    "asinh(input)", np.arcsinh, angles.asinh,
     lambda g, input: g * (input * input + 1).rsqrt(), aliases="arcsinh",
 )  # fmt: skip
 acosh = curve(
-    "acosh(input)", np.arccosh, lambda k, x: k.acosh(x),
+    "acosh(input)", np.arccosh, angles.acosh,
     lambda g, input: g * (input * input - 1).rsqrt(), 1.2, 4.0, aliases="arccosh",
 )  # fmt: skip
 atanh = curve(
-    "atanh(input)", np.arctanh, lambda k, x: k.atanh(x),
+    "atanh(input)", np.arctanh, angles.atanh,
     lambda g, input: g / (1 - input * input), -0.9, 0.9, aliases="arctanh",
 )  # fmt: skip
 sigmoid = curve(
@@ -93,11 +94,25 @@ erf = curve(
     lambda g, input: g * (input * input).neg().exp() * (2 / math.sqrt(math.pi)),
     public="torch Tensor special",
 )  # fmt: skip
-erfc = curve(
-    "erfc(input)", mapped(math.erfc), lambda k, x: k.erfc(x),
-    lambda g, input: g * (input * input).neg().exp() * (-2 / math.sqrt(math.pi)),
+
+def float_result(mode: Mode, input: Spec) -> Any:
+    return (elementwise_result((input,), to_float(mode, input)[1]),)
+
+
+def erfc_numpy(x: Any) -> Any:
+    return ERFC(x if x.dtype.kind == "f" else x.astype(np.float32))
+
+
+ERFC = mapped(math.erfc)
+erfc = structured(  # no kernel yet: 1 - erf(x) would lose the tail
+    "erfc(input)",
     public="torch Tensor special",
-)  # fmt: skip
+    shape=float_result,
+    numpy=erfc_numpy,
+    inplace=True,
+    grad=dict(input=lambda g, input: g * (input * input).neg().exp() * (-2 / math.sqrt(math.pi))),
+    samples=unary(),
+)
 
 
 # ------------------------------------------------------------------ rounding
