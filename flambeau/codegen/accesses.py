@@ -13,7 +13,6 @@ from .memory import size_of
 from .values import Value, computed, lanes_of, stored, vector_of
 
 
-
 class AccessWriter:
     """Turns accesses of one nest into loads and stores."""
 

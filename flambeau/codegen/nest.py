@@ -170,9 +170,9 @@ class NestWriter:
         if place.mask is not None and place.column is not None:
             wrong = b.int("and", wrong, place.mask)
         with b.when(b.any(wrong)):
-            bits = b.op(f"bitcast {wrong.typed} to i{self.lanes}", f"i{self.lanes}")
-            lane = b.op(f"call i{self.lanes} @llvm.cttz.i{self.lanes}({bits.typed}, i1 true)", bits.type)
-            b.declare(f"llvm.cttz.i{self.lanes}", bits.type, [bits.type, "i1"])
+            kind = f"i{self.lanes}"
+            bits = b.op(f"bitcast {wrong.typed} to {kind}", kind)
+            lane = b.call(f"llvm.cttz.{kind}", kind, bits, b.number("i1", True))
             if self.lanes != 64:
                 lane = b.convert("zext", lane, "i64")
             facts = b.extract(index, lane), b.extract(bound, lane), dim

@@ -26,7 +26,8 @@ from ..ir.tree import (
 )  # fmt: skip
 
 __all__ = [
-    "Algebra", "Argument", "Check", "Index", "Leaf", "Load", "Number", "Result", "Tree", "cost", "k", "show",
+    "Algebra", "Argument", "Check", "Index", "Leaf", "Load", "Number", "Result", "Tree",
+    "cost", "k", "show",
 ]  # fmt: skip
 
 Operand = Tree | Scalar

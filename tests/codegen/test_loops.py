@@ -7,7 +7,9 @@ from flambeau.codegen import loops
 from flambeau.codegen.cpu.target import cpu
 from flambeau.codegen.scalar import Argument, Index, Load, Result, k
 from flambeau.ir import dtype as dt
+from flambeau.ir.failures import code_of
 from flambeau.ir.kernel import Access, Nest, Reduce, Stage, Store, canonical, words
+from flambeau.ir.tree import Check, Pick
 from flambeau.runtime import threads
 from flambeau.settings import settings
 
@@ -392,3 +394,32 @@ def test_checked_code_agrees(checked):
     out = np.zeros_like(a)
     run(softmax_nest([90, 1]), [a, out], [70, 90], [[90, 1]] * 2, target=checked)
     np.testing.assert_allclose(out.reshape(70, 90).sum(1), 1, rtol=1e-5)
+
+
+# -- elements picked by index
+
+
+def picking(table_stride):
+    """out[i] = table[index[i]], the index checked against a run-time bound."""
+    where = Check(Load(0, dt.int64), Argument(0, dt.int64), "index", 3)
+    accesses = (reader([1], dt.int64), reader([table_stride]), reader([1]))
+    stage = Stage((), (Store(2, Pick(1, where, dt.float32)),))
+    return Nest(1, accesses, (dt.int64,), (stage,))
+
+
+def test_elements_picked_by_index():
+    table, index = random(dt.float32, 50), np.arange(1003) * 7 % 50
+    out = np.zeros(1003, np.float32)
+    run(picking(0), [index, table, out], [1003], [[1], [0], [1]], scalars=[50])
+    np.testing.assert_array_equal(out, table[index])
+
+
+@pytest.mark.parametrize("place", [0, 17, 1002])
+@pytest.mark.parametrize("wrong", [50, -1, 2**40])
+def test_an_index_out_of_range_is_reported_with_its_facts(place, wrong):
+    table, index = random(dt.float32, 50), np.arange(1003) * 7 % 50
+    index[place] = wrong
+    out = np.zeros(1003, np.float32)
+    broken = Run(picking(0), [index, table, out], [1003], [[1], [0], [1]], [50])
+    assert broken() == 1
+    assert list(broken.record[:4]) == [code_of("index"), wrong, 50, 3]
