@@ -18,6 +18,7 @@ from flambeau import interpreter
 from flambeau.codegen import loops
 from flambeau.codegen.cpu.target import cpu
 from flambeau.compiler.fuse import Cluster, Fused, Member, can_fail
+from flambeau.compiler.kernels import kernel_of
 from flambeau.compiler.memory import plan_memory, rounded
 from flambeau.compiler.schedule import Operand, Scalar, Scheduled, Unschedulable, schedule
 from flambeau.ir.failures import exception_of
@@ -94,7 +95,7 @@ class Emitter:
 
             return matmul_plan(cluster, self.fused, stored)
         (member,) = cluster.members
-        kernel = member.call.op.kernel
+        kernel = kernel_of(member.call.op)
         if kernel is not None:
             made = kernel(member.call, self)
             if made is not None:
@@ -144,6 +145,10 @@ class Emitter:
         if isinstance(scalar.source, Number):
             return self.slot(("number", scalar.source.index, "d" if floating else "q")), 0
         return 0, bits_of(scalar.source, floating)
+
+    def derived(self, function: Callable[..., Any], numbers: Sequence[Any], kind: str = "d") -> Word:
+        """The word of a function of run-time numbers; it is called whenever the frame is filled."""
+        return self.slot(("derived", function, kind, tuple(n.index for n in numbers))), 0
 
     # ---------------------------------------------------------------- steps
 
@@ -316,12 +321,14 @@ def runner(emitter: Emitter, parts: list[Any], arena_bytes: int) -> Callable[...
     memory = (ctypes.c_int64 * (len(slots) + 2))()
     error = (ctypes.c_int64 * 8)()
     memory[1] = ctypes.addressof(error)
-    kinds = "".join(key[2] if key[0] == "number" else "q" for key in slots)
+    kinds = "".join(key[2] if key[0] in ("number", "derived") else "q" for key in slots)
+    functions = {f"make{n}": key[1] for n, key in enumerate(slots) if key[0] == "derived"}
     scope = {
         "pack": struct.Struct("<" + kinds).pack_into, "memory": memory, "allocate": allocate_class,
         "address": ctypes.addressof(memory), "failed": failure(emitter, error),
         "interpret": interpreter_step(emitter),
     }  # fmt: skip
+    scope |= functions
     scope |= {f"part{n}": p.run if not isinstance(p, Call) else p for n, p in enumerate(parts)}
     exec(compile("\n".join(run_source(emitter, parts, arena_bytes)), "<flambeau tape>", "exec"), scope)
     return scope["run"]  # type: ignore[no-any-return]
@@ -369,6 +376,9 @@ def word_source(key: Any, names: dict[int, str], emitter: Emitter, arena_bytes: 
         _, base, start, index, item = key
         keys = list(emitter.slots)
         return f"{word_source(keys[base - 2], names, emitter, arena_bytes)} + {start} + offsets[{index}] * {item}"
+    if what == "derived":
+        given = ", ".join(f"numbers[{index}]" for index in key[3])
+        return f"make{emitter.slots[key] - 2}({given})"
     return f"numbers[{key[1]}]"
 
 

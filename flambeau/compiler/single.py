@@ -13,6 +13,7 @@ from typing import Any
 from flambeau.compiler.emit import Compiled, Emitter
 from flambeau.compiler.expand import expand
 from flambeau.compiler.fuse import fuse
+from flambeau.compiler.kernels import kernel_of
 from flambeau.compiler.lower import lower
 from flambeau.compiler.simplify import simplify
 from flambeau.ir.layout import Layout, Offset
@@ -104,7 +105,7 @@ def code_for(form: Call, names: Renaming) -> Compiled | None:
 
 def deserves(form: Call, single: Single) -> bool:
     """Composite and structured calls at once, elementwise ones when large or met again."""
-    if form.op.kind == "effect" and form.op.kernel is None:
+    if form.op.kind == "effect" and kernel_of(form.op) is None:
         return False
     if form.op.kind != "elementwise" or single.sightings >= 2:
         return True
