@@ -24,7 +24,7 @@ def __getattr__(name):
 
 BORROWED = frozenset("""linear bilinear cross_entropy nll_loss binary_cross_entropy
     binary_cross_entropy_with_logits mse_loss l1_loss smooth_l1_loss huber_loss kl_div embedding
-    one_hot pad layer_norm rms_norm gelu softplus sigmoid tanh logsigmoid softsign tanhshrink
+    one_hot pad gelu softplus sigmoid tanh logsigmoid softsign tanhshrink
     softshrink hardshrink glu prelu normalize cosine_similarity""".split())
 
 
@@ -130,6 +130,48 @@ def dropout_mask(input, p):
     import flambeau as fl
 
     return fl.empty_like(input, requires_grad=False).bernoulli_(1 - p).div_(1 - p)
+
+
+# ------------------------------------------------------------------ normalisation
+
+
+def _last_dims(input, shape):
+    """The dims that are normalised, which must be the input's last."""
+    shape = tuple(shape)
+    if tuple(input.shape[input.ndim - len(shape) :]) != shape or len(shape) > input.ndim:
+        given = ", ".join(map(str, shape))
+        raise RuntimeError(f"Given normalized_shape=[{given}], expected input with shape [*, {given}], "
+                           f"but got input of size{list(input.shape)}")  # fmt: skip
+    return tuple(range(-len(shape), 0))
+
+
+def _in_float32(input):
+    """float16 and bfloat16 are normalised in float32."""
+    import flambeau as fl
+
+    return input.float() if input.dtype in (fl.float16, fl.bfloat16) else input
+
+
+def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
+    """Mean 0 and variance 1 over the last dims, then weight and bias."""
+    dims = _last_dims(input, normalized_shape)
+    x = _in_float32(input)
+    centred = x - x.mean(dims, keepdim=True)
+    out = centred * ((centred * centred).mean(dims, keepdim=True) + eps).rsqrt()
+    out = out.to(input.dtype)
+    out = out if weight is None else out * weight
+    return out if bias is None else out + bias
+
+
+def rms_norm(input, normalized_shape, weight=None, eps=None):
+    """Root mean square 1 over the last dims, then weight."""
+    import flambeau as fl
+
+    dims = _last_dims(input, normalized_shape)
+    x = _in_float32(input)
+    eps = fl.finfo(x.dtype).eps if eps is None else eps
+    out = (x * ((x * x).mean(dims, keepdim=True) + eps).rsqrt()).to(input.dtype)
+    return out if weight is None else out * weight
 
 
 # ------------------------------------------------------------------ losses

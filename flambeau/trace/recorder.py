@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -454,11 +455,17 @@ def fresh_outs(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...],
     return tuple(outs)
 
 
+@cache
+def written_places(op: Op) -> tuple[int, ...]:
+    """Where the arguments stand that a call changes."""
+    return tuple(map(op.position, op.writes))
+
+
 def written_arguments(op: Op, args: tuple[Any, ...]) -> list[Any]:
     """The tensors that a call changes besides making its results, in the order of `op.writes`."""
     written: list[Any] = []
-    for name in op.writes:
-        arg = args[op.position(name)]
+    for place in written_places(op):
+        arg = args[place]
         written += [a for a in (arg if isinstance(arg, (tuple, list)) else [arg]) if a is not None]
     return written
 
@@ -516,9 +523,12 @@ def record_view(op: Op, x: Any, start: int | None, unit: int, *args: Any) -> Any
     It begins `start` steps of `unit` elements behind x; start None: it begins where x does.
     """
     stretch = here.stretch
-    slot = x.slot if x.stretch is stretch else enter(stretch, x)
-    if x.stretch is not stretch:  # pinned: a view of it is not a call at all
+    if x.stretch is stretch:
+        slot = x.slot
+    elif x.storage.pin is not None and x.storage.pinned():  # a view of it is not a call at all
         return view_outside(stretch, op, x, start, unit, args)
+    else:
+        slot = enter(stretch, x)
     if start is None:
         key = (op, stretch.mode, slot, args)  # statics of views are clean: ints and tuples of ints
     else:
@@ -591,6 +601,8 @@ def inherit(out: Any, x: Any) -> None:
 def view_outside(stretch: Stretch, op: Op, x: Any, start: int | None, unit: int,
                  args: tuple[Any, ...]) -> Any:  # fmt: skip
     """A view of pinned memory: a tensor that no stretch knows."""
+    if x.base is not None:
+        refresh_history(x)
     state = view_state(stretch, op, None, x, args)
     out = follow_view(stretch, state, x, start, unit)
     out.stretch = None

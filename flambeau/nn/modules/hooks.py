@@ -7,6 +7,15 @@ from flambeau.utils.hooks import RemovableHandle
 GLOBAL_PRE, GLOBAL_FORWARD = OrderedDict(), OrderedDict()
 GLOBAL_BACKWARD, GLOBAL_BACKWARD_PRE = OrderedDict(), OrderedDict()
 _always_called, _with_kwargs = OrderedDict(), OrderedDict()
+ever = False  # whether any hook was ever registered: without, a module's call is its forward
+
+
+def hooked(module):
+    """Whether anything but forward has to be called."""
+    own = module.__dict__
+    return bool(own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"]
+                or own["_backward_pre_hooks"] or GLOBAL_PRE or GLOBAL_FORWARD
+                or GLOBAL_BACKWARD or GLOBAL_BACKWARD_PRE)  # fmt: skip
 
 
 class Hooks:
@@ -185,6 +194,8 @@ def spread(values, places, count):
 
 def add_hook(hooks, hook, prepend=False, extras=()):
     """Keep a hook; its handle takes it out of every dictionary that mentions it."""
+    global ever
+    ever = True
     handle = RemovableHandle(hooks, extra_dict=[d for d, _ in extras])
     hooks[handle.id] = hook
     for extra, wanted in extras:

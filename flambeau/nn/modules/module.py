@@ -20,10 +20,7 @@ class Module(Registration, Members, Hooks, State):
     forward = _forward_unimplemented
 
     def __call__(self, *args, **kwargs):
-        own = self.__dict__
-        if (own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"]
-                or own["_backward_pre_hooks"] or h.GLOBAL_PRE or h.GLOBAL_FORWARD
-                or h.GLOBAL_BACKWARD or h.GLOBAL_BACKWARD_PRE):  # fmt: skip
+        if h.ever and h.hooked(self):
             return self.call_with_hooks(args, kwargs)
         return self.forward(*args, **kwargs)
 

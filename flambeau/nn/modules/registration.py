@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 
+from flambeau.nn.modules import hooks
 from flambeau.nn.parameter import Buffer, Parameter
 from flambeau.tensor import Tensor
 
@@ -131,6 +132,8 @@ class Registration:
         own.setdefault("_non_persistent_buffers_set", set())
         own.setdefault("_is_full_backward_hook", None)
         own.update(state)
+        if any(own[name] for name in DICTIONARIES if name.endswith("hooks")):
+            hooks.ever = True
 
 
 def set_buffer_or_attribute(module, own, name, value):
