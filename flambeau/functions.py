@@ -195,7 +195,11 @@ def floor_divide_(input, other):
 
 
 def clamp_name(low: Any, high: Any) -> str:
-    return "clamp_tensor" if isinstance(low, Recorded) or isinstance(high, Recorded) else "clamp_number"
+    return (
+        "clamp_tensor"
+        if isinstance(low, Recorded) or isinstance(high, Recorded)
+        else "clamp_number"
+    )
 
 
 def clamp(input, min=None, max=None, *, out=None):

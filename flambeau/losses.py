@@ -175,7 +175,9 @@ def binary_cross_entropy_with_logits(input, target, weight=None, size_average=No
     """binary_cross_entropy of sigmoid(input)."""
     reduction = chosen(reduction, size_average, reduce)
     if input.spec.size != target.spec.size:
-        raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
+        raise ValueError(
+            f"Target size ({target.shape}) must be the same as input size ({input.shape})"
+        )
     name = "binary_cross_entropy_with_logits"
     return row[name](input, target, weight, pos_weight, reduction)
 

@@ -130,7 +130,9 @@ def inner(input, other):
     if input.spec.size[-1] != other.spec.size[-1]:
         raise RuntimeError("inner() the last dimension must match on both input tensors but got shapes "
                            f"{list(input.spec.size)} and {list(other.spec.size)}")  # fmt: skip
-    flat = matmul(input.reshape((-1, input.spec.size[-1])), other.reshape((-1, other.spec.size[-1])).t())
+    flat = matmul(
+        input.reshape((-1, input.spec.size[-1])), other.reshape((-1, other.spec.size[-1])).t()
+    )
     return flat.reshape((*input.spec.size[:-1], *other.spec.size[:-1]))
 
 

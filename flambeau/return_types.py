@@ -28,5 +28,16 @@ def named(name: str, *fields: str) -> type:
     return cls
 
 
-for _name in ("max", "min", "topk", "sort", "kthvalue", "mode", "median", "nanmedian", "cummax", "cummin"):
+for _name in (
+    "max",
+    "min",
+    "topk",
+    "sort",
+    "kthvalue",
+    "mode",
+    "median",
+    "nanmedian",
+    "cummax",
+    "cummin",
+):
     named(_name, "values", "indices")

@@ -225,7 +225,6 @@ gelu = activation(
 )
 
 
-
 def logsigmoid_shape(mode: Mode, input: Spec) -> Any:
     """Row-major, unlike other elementwise results."""
     not_for("biu", "log_sigmoid_cpu", same)(mode, input)

@@ -46,7 +46,9 @@ def special(name: str, numpy: Callable[..., Any], whole: bool) -> Op:
         dtype=to_bool,
         inplace=False,
         numpy=lambda x: numpy(x) if x.dtype.kind == "f" else np.full(x.shape, whole),
-        scalar=lambda k, x: getattr(k, name)(x) if x.dtype.kind == "f" else k.number(whole, dt.bool_),
+        scalar=lambda k, x: (
+            getattr(k, name)(x) if x.dtype.kind == "f" else k.number(whole, dt.bool_)
+        ),
         samples=unary(),
     )
 
@@ -214,13 +216,7 @@ def fill_type(mode: Mode, input: Spec, mask: Any, value: Any) -> tuple[DType, DT
     if isinstance(value, Spec) and value.size:
         raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, but got tensor "
                            f"with {value.ndim} dimension(s).")  # fmt: skip
-    if getattr(value, "type", None) is float and input.dtype.kind in "iu":
-        raise RuntimeError(f"value cannot be converted to type {CTYPES[input.dtype]} without overflow")
     return keep(mode, input)
-
-
-CTYPES = {dt.uint8: "uint8_t", dt.int8: "int8_t", dt.int16: "int16_t", dt.int32: "int32_t",
-          dt.int64: "int64_t"}  # fmt: skip
 
 
 masked_fill = elementwise(

@@ -95,9 +95,7 @@ def pair_loss(signature: str, kernel: str, losses: Callable[..., Any], slope: Ca
         public="",
         shape=loss_shape(kernel),
         expand=expand,
-        grad=dict(
-            input=grad, target=lambda g, input, target, call: -grad(g, input, target, call)
-        ),
+        grad=dict(input=grad, target=lambda g, input, target, call: -grad(g, input, target, call)),
         samples=samples,
         **more,
     )
@@ -178,7 +176,9 @@ def probabilities(new: Any) -> Any:
         for size in ((5,), (2, 3), (7, 40)):
             x, t = new(*size, low=0.05, high=0.95), new(*size, low=0.05, high=0.95)
             yield Sample(x, t, None, reduction)
-        yield Sample(new(2, 3, low=0.05, high=0.95), new(2, 3, low=0, high=1), new(3, low=0.5), reduction)
+        yield Sample(
+            new(2, 3, low=0.05, high=0.95), new(2, 3, low=0, high=1), new(3, low=0.5), reduction
+        )
 
 
 binary_cross_entropy = composite(
@@ -222,7 +222,9 @@ def logits(new: Any) -> Any:
     for reduction in REDUCTIONS:
         for size in ((5,), (2, 3), (7, 40)):
             yield Sample(new(*size), new(*size, low=0, high=1), None, None, reduction)
-        yield Sample(new(2, 3), new(2, 3, low=0, high=1), new(3, low=0.5), new(3, low=0.5), reduction)
+        yield Sample(
+            new(2, 3), new(2, 3, low=0, high=1), new(3, low=0.5), new(3, low=0.5), reduction
+        )
 
 
 bce_with_logits = composite(
@@ -323,7 +325,9 @@ def nll_arguments(input: Spec, target: Spec, weight: Any, reduction: str, ignore
     return input, target, weight, reduction, int(ignore)
 
 
-def nll_shape(mode: Mode, input: Spec, target: Spec, weight: Any, reduction: str, ignore: int) -> Any:
+def nll_shape(
+    mode: Mode, input: Spec, target: Spec, weight: Any, reduction: str, ignore: int
+) -> Any:
     dtype: DType = input.dtype
     refuse_gradient(mode, "nll_loss_forward", *([weight] if weight is not None else []))
     if dtype.kind != "f":

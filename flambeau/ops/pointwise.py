@@ -348,7 +348,9 @@ def power_of_tensors(x: Any, y: Any) -> Any:
     """Integer powers wrap; a negative exponent leaves 0, 1 or -1."""
     if x.dtype.kind == "f":
         return np.power(x, y)
-    small = np.where(x == 1, 1, np.where(x + 1 == 0, np.where(y % 2 == 0, 1, -1), 0)).astype(x.dtype)
+    small = np.where(x == 1, 1, np.where(x + 1 == 0, np.where(y % 2 == 0, 1, -1), 0)).astype(
+        x.dtype
+    )
     return np.where(y < 0, small, np.power(x, np.maximum(y, 0)))
 
 

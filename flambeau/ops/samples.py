@@ -21,7 +21,9 @@ class Sample:
 class Refused(Sample):
     """Arguments that must be refused, with the class of the error and a part of its words."""
 
-    def __init__(self, *args: Any, error: type[BaseException], says: str = "", **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, error: type[BaseException], says: str = "", **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.error, self.says = error, says
 

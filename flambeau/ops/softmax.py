@@ -116,7 +116,9 @@ def logsumexp_expand(input: Any, dim: Any, keepdim: bool) -> Any:
 
 def logsumexp_arguments(input: Spec, dim: Any, keepdim: Any) -> tuple[Any, ...]:
     if dim is None:
-        raise TypeError("logsumexp(): argument 'dim' (position 2) must be tuple of ints, not NoneType")
+        raise TypeError(
+            "logsumexp(): argument 'dim' (position 2) must be tuple of ints, not NoneType"
+        )
     return clean_dims(input, dim, keepdim)
 
 

@@ -34,7 +34,9 @@ exp = curve("exp(input)", np.exp, lambda k, x: k.exp(x), lambda g, out: g * out)
 exp2 = curve("exp2(input)", np.exp2, lambda k, x: k.exp2(x), lambda g, out: g * out * LN2)
 expm1 = curve("expm1(input)", np.expm1, lambda k, x: k.expm1(x), lambda g, out: g * (out + 1))
 log = curve("log(input)", np.log, lambda k, x: k.log(x), lambda g, input: g / input, low=0.2)
-log2 = curve("log2(input)", np.log2, lambda k, x: k.log2(x), lambda g, input: g / (input * LN2), low=0.2)
+log2 = curve(
+    "log2(input)", np.log2, lambda k, x: k.log2(x), lambda g, input: g / (input * LN2), low=0.2
+)
 log10 = curve(
     "log10(input)", np.log10, lambda k, x: k.log10(x), lambda g, input: g / (input * LN10), low=0.2
 )
@@ -49,7 +51,9 @@ rsqrt = curve(
 )  # fmt: skip
 sin = curve("sin(input)", np.sin, lambda k, x: k.sin(x), lambda g, input: g * input.cos())
 cos = curve("cos(input)", np.cos, lambda k, x: k.cos(x), lambda g, input: g * -input.sin())
-tan = curve("tan(input)", np.tan, lambda k, x: k.tan(x), lambda g, out: g * (out * out + 1), -1.2, 1.2)
+tan = curve(
+    "tan(input)", np.tan, lambda k, x: k.tan(x), lambda g, out: g * (out * out + 1), -1.2, 1.2
+)
 asin = curve(
     "asin(input)", np.arcsin, angles.asin,
     lambda g, input: g * (1 - input * input).rsqrt(), -0.9, 0.9, aliases="arcsin",
@@ -94,6 +98,7 @@ erf = curve(
     lambda g, input: g * (input * input).neg().exp() * (2 / math.sqrt(math.pi)),
     public="torch Tensor special",
 )  # fmt: skip
+
 
 def float_result(mode: Mode, input: Spec) -> Any:
     return (elementwise_result((input,), to_float(mode, input)[1]),)

@@ -77,7 +77,9 @@ def test_values_are_those_of_pytorch(name: str, extremes: bool) -> None:
 # ------------------------------------------------------------------ derivatives
 
 
-def derivatives(op: Any, call: Callable[..., Any], sample: Any, make: Any, grad: Any, draw: Any) -> Any:
+def derivatives(
+    op: Any, call: Callable[..., Any], sample: Any, make: Any, grad: Any, draw: Any
+) -> Any:
     """Results' first and second derivatives, each along directions that `draw` makes."""
     args, kwargs, leaves = cases.arguments(sample, make, op)
     results = call(*args, **kwargs)
@@ -154,7 +156,9 @@ def test_nodes_have_pytorchs_names(name: str) -> None:
 # ------------------------------------------------------------------ in place and out=
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if TABLE[n].inplace and "Tensor" in TABLE[n].public])
+@pytest.mark.parametrize(
+    "name", [n for n in NAMES if TABLE[n].inplace and "Tensor" in TABLE[n].public]
+)
 def test_in_place_forms(name: str) -> None:
     op, failures = TABLE[name], []
     for dtype in (dt.float32, dt.int64, dt.bool_)[: 3 if op.kind == "elementwise" else 2]:
