@@ -10,6 +10,7 @@ import numpy as np
 from flambeau.creation import check_supported, dtype_of, empty, finish, get_default_dtype
 from flambeau.device import check_device
 from flambeau.ir import dtype as dt
+from flambeau.ir.layout import result_strides
 from flambeau.size import Size
 from flambeau.tensor import Tensor, from_array
 
@@ -33,7 +34,15 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
 def literal(data: Any, dtype: Any) -> Any:
     """The data as a tensor; its type is found where none is given."""
     array, found = as_array(data)
-    return from_array(converted(array, check_supported(dtype or found)), dtype or found)
+    stride = order_of(data) if isinstance(data, np.ndarray) else None
+    return from_array(converted(array, check_supported(dtype or found)), dtype or found, stride)
+
+
+def order_of(array: np.ndarray) -> Any:
+    """The strides of a copy of an array: its own order of dims."""
+    check_array(array)
+    item = array.dtype.itemsize
+    return result_strides(array.shape, [tuple(s // item for s in array.strides)])
 
 
 def as_array(data: Any) -> tuple[np.ndarray, dt.DType]:
@@ -164,6 +173,23 @@ def numpy_dtype(dtype: np.dtype) -> dt.DType:
             "supported types are: float64, float32, float16, complex64, complex128, int64, int32, "
             "int16, int8, uint64, uint32, uint16, uint8, and bool.")  # fmt: skip
     return found
+
+
+def check_array(array: np.ndarray) -> None:
+    """Refuse arrays that no tensor can lie on."""
+    if array.dtype.kind in "OUSV" or array.dtype.kind in "mM":
+        numpy_dtype(array.dtype)
+    if not array.dtype.isnative:
+        raise ValueError("given numpy array has byte order different from the native byte order. "
+                         "Conversion between byte orders is currently not supported.")  # fmt: skip
+    if any(s < 0 for s in array.strides):
+        raise ValueError(
+            "At least one stride in the given numpy array is negative, and tensors with negative "
+            "strides are not currently supported. (You can probably work around this by making a copy "
+            "of your array  with array.copy().) ")  # fmt: skip
+    if any(s % array.dtype.itemsize for s in array.strides):
+        raise ValueError("given numpy array strides not a multiple of the element byte size. Copy the "
+                         "numpy array to reallocate the memory.")  # fmt: skip
 
 
 def converted(array: np.ndarray, dtype: dt.DType) -> np.ndarray:

@@ -6,15 +6,16 @@ Imported once, by the package. `FUNCTIONS` holds what `torch` offers by the same
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from typing import Any
 
-from flambeau import convert, creation, indexing, literal, operators, parting, viewing
+from flambeau import operators, parting, viewing
 from flambeau.ops.functions import function_of, inplace_of
 from flambeau.ops.table import TABLE
 from flambeau.tensor import FUNCTIONS, Tensor
 
 PUBLIC: dict[str, Any] = {}  # torch.name → function
+MODULES = """viewing parting creation literal convert indexing history arranging selecting random
+    sharing functions"""  # those that have METHODS, NAMED or PUBLIC; later ones win
 
 
 def add_rows() -> None:
@@ -45,12 +46,8 @@ def add_module(module: Any) -> None:
 
 
 add_rows()
-MODULES = [viewing, parting, creation, literal, convert, indexing]
-for _name in ("history", "selecting", "arranging", "random", "sharing", "functions"):
-    if importlib.util.find_spec(f"flambeau.{_name}") is not None:
-        MODULES.append(importlib.import_module(f"flambeau.{_name}"))
-for _module in MODULES:
-    add_module(_module)
+for _name in MODULES.split():
+    add_module(importlib.import_module(f"flambeau.{_name}"))
 Tensor.split = parting.split_method
 Tensor.T = property(viewing.reversed_dims)
 Tensor.mT = property(viewing.matrix_transpose)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 
-from flambeau.creation import check_supported, finish, get_default_dtype, plain, sizes
+from flambeau.creation import check_supported, empty_like, finish, get_default_dtype, plain, sizes
 from flambeau.device import CPU, check_device
 from flambeau.ir import dtype as dt
 from flambeau.runtime import draws, generator
@@ -51,7 +51,7 @@ class Generator:
     def set_state(self, new_state: Any) -> Generator:
         """Go on from where another stream was."""
         if not isinstance(new_state, Tensor) or new_state.spec.dtype is not dt.uint8:
-            raise TypeError("expected a torch.ByteTensor")
+            raise TypeError("RNG state must be a torch.ByteTensor")
         self._state = from_array(generator.from_torch_bytes(new_state._memory()), dt.uint8)
         return self
 
@@ -75,7 +75,8 @@ def state_of(given: Generator | None) -> Any:
     if given is None:
         return default_generator._state
     if not isinstance(given, Generator):
-        raise TypeError(f"argument 'generator' must be torch.Generator, not {type(given).__name__}")
+        raise TypeError(f"rand() and its kin: argument 'generator' must be torch.Generator, not "
+                        f"{type(given).__name__}")  # fmt: skip
     return given._state
 
 
@@ -159,29 +160,26 @@ def randperm(n: int, *, generator: Any = None, out: Any = None, dtype: Any = Non
     """The numbers below n in random order."""
     check_device(device)
     if n < 0:
-        raise RuntimeError("n must be non-negative, got " + str(n))
+        raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
     made = FUNCTIONS["_randperm"](state_of(generator), (n,), check_supported(dtype or dt.int64))
     return finish(made, requires_grad, out)
 
 
-def like(make: Any) -> Any:
-    """rand_like and its kin: as `make`, with a tensor's size and dtype."""
+def like(make: Any, fill: str) -> Any:
+    """rand_like and its kin: as `make`, with a tensor's size, dtype and order of dims."""
 
-    def run(input: Any, *args: Any, dtype: Any = None, memory_format: Any = None, **options: Any) -> Any:
-        dtype = dtype or input.spec.dtype
-        if memory_format is None and not input.spec.contiguous:
-            order = draws.draw_order(input.spec.size, input.spec.stride)
-            size = tuple(input.spec.size[d] for d in order)
-            back = tuple(order.index(d) for d in range(len(order)))
-            return make(*args, size, dtype=dtype, **options).permute(back).clone().detach()
-        return make(*args, input.spec.size, dtype=dtype, **options)
+    def run(input: Any, *, dtype: Any = None, memory_format: Any = None, generator: Any = None,
+            **options: Any) -> Any:  # fmt: skip
+        out = empty_like(input, dtype=dtype, memory_format=memory_format, **options)
+        grad, out = out.requires_grad, out.detach()
+        return getattr(out, fill)(generator=generator).requires_grad_(grad)
 
     run.__name__ = run.__qualname__ = make.__name__ + "_like"
     run.__doc__ = f"As `{make.__name__}`, with a tensor's size and dtype."
     return run
 
 
-rand_like, randn_like = like(rand), like(randn)
+rand_like, randn_like = like(rand, "uniform_"), like(randn, "normal_")
 
 
 def randint_like(input: Any, low: Any, high: Any = None, **options: Any) -> Any:

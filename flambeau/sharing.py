@@ -19,7 +19,7 @@ from flambeau.convert import settle_writes, to
 from flambeau.device import check_device
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import extent, spec_of
-from flambeau.literal import numpy_dtype, tensor
+from flambeau.literal import check_array, numpy_dtype, tensor
 from flambeau.runtime.buffers import adopt, allocate
 from flambeau.tensor import Tensor, from_array
 from flambeau.trace import flush
@@ -135,12 +135,13 @@ def from_numpy(ndarray: Any) -> Any:
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
     check_array(ndarray)
+    warn_read_only(ndarray)
     dtype, item = numpy_dtype(ndarray.dtype), ndarray.dtype.itemsize
     spec = spec_of(ndarray.shape, tuple(s // item for s in ndarray.strides), dtype)
     nbytes = extent(spec.size, spec.stride) * item
     address = ndarray.__array_interface__["data"][0]
     if not nbytes:
-        return from_array(ndarray, dtype)
+        return from_array(ndarray, dtype, spec.stride)
     buffer = adopt(bytes_at(address, nbytes), None)
     storage = Storage(nbytes, buffer)
     storage.pin = buffer.owner = Taken(ndarray)
@@ -152,27 +153,14 @@ def bytes_at(address: int, nbytes: int) -> np.ndarray:
     return np.frombuffer((ctypes.c_ubyte * nbytes).from_address(address), np.uint8)
 
 
-def check_array(array: np.ndarray) -> None:
-    """Refuse arrays that no tensor can lie on."""
-    if array.dtype.kind in "OUSV" or array.dtype.kind in "mM":
-        numpy_dtype(array.dtype)
-    if not array.dtype.isnative:
-        raise ValueError("given numpy array has byte order different from the native byte order. "
-                         "Conversion between byte orders is currently not supported.")  # fmt: skip
-    if any(s < 0 for s in array.strides):
-        raise ValueError(
-            "At least one stride in the given numpy array is negative, and tensors with negative "
-            "strides are not currently supported. (You can probably work around this by making a copy "
-            "of your array  with array.copy().) ")  # fmt: skip
-    if any(s % array.dtype.itemsize for s in array.strides):
-        raise ValueError("given numpy array strides not a multiple of the element byte size. Copy the "
-                         "numpy array to reallocate the memory.")  # fmt: skip
+def warn_read_only(array: np.ndarray) -> None:
+    """Tensors can be written to, whatever the array says."""
     if not array.flags.writeable:
         warnings.warn(
             "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. "
             "This means writing to this tensor will result in undefined behavior. You may want to copy "
             "the array to protect its data or make it writable before converting it to a tensor.",
-            stacklevel=3)  # fmt: skip
+            stacklevel=4)  # fmt: skip
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:

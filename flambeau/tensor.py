@@ -15,7 +15,7 @@ from flambeau import printing
 from flambeau.autograd import inplace, walk
 from flambeau.device import CPU, contiguous_format, preserve_format, strided
 from flambeau.ir import dtype as dt
-from flambeau.ir.layout import Spec, contiguous_strides, is_contiguous, spec_of
+from flambeau.ir.layout import Ints, Spec, is_contiguous, spec_of
 from flambeau.ops.rules import one_dim
 from flambeau.runtime.buffers import Buffer, allocate
 from flambeau.size import Size
@@ -35,7 +35,7 @@ class Tensor(Recorded):
     __array_priority__ = 1000  # NumPy leaves mixed arithmetic to us
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        from flambeau.creation import legacy
+        from flambeau.literal import legacy
 
         self._take(legacy(args, here.stretch.mode.default_dtype, **kwargs))
 
@@ -172,16 +172,6 @@ class Tensor(Recorded):
             self.spec = self.spec.with_grad(bool(requires_grad))
             self.stretch = None  # it enters anew, as what it is now
         return self
-
-    @property
-    def is_leaf(self) -> bool:
-        return self.edge is None
-
-    @property
-    def grad_fn(self) -> Any:
-        if inplace.stale(self):
-            inplace.refresh_history(self)
-        return self.edge.node if isinstance(self.edge, Edge) else self.edge
 
     @property
     def output_nr(self) -> int:
@@ -325,7 +315,7 @@ class Tensor(Recorded):
         return self._text(prefix)
 
     def _text(self, prefix: str) -> str:
-        node = self.grad_fn
+        node = self.grad_fn  # type: ignore[attr-defined]
         return printing.format_tensor(
             self._values(), self.spec.dtype, default_dtype=here.stretch.mode.default_dtype,
             requires_grad=self.spec.requires_grad, prefix=prefix,
@@ -359,9 +349,9 @@ def check_grad(tensor: Tensor, grad: Any) -> None:
             "same size")  # fmt: skip
 
 
-def from_array(array: np.ndarray, dtype: dt.DType) -> Tensor:
+def from_array(array: np.ndarray, dtype: dt.DType, stride: Ints | None = None) -> Tensor:
     """A tensor with a copy of an array's elements, which are as they lie in memory."""
-    out = empty_of(spec_of(array.shape, contiguous_strides(array.shape), dtype))
+    out = empty_of(spec_of(array.shape, stride, dtype))
     if array.size:
         out.storage.buffer.array(out.spec.size, out.spec.stride, 0, dtype.numpy)[...] = array
     return out

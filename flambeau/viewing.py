@@ -10,11 +10,13 @@ import warnings
 from math import prod
 from typing import Any
 
+from flambeau.autograd.inplace import check_write
 from flambeau.ir.dtype import DType
 from flambeau.ir.layout import broadcast_strides, contiguous_strides, view_strides
 from flambeau.ops import views
 from flambeau.ops.rules import infer_size, one_dim
 from flambeau.trace.recorder import record_view
+from flambeau.trace.trie import here
 
 
 def ints(given: Any) -> tuple[int, ...]:
@@ -278,9 +280,8 @@ def in_place(make: Any) -> Any:
     """`x.unsqueeze_(0)`: the tensor itself becomes its view."""
 
     def change(self: Any, *args: Any, **kwargs: Any) -> Any:
-        from flambeau.trace import recorder
-
-        recorder.before_write(recorder.here.stretch, self, ())
+        if here.stretch.mode.grad:
+            check_write(self)
         view = make(self, *args, **kwargs)
         if view is not self:
             self.spec, self.offset, self.edge = view.spec, view.offset, view.edge

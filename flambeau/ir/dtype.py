@@ -31,7 +31,7 @@ class DType:
         return f"torch.{self.name}"
 
     def __reduce__(self) -> str:
-        return self.name
+        return "bool_" if self.name == "bool" else self.name
 
     @property
     def is_floating_point(self) -> bool:
