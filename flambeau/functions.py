@@ -1,7 +1,7 @@
 """Front functions with overloads: each looks at its arguments and calls a row of the table.
 
-`methods.py` makes methods of those in METHODS and NAMED, and `torch.name` of those in PUBLIC. Products of
-matrices are in products.py, losses in losses.py; nothing is computed here.
+`methods.py` makes methods of those in METHODS and NAMED, and `torch.name` of those in PUBLIC.
+Products of matrices are in products.py, losses in losses.py; nothing is computed here.
 """
 
 from __future__ import annotations
@@ -141,8 +141,8 @@ def plain(number: Any) -> Any:
     if hasattr(number, "item"):
         number = number.item()
     if not isinstance(number, (bool, int, float)):
-        raise TypeError(f"pow() received an invalid combination of arguments - got exponent of type "
-                        f"{type(number).__name__}")  # fmt: skip
+        raise TypeError(f"pow() received an invalid combination of arguments - got exponent of "
+                        f"type {type(number).__name__}")  # fmt: skip
     return number
 
 
@@ -169,8 +169,8 @@ ROUNDINGS = {None: "true_divide", "floor": "div_floor", "trunc": "div_trunc"}
 def rounded(rounding_mode: Any) -> str:
     """The row that divides and rounds in this way."""
     if rounding_mode not in ROUNDINGS:
-        raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
-                           f"'{rounding_mode}'")  # fmt: skip
+        raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', or 'floor' but "
+                           f"found '{rounding_mode}'")  # fmt: skip
     return ROUNDINGS[rounding_mode]
 
 

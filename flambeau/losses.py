@@ -25,9 +25,10 @@ def warn_sizes(input, target):
     """A target of another size broadcasts, which is rarely meant."""
     if input.spec.size != target.spec.size:
         warnings.warn(
-            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). "
-            "This will likely lead to incorrect results due to broadcasting. Please ensure they have "
-            "the same size.", stacklevel=3)  # fmt: skip
+            f"Using a target size ({target.shape}) that is different to the input size "
+            f"({input.shape}). "
+            "This will likely lead to incorrect results due to broadcasting. Please ensure they "
+            "have the same size.", stacklevel=3)  # fmt: skip
 
 
 def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
@@ -164,8 +165,8 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
     """-(t log x + (1 - t) log (1 - x))."""
     reduction = chosen(reduction, size_average, reduce)
     if input.spec.size != target.spec.size:
-        raise ValueError(f"Using a target size ({target.shape}) that is different to the input size "
-                         f"({input.shape}) is deprecated. Please ensure they have the same "
+        raise ValueError(f"Using a target size ({target.shape}) that is different to the input "
+                         f"size ({input.shape}) is deprecated. Please ensure they have the same "
                          "size.")  # fmt: skip
     return row["binary_cross_entropy"](input, target, weight, reduction)
 
@@ -182,5 +183,5 @@ def binary_cross_entropy_with_logits(input, target, weight=None, size_average=No
     return row[name](input, target, weight, pos_weight, reduction)
 
 
-NAMES = """mse_loss l1_loss smooth_l1_loss huber_loss kl_div nll_loss cross_entropy binary_cross_entropy
-    binary_cross_entropy_with_logits""".split()
+NAMES = """mse_loss l1_loss smooth_l1_loss huber_loss kl_div nll_loss cross_entropy
+    binary_cross_entropy binary_cross_entropy_with_logits""".split()

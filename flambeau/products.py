@@ -25,8 +25,8 @@ def matmul(input, other, *, out=None):
             out._resize_for_out(result.spec.size)
         return out.copy_(result)
     if n == 0 or m == 0:
-        raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {n}D and "
-                           f"{m}D")  # fmt: skip
+        raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {n}D "
+                           f"and {m}D")  # fmt: skip
     if n <= 2 and m <= 2:
         return of_vectors(input, other)
     if n >= 3 and m <= 2:
@@ -128,7 +128,8 @@ def inner(input, other):
     if input.ndim == 0 or other.ndim == 0:
         return input * other
     if input.spec.size[-1] != other.spec.size[-1]:
-        raise RuntimeError("inner() the last dimension must match on both input tensors but got shapes "
+        raise RuntimeError("inner() the last dimension must match on both input tensors but got "
+                           "shapes "
                            f"{list(input.spec.size)} and {list(other.spec.size)}")  # fmt: skip
     flat = matmul(
         input.reshape((-1, input.spec.size[-1])), other.reshape((-1, other.spec.size[-1])).t()

@@ -180,8 +180,8 @@ bitwise_not = elementwise(
 def where_type(mode: Mode, condition: Any, input: Any, other: Any) -> tuple[DType, DType]:
     """The two choices decide."""
     if isinstance(condition, Spec) and condition.dtype not in (dt.bool_, dt.uint8):
-        raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with "
-                           f"dtype {condition.dtype.legacy}")  # fmt: skip
+        raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor "
+                           f"with dtype {condition.dtype.legacy}")  # fmt: skip
     dtype = promoted(mode, input, other)
     return dtype, dtype
 
@@ -214,8 +214,8 @@ def fill_type(mode: Mode, input: Spec, mask: Any, value: Any) -> tuple[DType, DT
         raise RuntimeError("masked_fill_ only supports boolean masks, but got mask with dtype "
                            f"{mask.dtype.name}")  # fmt: skip
     if isinstance(value, Spec) and value.size:
-        raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, but got tensor "
-                           f"with {value.ndim} dimension(s).")  # fmt: skip
+        raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, but got "
+                           f"tensor with {value.ndim} dimension(s).")  # fmt: skip
     return keep(mode, input)
 
 

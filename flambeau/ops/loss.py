@@ -228,7 +228,8 @@ def logits(new: Any) -> Any:
 
 
 bce_with_logits = composite(
-    "binary_cross_entropy_with_logits(input, target, weight=None, pos_weight=None, reduction='mean')",
+    "binary_cross_entropy_with_logits(input, target, weight=None, pos_weight=None, "
+    "reduction='mean')",
     public="",
     shape=loss_shape("binary_cross_entropy_with_logits"),
     expand=logits_expand,
@@ -311,8 +312,8 @@ def nll_arguments(input: Spec, target: Spec, weight: Any, reduction: str, ignore
     if input.ndim == 0 or target.ndim + 1 != input.ndim:
         raise RuntimeError(f"0D or 1D target tensor expected, multi-target not supported\n  given: "
                            f"input {input}, target {target}") if input.ndim < 3 else RuntimeError(
-            f"only batches of spatial targets supported ({input.ndim - 1}D tensors) but got targets of "
-            f"dimension: {target.ndim}")  # fmt: skip
+            f"only batches of spatial targets supported ({input.ndim - 1}D tensors) but got "
+            f"targets of dimension: {target.ndim}")  # fmt: skip
     if target.dtype not in (dt.int64, dt.uint8):
         raise RuntimeError(f"expected scalar type Long but found {target.dtype.legacy}")
     classes = input.size[class_dim(input.ndim)]
@@ -320,8 +321,9 @@ def nll_arguments(input: Spec, target: Spec, weight: Any, reduction: str, ignore
         raise ValueError(f"Expected input batch_size ({input.size[0]}) to match target batch_size "
                          f"({target.size[0]}).")  # fmt: skip
     if weight is not None and weight.size != (classes,):
-        raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or no "
-                           f"classes but got weight tensor of shape: {list(weight.size)}")  # fmt: skip
+        raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or "
+                           "no classes but got weight tensor of shape: "
+                           f"{list(weight.size)}")  # fmt: skip
     return input, target, weight, reduction, int(ignore)
 
 

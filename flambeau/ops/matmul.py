@@ -18,7 +18,8 @@ def refuse_bool(kernel: str, spec: Spec) -> None:
         raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
 
 
-def check_types(kernel: str, first: Spec, *others: Spec, says: str = "expected m1 and m2 to have the "
+def check_types(kernel: str, first: Spec, *others: Spec, says: str = "expected m1 and m2 to have "
+                                                                     "the "
                 "same dtype, but got: {} != {}") -> None:  # fmt: skip
     """One type for all, which is not bool."""
     for other in others:
@@ -131,8 +132,8 @@ def dot_shape(mode: Mode, input: Spec, tensor: Spec) -> Any:
     refuse_bool("dot", input)
     if input.size != tensor.size:
         n, m = input.size[0], tensor.size[0]
-        raise RuntimeError(f"inconsistent tensor size, expected tensor [{n}] and src [{m}] to have the "
-                           f"same number of elements, but got {n} and {m} elements "
+        raise RuntimeError(f"inconsistent tensor size, expected tensor [{n}] and src [{m}] to "
+                           f"have the same number of elements, but got {n} and {m} elements "
                            "respectively")  # fmt: skip
     return (((), input.dtype),)
 
@@ -159,12 +160,13 @@ def check_added(input: Spec, size: tuple[int, ...], mat: Spec) -> None:
     fits = len(input.size) <= len(size) and all(
         n in (1, m) for n, m in zip(input.size[::-1], size[::-1]))  # fmt: skip
     if not fits:
-        raise RuntimeError(f"The expanded size of the tensor ({size[-1]}) must match the existing size "
-                           f"({input.size[-1]}) at non-singleton dimension {len(size) - 1}.  Target "
+        raise RuntimeError(f"The expanded size of the tensor ({size[-1]}) must match the existing "
+                           f"size ({input.size[-1]}) at non-singleton dimension {len(size) - 1}.  "
+                           f"Target "
                            f"sizes: {list(size)}.  Tensor sizes: {list(input.size)}")  # fmt: skip
     if input.dtype is not mat.dtype:
-        raise RuntimeError(f"self and mat2 must have the same dtype, but got {input.dtype.legacy} and "
-                           f"{mat.dtype.legacy}")  # fmt: skip
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {input.dtype.legacy} "
+                           f"and {mat.dtype.legacy}")  # fmt: skip
 
 
 def addmm_shape(mode: Mode, input: Spec, mat1: Spec, mat2: Spec, *rest: Any) -> Any:
@@ -172,8 +174,8 @@ def addmm_shape(mode: Mode, input: Spec, mat1: Spec, mat2: Spec, *rest: Any) -> 
         which, spec = ("mat1", mat1) if mat1.ndim != 2 else ("mat2", mat2)
         raise RuntimeError(f"{which} must be a matrix, got {spec.ndim}-D tensor")
     if mat1.dtype is not mat2.dtype:
-        raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {mat1.dtype.legacy} and "
-                           f"{mat2.dtype.legacy}")  # fmt: skip
+        raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {mat1.dtype.legacy} "
+                           f"and {mat2.dtype.legacy}")  # fmt: skip
     ((size, dtype),) = mm_shape(mode, mat1, mat2)
     check_added(input, size, mat2)
     if 0 not in size:

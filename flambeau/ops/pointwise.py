@@ -1,4 +1,4 @@
-"""Elementwise rows: arithmetic of one, two or three numbers."""
+"""Elementwise rows: sums, products and quotients."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from flambeau.ir.layout import Spec
 from flambeau.ir.program import Number
 from flambeau.ops.copies import cast, clone, copy, full
 from flambeau.ops.declare import declare, elementwise, elementwise_result
-from flambeau.ops.rules import by_first, lifted, not_for, promoted, same, to_float, zeros
-from flambeau.ops.samples import Sample, binary, ternary, unary
+from flambeau.ops.rules import by_first, not_for, same, to_float, zeros
+from flambeau.ops.samples import binary, ternary
 from flambeau.trace.modes import Mode
 
 __all__ = ["cast", "clone", "copy", "full"]
@@ -35,8 +35,8 @@ def sum_type(mode: Mode, input: Any, other: Any, alpha: Any) -> tuple[DType, DTy
     """The operands decide, not alpha, which must fit."""
     dtype, result = same(mode, input, other)
     if isinstance(alpha, Number) and alpha.type is float and dt.category(dtype) < 2:
-        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point "
-                           "number.")  # fmt: skip
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating "
+                           "point number.")  # fmt: skip
     if isinstance(alpha, Number) and alpha.type is bool and dtype is not dt.bool_:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
     return dtype, result
@@ -46,10 +46,12 @@ def difference_type(mode: Mode, input: Any, other: Any, alpha: Any) -> tuple[DTy
     """As for sums, but not for truth values."""
     types = [number_or_tensor(f) for f in (input, other)]
     if types == [dt.bool_, dt.bool_]:
-        raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use "
+        raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not "
+                           "supported. Use "
                            "the `^` or `logical_xor()` operator instead.")  # fmt: skip
     if dt.bool_ in types:
-        raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you "
+        raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. "
+                           "If you "
                            "are trying to invert a mask, use the `~` or `logical_not()` operator "
                            "instead.")  # fmt: skip
     return sum_type(mode, input, other, alpha)
@@ -157,8 +159,8 @@ def lerp_type(mode: Mode, input: Any, end: Any, weight: Any) -> tuple[DType, DTy
     """All tensors have one type."""
     for name, spec in (("end", end), ("weight", weight)):
         if isinstance(spec, Spec) and spec.dtype is not input.dtype and spec.size:
-            raise RuntimeError(f"expected dtype {input.dtype.legacy.lower()} for `{name}` but got dtype "
-                               f"{spec.dtype.legacy.lower()}")  # fmt: skip
+            raise RuntimeError(f"expected dtype {input.dtype.legacy.lower()} for `{name}` but got "
+                               f"dtype {spec.dtype.legacy.lower()}")  # fmt: skip
     return not_for("biu", "lerp_kernel_scalar", same)(mode, input)
 
 
@@ -293,238 +295,4 @@ fmod = elementwise(
     ),
     may_fail=True,
     samples=binary(nonzero=True, kinked=True),
-)
-
-
-# ------------------------------------------------------------------ powers
-
-
-def power_type(mode: Mode, input: Any, exponent: Any) -> tuple[DType, DType]:
-    """The exponent counts as a number; negative ones need floats."""
-    dtype = promoted(mode, input, Number(0, type(exponent)))
-    if dt.category(dtype) < 2 and exponent < 0:
-        raise RuntimeError("Integers to negative integer powers are not allowed.")
-    if dtype is dt.bool_:
-        raise NotImplementedError("\"pow\" not implemented for 'Bool'")
-    return dtype, dtype
-
-
-def power_numpy(x: Any, exponent: Any) -> Any:
-    """Small powers by multiplication, as PyTorch has them."""
-    if x.dtype.kind == "f" and exponent in SMALL:
-        return SMALL[exponent](x)
-    return np.power(x, np.asarray(exponent).astype(x.dtype))
-
-
-SMALL: dict[float, Any] = {
-    2: lambda x: x * x,
-    3: lambda x: x * x * x,
-    0.5: np.sqrt,
-    -0.5: lambda x: 1 / np.sqrt(x),
-    -1: lambda x: 1 / x,
-    -2: lambda x: 1 / (x * x),
-}
-
-
-def power_grad(g: Any, input: Any, call: Any) -> Any:
-    """n · x^(n - 1), and zero for n = 0 whatever x is."""
-    n = call.exponent
-    return zeros(g) if n == 0 else g * (input ** (n - 1) * n)
-
-
-power = elementwise(  # x ** 2; the exponent is part of the program
-    "pow_number(input, exponent)",
-    public="",
-    node="PowBackward0",
-    dtype=power_type,
-    numpy=power_numpy,
-    scalar=lambda k, x, exponent: k.pow(x, exponent),
-    grad=dict(input=power_grad),
-    samples=lambda new: (Sample(new(2, 3), n) for n in (0, 1, 2, 3, 5, 2.0, 0.5, -1.0, 1.7)),
-)
-
-
-def power_of_tensors(x: Any, y: Any) -> Any:
-    """Integer powers wrap; a negative exponent leaves 0, 1 or -1."""
-    if x.dtype.kind == "f":
-        return np.power(x, y)
-    small = np.where(x == 1, 1, np.where(x + 1 == 0, np.where(y % 2 == 0, 1, -1), 0)).astype(
-        x.dtype
-    )
-    return np.where(y < 0, small, np.power(x, np.maximum(y, 0)))
-
-
-def base_grad(g: Any, input: Any, other: Any) -> Any:
-    grad = g * (other * input ** (other - 1))
-    return grad.masked_fill(other == 0, 0)
-
-
-def exponent_grad(g: Any, out: Any, input: Any, other: Any) -> Any:
-    """out · log(base), and 0 where 0 to a power ≥ 0 stays 0."""
-    base, exponent = lifted(input, g), lifted(other, g)
-    grad = g * (out * base.log())
-    return grad.masked_fill(base.eq(0).logical_and(exponent.ge(0)), 0)
-
-
-power2 = elementwise(
-    "pow_tensor(input, other)",
-    public="",
-    node="PowBackward1",
-    dtype=not_for("b", "pow", same),
-    numpy=power_of_tensors,
-    scalar=lambda k, x, y: k.pow(x, y),
-    grad=dict(
-        input=lambda g, input, other: base_grad(g, input, lifted(other, g)),
-        other=exponent_grad,
-    ),
-    samples=binary(low=0.5, high=3),
-)
-
-
-# ------------------------------------------------------------------ bounds
-
-
-def half_where_equal(g: Any, x: Any, y: Any, loses: Any) -> Any:
-    """The winner gets the gradient; both get half of it where they are equal."""
-    return (g / 2).where(x == y, g).masked_fill(loses, 0)
-
-
-maximum = elementwise(
-    "maximum(input, other)",
-    dtype=same,
-    inplace=False,
-    numpy=np.maximum,
-    scalar=lambda k, x, y: k.maximum(x, y),
-    grad=dict(
-        input=lambda g, input, other: half_where_equal(g, input, other, input < other),
-        other=lambda g, input, other: half_where_equal(g, input, other, input > other),
-    ),
-    samples=binary(numbers=False),
-)
-
-minimum = elementwise(
-    "minimum(input, other)",
-    dtype=same,
-    inplace=False,
-    numpy=np.minimum,
-    scalar=lambda k, x, y: k.minimum(x, y),
-    grad=dict(
-        input=lambda g, input, other: half_where_equal(g, input, other, input > other),
-        other=lambda g, input, other: half_where_equal(g, input, other, input < other),
-    ),
-    samples=binary(numbers=False),
-)
-
-
-def bounded(k: Any, x: Any, low: Any, high: Any) -> Any:
-    """The upper bound wins over the lower one."""
-    x = x if low is None else k.maximum(x, low)
-    return x if high is None else k.minimum(x, high)
-
-
-def clamp_grad(g: Any, input: Any, min: Any, max: Any) -> Any:
-    """It passes inside the bounds, which are inside too."""
-    g = g if min is None else g.masked_fill(input < min, 0)
-    return g if max is None else g.masked_fill(input > max, 0)
-
-
-def low_grad(g: Any, input: Any, min: Any, max: Any) -> Any:
-    grad = g.where(input < min, 0)
-    return grad if max is None else grad.masked_fill(lifted(min, g) >= max, 0)
-
-
-def high_grad(g: Any, input: Any, min: Any, max: Any) -> Any:
-    if min is None:
-        return g.where(input > max, 0)
-    return g.where((input > max).logical_or(max < min), 0)
-
-
-def clamp_type(mode: Mode, input: Any, *bounds: Any) -> tuple[DType, DType]:
-    if all(b is None for b in bounds):
-        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    return not_for("b", "clamp_scalar_cpu", same)(mode, input, *bounds)
-
-
-def clamp_row(signature: str, node: str, public: str) -> Any:
-    """Numbers and tensors as bounds have nodes of different names."""
-    return elementwise(
-        signature,
-        public=public,
-        node=node,
-        dtype=clamp_type,
-        numpy=lambda x, low, high: bounded(np, x, low, high),
-        scalar=bounded,
-        grad=dict(input=clamp_grad, min=low_grad, max=high_grad),
-        samples=lambda new: (
-            Sample(new(3, 5), min=low, max=high) for low, high in ((-1, 1), (None, 0.5), (0, None),
-            (1, -1))),
-    )  # fmt: skip
-
-
-clamp = clamp_row("clamp_number(input, min=None, max=None)", "ClampBackward1", "")
-clamp_tensor = clamp_row("clamp_tensor(input, min=None, max=None)", "ClampBackward0", "")
-
-
-# ------------------------------------------------------------------ one operand
-
-
-def signed(mode: Mode, input: Spec) -> tuple[DType, DType]:
-    if input.dtype is dt.bool_:
-        raise RuntimeError("Negation, the `-` operator, on a bool tensor is not supported. If you are "
-                           "trying to invert a mask, use the `~` or `logical_not()` operator "
-                           "instead.")  # fmt: skip
-    return input.dtype, input.dtype
-
-
-neg = elementwise(
-    "neg(input)",
-    aliases="negative",
-    dtype=signed,
-    numpy=lambda x: -x,
-    scalar=lambda k, x: -x,
-    grad=dict(input=lambda g: g.neg()),
-    samples=unary(),
-)
-
-abs_ = elementwise(
-    "abs(input)",
-    aliases="absolute",
-    dtype=not_for("b", "abs_cpu", same),
-    numpy=np.abs,
-    scalar=lambda k, x: k.abs(x),
-    grad=dict(input=lambda g, input: g * input.sgn()),
-    samples=unary(),
-)
-
-
-def sign_numpy(x: Any) -> Any:
-    """NaN has no sign here: 0."""
-    return x if x.dtype.kind == "b" else (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
-
-
-sign = elementwise(
-    "sign(input)",
-    dtype=same,
-    numpy=sign_numpy,
-    scalar=lambda k, x: k.sign(x),
-    grad=dict(input=zeros),
-    samples=unary(),
-)
-
-sgn = elementwise(  # as sign, for real numbers
-    "sgn(input)",
-    dtype=same,
-    numpy=sign_numpy,
-    scalar=lambda k, x: k.sign(x),
-    grad=dict(input=zeros),
-    samples=unary(),
-)
-
-reciprocal = elementwise(
-    "reciprocal(input)",
-    dtype=to_float,
-    numpy=lambda x: 1 / x,
-    scalar=lambda k, x: 1 / x,
-    grad=dict(input=lambda g, out: -g * (out * out)),
-    samples=unary(),
 )

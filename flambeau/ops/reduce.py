@@ -1,6 +1,6 @@
 """Rows that reduce along dims.
 
-The forms over all dims have rows of their own (`sum_all`), since PyTorch gives them nodes of their own.
+The forms over all dims are rows of their own (`sum_all`): PyTorch names their nodes differently.
 """
 
 from __future__ import annotations
@@ -129,8 +129,8 @@ def mean_type(mode: Mode, input: Spec, *rest: Any) -> Any:
     result = asked or input.dtype
     if result.kind not in "fc":
         what, given = ("Optional dtype", asked) if asked else ("Input dtype", input.dtype)
-        raise RuntimeError(f"mean(): could not infer output dtype. {what} must be either a floating "
-                           f"point or complex dtype. Got: {given.legacy}")  # fmt: skip
+        raise RuntimeError(f"mean(): could not infer output dtype. {what} must be either a "
+                           f"floating point or complex dtype. Got: {given.legacy}")  # fmt: skip
     return result, result
 
 
@@ -273,7 +273,8 @@ def place(name: str, step: Any) -> Op:
             raise RuntimeError(f"{name}(): does not support bool input")
         dims = many_dims(None if dim is None else one_dim(dim, input.ndim), input.ndim)
         if input.numel == 0 and dim is None:
-            raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0."
+            raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() "
+                             f"== 0."
                              " Specify the reduction dim with the 'dim' argument.")  # fmt: skip
         refuse_empty(name, input, dims)
         return input, dims, bool(keepdim)

@@ -22,9 +22,10 @@ def promoted(mode: Mode, *facts: Any) -> DType:
     A later rank counts only where its category (bool, integer, float, complex) is higher.
     """
     result: DType | None = None
-    for rank in (lambda f: isinstance(f, Spec) and f.size, lambda f: isinstance(f, Spec) and not f.size):
+    specs = [f for f in facts if isinstance(f, Spec)]
+    for rank in ([s for s in specs if s.size], [s for s in specs if not s.size]):
         level: DType | None = None
-        for fact in filter(rank, facts):
+        for fact in rank:
             level = fact.dtype if level is None else dt.promote(level, fact.dtype)
         if level is not None and (result is None or dt.category(level) > dt.category(result)):
             result = level
@@ -120,8 +121,9 @@ def infer_size(shape: Sequence[int], numel: int) -> Ints:
     shape = list(shape)
     if unknown is not None:
         if known == 0:
-            raise RuntimeError(f"cannot reshape tensor of {numel} elements into shape {shape} because "
-                               "the unspecified dimension size -1 can be any value and is ambiguous")  # fmt: skip
+            raise RuntimeError(f"cannot reshape tensor of {numel} elements into shape {shape} "
+                               f"because the unspecified dimension size -1 can be any value and is "
+                               "ambiguous")  # fmt: skip
         if numel % known == 0:
             shape[unknown] = numel // known
             return tuple(shape)

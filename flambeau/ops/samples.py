@@ -1,7 +1,7 @@
 """Sample arguments, from which the tests of every op are made.
 
-`samples` of a row is a function of `new`: new(2, 3) is an input tensor of that size in the dtype under
-test, new(2, 3, low=0, high=5), new.index(4, high=3) an int64 one, new.mask(2, 3) a bool one.
+`samples` of a row is a function of `new`: new(2, 3) is an input tensor of that size in the dtype
+under test, new(2, 3, low=0, high=5), new.index(4, high=3) an int64 one, new.mask(2, 3) a bool one.
 `nonzero` inputs have no zeros; `kinked` ones stay away from whole numbers, where derivatives jump.
 """
 

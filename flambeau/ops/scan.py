@@ -15,13 +15,15 @@ from flambeau.ops.rules import as_type, one_dim
 from flambeau.ops.samples import Refused, Sample
 from flambeau.trace.modes import Mode
 
+SHAPES = (((5,), 0), ((2, 3), 0), ((2, 3), -1), ((2, 3, 4), 1), ((), 0), ((3, 0), 1), ((7, 40), 1),
+          ((70, 9), 0))  # fmt: skip
+
 
 def along_one_dim(**kwargs: Any) -> Any:
     """One dim of tensors of all ranks."""
 
     def make(new: Any) -> Any:
-        for size, dim in (((5,), 0), ((2, 3), 0), ((2, 3), -1), ((2, 3, 4), 1), ((), 0), ((3, 0), 1),
-                          ((7, 40), 1), ((70, 9), 0)):  # fmt: skip
+        for size, dim in SHAPES:
             yield Sample(new(*size), dim, **kwargs)
         yield Sample(new(4, 3).t(), 0, **kwargs)
         yield Refused(new(2, 3), 2, error=IndexError, says="Dimension out of range")

@@ -240,8 +240,8 @@ def deviation_and_mean(input: Any, *rest: Any) -> tuple[Any, Any]:
 def norm_arguments(input: Spec, ord: Any, dim: Any, keepdim: Any, dtype: Any) -> tuple[Any, ...]:
     input_, dims, kept = clean_dims(input, dim, keepdim)
     if input.dtype.kind not in "fc":
-        raise RuntimeError("linalg.vector_norm: Expected a floating point or complex tensor as input. "
-                           f"Got {input.dtype.legacy}")  # fmt: skip
+        raise RuntimeError("linalg.vector_norm: Expected a floating point or complex tensor as "
+                           f"input. Got {input.dtype.legacy}")  # fmt: skip
     return input, float(ord), dims, kept, dtype
 
 

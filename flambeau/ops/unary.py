@@ -22,7 +22,8 @@ LN2, LN10 = math.log(2), math.log(10)
 
 
 def curve(signature: str, numpy: Callable[..., Any], scalar: Callable[..., Any],
-          grad: Callable[..., Any], low: float = -3.0, high: float = 3.0, **more: Any) -> Op:  # fmt: skip
+          grad: Callable[..., Any], low: float = -3.0, high: float = 3.0,
+          **more: Any) -> Op:  # fmt: skip
     """A function of one real number; integers become the default float."""
     return elementwise(
         signature, dtype=to_float, numpy=numpy, scalar=scalar, grad=dict(input=grad),

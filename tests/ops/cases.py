@@ -29,7 +29,8 @@ UNNAMED = {"celu_scaled", "nll_loss2d"}  # nodes that PyTorch names after the fu
 # Derivatives that PyTorch lacks or refuses where Flambeau has them.
 UNDERIVED = {"hardsigmoid", "scatter_add"}
 # Where PyTorch's own answer to NaN and infinity is an accident of its algorithm: Welford's mean of
-# infinities depends on their order, vectorised gelu(inf) is NaN; probabilities are checked eagerly there.
+# infinities depends on their order, vectorised gelu(inf) is NaN; probabilities are checked eagerly
+# there.
 UNSPICED = {"var_mean", "std_mean", "gelu", "binary_cross_entropy"}
 
 
