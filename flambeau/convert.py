@@ -11,11 +11,12 @@ from flambeau.creation import check_supported, number_of
 from flambeau.device import check_device, contiguous_format, device, preserve_format
 from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
-from flambeau.ir.layout import contiguous_strides, spec_of
+from flambeau.ir.layout import broadcast_sizes, contiguous_strides, spec_of
 from flambeau.ops.declare import TABLE
 from flambeau.runtime.buffers import allocate
 from flambeau.tensor import FUNCTIONS, Tensor
 from flambeau.trace import flush, recorder
+from flambeau.trace.tensor import Counter
 from flambeau.viewing import expand, ints
 
 
@@ -111,6 +112,7 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
                             f"{type(src).__name__}")  # fmt: skip
         return fill_(self, src)
     if src.spec.size != self.spec.size:
+        broadcast_sizes([self.spec.size, src.spec.size])  # refuses in the words of elementwise calls
         src = expand(src, self.spec.size)
     if src.storage is self.storage:
         if src.spec is self.spec and src.offset == self.offset:
@@ -160,6 +162,7 @@ def resize_(self: Any, *sizes: Any, memory_format: Any = contiguous_format) -> A
     spec = spec_of(size, contiguous_strides(size), self.spec.dtype)
     grow(self, (self.offset + spec.extent) * spec.dtype.itemsize)
     self.spec, self.stretch = spec, None
+    self._counter().version += 1
     return self
 
 
@@ -209,6 +212,9 @@ def set_(self: Any, source: Any = None) -> Any:
                            f"of type {self.spec.dtype.legacy.lower()}")  # fmt: skip
     self.storage, self.offset, self.stretch = source.storage, source.offset, None
     self.spec = source.spec.with_grad(self.spec.requires_grad)
+    version = self._counter().version
+    self._meta().counter = Counter()
+    self._meta().counter.version = version + 1
     return self
 
 

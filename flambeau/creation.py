@@ -31,11 +31,18 @@ def set_default_dtype(d: dt.DType) -> None:
     here.stretch.mode = switch(here.stretch.mode, default_dtype=d)
 
 
-def sizes(given: Any) -> tuple[int, ...]:
+def sizes(given: Any, name: str = "new") -> tuple[int, ...]:
     """A size as given to zeros(2, 3), zeros((2, 3)), zeros(size)."""
-    size = ints(given)
+    try:
+        size = ints(given)
+    except TypeError:
+        wrong = next((n for n in given if not hasattr(n, "__index__")), given[0])
+        raise TypeError(f"{name}(): argument 'size' (position 1) must be tuple of ints, not "
+                        f"{type(wrong).__name__}") from None  # fmt: skip
     for n in size:
         if n < 0:
+            if name == "zeros":
+                raise RuntimeError("zeros: Dimension size must be non-negative.")
             raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {list(size)}")
     return size
 
@@ -79,7 +86,7 @@ def zeros(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, de
           pin_memory: bool = False, requires_grad: bool = False, names: Any = None) -> Any:  # fmt: skip
     """Zeros."""
     check_device(device)
-    made = filled(sizes(size), 0, dtype or here.stretch.mode.default_dtype)
+    made = filled(sizes(size, "zeros"), 0, dtype or here.stretch.mode.default_dtype)
     return made if out is None and not requires_grad else finish(made, requires_grad, out)
 
 
@@ -87,7 +94,7 @@ def ones(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, dev
          pin_memory: bool = False, requires_grad: bool = False, names: Any = None) -> Any:  # fmt: skip
     """Ones."""
     check_device(device)
-    made = filled(sizes(size), 1, dtype or here.stretch.mode.default_dtype)
+    made = filled(sizes(size, "ones"), 1, dtype or here.stretch.mode.default_dtype)
     return made if out is None and not requires_grad else finish(made, requires_grad, out)
 
 
@@ -105,7 +112,8 @@ def full(size: Any, fill_value: Any, *, out: Any = None, dtype: Any = None, layo
          device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Any:  # fmt: skip
     """One value everywhere; its type decides the dtype."""
     check_device(device)
-    size = (size,) if isinstance(size, int) else size
+    if isinstance(size, int):
+        raise TypeError("full(): argument 'size' (position 1) must be tuple of ints, not int")
     if dtype is None and out is not None:
         dtype = out.spec.dtype
     made = filled(sizes((tuple(size),)), number_of(fill_value), dtype or dtype_of(fill_value))

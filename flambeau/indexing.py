@@ -21,7 +21,7 @@ from flambeau.parting import part
 from flambeau.tensor import FUNCTIONS, Tensor, from_array
 from flambeau.trace import recorder
 from flambeau.trace.recorder import record_view
-from flambeau.viewing import unsqueeze, view
+from flambeau.viewing import expand, unsqueeze, view
 
 
 def get(self: Any, index: Any) -> Any:
@@ -260,7 +260,8 @@ def assign(target: Any, value: Any) -> None:
     size = value.spec.size
     while len(size) > target.ndim and size[0] == 1:
         size = size[1:]
-    copy_(target, value if size == value.spec.size else view(value, size))
+    value = value if size == value.spec.size else view(value, size)
+    copy_(target, value if size == target.spec.size else expand(value, target.spec.size))
 
 
 def one_mask(indices: dict[int, Any]) -> Any:

@@ -135,10 +135,11 @@ def check_rectangular(data: Any, dim: int = 0) -> None:
     if not inner:
         return
     if len(inner) != len(data):
-        odd = next(x for x in data if x not in inner)
         if isinstance(data[0], (list, np.ndarray)):
-            raise TypeError(f"expected sequence, got {type(odd).__name__} at dim {dim + 1}")
-        raise TypeError(f"must be real number, not {type(inner[0]).__name__}")
+            raise TypeError("not a sequence")
+        if type(data[0]) is float:
+            raise TypeError(f"must be real number, not {type(inner[0]).__name__}")
+        raise TypeError(f"'{type(inner[0]).__name__}' object cannot be interpreted as an integer")
     for x in inner:
         if len(x) != len(inner[0]):
             raise ValueError(f"expected sequence of length {len(inner[0])} at dim {dim + 1} "

@@ -322,7 +322,9 @@ def static(value: Any) -> Any:
         return float, value.hex()
     if cls is list or cls is tuple:
         return tuple(map(static, value))
-    if cls is int or cls is bool:
+    if cls is int:
+        return value
+    if cls is bool:
         return cls, value
     if isinstance(value, Recorded):
         raise TypeError("this argument must not be a tensor")
@@ -336,11 +338,11 @@ def first_time(stretch: Stretch, op: Op, key: tuple[Any, ...], args: tuple[Any, 
                target: Any = None) -> State:  # fmt: skip
     """Clean the arguments, infer the results, make the edge. On an error nothing was recorded."""
     first_number = stretch.state.numbers
-    if takes_tensors(op) and not any(map(holds_tensor, args)) and not empty_list(op, args):
+    try:
+        check_kinds(op, args)
+    except TypeError:
         del stretch.numbers[first_number:]
-        name = op.params[0].name if op.params else "input"
-        raise TypeError(f"{op.name}(): argument '{name}' (position 1) must be Tensor, "
-                        f"not {type(args[0]).__name__ if args else 'nothing'}")  # fmt: skip
+        raise
     try:
         facts, refs = describe(stretch, op, args, key[-len(args) :] if args else ())
         cleaned = op.clean(*facts) if op.clean else facts
@@ -368,20 +370,34 @@ def first_time(stretch: Stretch, op: Op, key: tuple[Any, ...], args: tuple[Any, 
     return state
 
 
-def takes_tensors(op: Op) -> bool:
-    return any(p.kind.startswith("tensor") and p.required for p in op.params)
+def check_kinds(op: Op, args: tuple[Any, ...]) -> None:
+    """Tensors where tensors belong; at least one where the op takes any."""
+    found, wanted = False, False
+    for n, (param, arg) in enumerate(zip(op.params, args)):
+        wanted = wanted or param.required and param.kind in ("tensor", "tensors")
+        found = found or isinstance(arg, Recorded) or param.kind == "tensors"
+        if param.kind == "tensors":
+            check_list(op, param, n, arg)
+        elif param.kind == "tensor" and (
+            isinstance(arg, (tuple, list)) or arg is None and param.required
+        ):
+            raise not_a_tensor(op, param, n, arg, "Tensor")
+    if wanted and not found:
+        raise not_a_tensor(op, op.params[0], 0, args[0] if args else None, "Tensor")
 
 
-def empty_list(op: Op, args: tuple[Any, ...]) -> bool:
-    """Whether a list of tensors is empty: the op itself knows what to say."""
-    return any(p.kind == "tensors" and not a for p, a in zip(op.params, args))
+def check_list(op: Op, param: Param, n: int, arg: Any) -> None:
+    if not isinstance(arg, (tuple, list)):
+        raise not_a_tensor(op, param, n, arg, "tuple of Tensors")
+    for i, a in enumerate(arg):
+        if not isinstance(a, Recorded):
+            raise TypeError(f"expected Tensor as element {i} in argument {n}, but got "
+                            f"{type(a).__name__}")  # fmt: skip
 
 
-def holds_tensor(arg: Any) -> bool:
-    """Whether an argument is a tensor or a list with one."""
-    if isinstance(arg, (tuple, list)):
-        return any(isinstance(a, Recorded) for a in arg)
-    return isinstance(arg, Recorded)
+def not_a_tensor(op: Op, param: Param, n: int, arg: Any, expected: str) -> TypeError:
+    return TypeError(f"{op.name.strip('_')}(): argument '{param.name}' (position {n + 1}) must be "
+                     f"{expected}, not {type(arg).__name__}")  # fmt: skip
 
 
 def keep_ref(r: Any) -> bool:
