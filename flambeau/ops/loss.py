@@ -303,7 +303,8 @@ place_class = structured(
     may_fail=True,
 )
 
-PICK, PLACE = function_of(pick_class), function_of(place_class)
+PICK: Any = function_of(pick_class)
+PLACE: Any = function_of(place_class)
 
 
 def nll_arguments(input: Spec, target: Spec, weight: Any, reduction: str, ignore: int) -> Any:

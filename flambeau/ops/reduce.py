@@ -142,7 +142,7 @@ def count_of(call: Any) -> int:
     return n
 
 
-def mean_numpy(x: Any, dim: Any, keepdim: bool) -> Any:
+def mean_numpy(x: Any, dim: Any, keepdim: Any) -> Any:
     total = np.add.reduce(x, dim, keepdims=keepdim)
     return total / x.dtype.type(x.size / total.size if total.size else 1)
 

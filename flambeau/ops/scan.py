@@ -187,9 +187,12 @@ back = structured(
     samples=no_samples,
 )
 
-REVERSED = function_of(reverse_cumsum)
-EXCLUSIVE, MOVED = function_of(product_before), function_of(moved)
-FORTH, BACK = function_of(forth), function_of(back)
+# The functions of these rows, for the derivatives above.
+REVERSED: Any = function_of(reverse_cumsum)
+EXCLUSIVE: Any = function_of(product_before)
+MOVED: Any = function_of(moved)
+FORTH: Any = function_of(forth)
+BACK: Any = function_of(back)
 
 
 def product_of_others(x: Any) -> Any:
