@@ -104,18 +104,19 @@ def key_of(p: Param) -> str:
     """The source that gives one argument's part of the key."""
     n = p.name
     if p.kind == "static":
-        return f"({n} if {n} is None else static({n}))"
+        return f"({n} if {n} is None or {n}.__class__ is int else static({n}))"
     if p.kind == "number" and not p.required:
         return f"({n} if {n} is default_{n} else enter(_stretch, {n}))"
     if p.kind == "number":
         return f"enter(_stretch, {n})"
-    return (f"({n}.slot if {n}.__class__ in _tensors and {n}.stretch is _stretch "
-            f"else enter(_stretch, {n}))")  # fmt: skip
+    return (f"(enter(_stretch, {n}) if {n}.__class__ not in _tensors else {n}.slot "
+            f"if {n}.stretch is _stretch else enter_tensor(_stretch, {n}))")  # fmt: skip
 
 
 def build(op: Op, source: str, name: str) -> Callable[..., Any]:
     scope: dict[str, Any] = {
         "_op": op, "here": here, "_tensors": recorder.tensors, "enter": recorder.enter,
+        "enter_tensor": recorder.enter_tensor,
         "static": recorder.static, "first_time": recorder.first_time, "write_out": write_out,
         "flush_and_record": recorder.flush_and_record, "at_limit": flush.at_limit,
         "record_write": recorder.record_write,

@@ -56,26 +56,36 @@ def size_class(nbytes: int) -> int:
 
 
 class Buffer:
-    """A block of memory and its address. `memory` is the same bytes as a NumPy array."""
+    """A block of memory and its address: `nbytes` bytes of the array `block`, from `start` on."""
 
-    __slots__ = ("address", "nbytes", "capacity", "memory", "owner", "__weakref__")
+    __slots__ = ("address", "nbytes", "capacity", "block", "start", "owner", "__weakref__")
 
     address: int
     nbytes: int
     capacity: int  # 0: not from the pool
-    memory: np.ndarray
-    owner: object
+    block: np.ndarray
+    start: int
+    owner: object  # kept alive: what the memory belongs to, where it is not this buffer's own
 
     def __del__(self, give=_pool.give) -> None:  # type: ignore[no-untyped-def]
         if self.capacity:
-            give(self.capacity, self.address, self.memory)
+            give(self.capacity, self.address, self.block)
+
+    @property
+    def memory(self) -> np.ndarray:
+        """The buffer's bytes."""
+        return self.block[self.start : self.start + self.nbytes]
 
     def array(self, size: Ints, stride: Ints, offset: int, dtype: np.dtype) -> np.ndarray:
         """A NumPy view: `size`, `stride` and `offset` in elements of `dtype`."""
         item = dtype.itemsize
         if 0 in size:
             return np.empty(size, dtype)
-        return np.ndarray(size, dtype, self.memory, offset * item, [s * item for s in stride])
+        begin = self.start + offset * item
+        return np.ndarray(size, dtype, self.block, begin, [s * item for s in stride])
+
+
+_new = Buffer.__new__
 
 
 def allocate(nbytes: int) -> Buffer:
@@ -88,25 +98,31 @@ def allocate_class(nbytes: int, capacity: int) -> Buffer:
     buffer = _new(Buffer)
     blocks = _free.get(capacity)
     try:
-        buffer.address, buffer.memory = blocks.pop()  # type: ignore[union-attr]
+        buffer.address, buffer.block = blocks.pop()  # type: ignore[union-attr]
         _pool.kept -= capacity
     except (AttributeError, IndexError):
         buffer.capacity = 0  # nothing to give back should the next line fail
-        buffer.address, buffer.memory = fresh(capacity)
-    buffer.nbytes, buffer.capacity, buffer.owner = nbytes, capacity, None
+        buffer.address, buffer.block = fresh(capacity)
+    buffer.nbytes, buffer.capacity, buffer.start, buffer.owner = nbytes, capacity, 0, None
     if settings.check:
-        buffer.memory[:] = 0xFF  # all ones is NaN in every float type
+        buffer.block[:] = 0xFF  # all ones is NaN in every float type
     return buffer
 
 
-_new = Buffer.__new__
+def part(whole: Buffer, start: int, nbytes: int) -> Buffer:
+    """Some of a buffer's bytes, as a buffer that keeps the whole alive."""
+    buffer = _new(Buffer)
+    buffer.capacity, buffer.nbytes, buffer.owner = 0, nbytes, whole
+    buffer.block, buffer.start = whole.block, whole.start + start
+    buffer.address = whole.address + start
+    return buffer
 
 
 def adopt(memory: np.ndarray, owner: object) -> Buffer:
     """A buffer over bytes that somebody else owns; `owner` is kept alive."""
-    buffer = Buffer()
-    buffer.capacity = 0
-    buffer.address, buffer.memory = memory.ctypes.data, memory
+    buffer = _new(Buffer)
+    buffer.capacity, buffer.start = 0, 0
+    buffer.address, buffer.block = memory.ctypes.data, memory
     buffer.nbytes, buffer.owner = memory.nbytes, owner
     return buffer
 

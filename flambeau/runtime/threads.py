@@ -35,6 +35,7 @@ __all__ = [
 
 Words = tuple[tuple[int, int], ...]
 SPIN_SECONDS = 2e-4
+FEW_TASKS = 6  # that sleeping threads are not woken for; threads_native.py knows it too
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,14 @@ class Tape:
 
 
 def pack(launches: Sequence[Launch]) -> ctypes.Array[ctypes.c_int64]:
-    """The launches as the native loop reads them: a count, the most words, the pool, and each."""
+    """The launches as the native loop reads them.
+
+    A count, the most words, the pool, whether to wake it at once (a task takes about 10 µs, to wake
+    a thread several times that), and each launch.
+    """
     most = max((len(launch.words) for launch in launches), default=0)
-    packed = [len(launches), most, ctypes.addressof(pool.memory)]
+    shared = sum(t for slot, t in map(Launch.task_word, launches) if slot == 0 and t > 1)
+    packed = [len(launches), most, ctypes.addressof(pool.memory), int(shared >= FEW_TASKS)]
     for launch in launches:
         packed += [launch.address, len(launch.words), *launch.task_word()]
         for slot, addend in launch.words:

@@ -185,9 +185,17 @@ define internal void @parallel(ptr %pool, ptr %function, ptr %args, i64 %tasks) 
 entry:
   %threads.p = getelementptr i64, #THREADS#
   %busy.p = getelementptr i64, #BUSY#
+  %sleepers.p = getelementptr i64, #SLEEPERS#
   %threads = load atomic i64, ptr %threads.p acquire, align 8
   %several = icmp sgt i64 %threads, 1
-  br i1 %several, label %enter, label %inline
+  br i1 %several, label %worth, label %inline
+worth:
+  ; to wake a sleeper costs as much as a few tasks do
+  %sleepers = load atomic i64, ptr %sleepers.p acquire, align 8
+  %asleep = icmp ne i64 %sleepers, 0
+  %few = icmp slt i64 %tasks, 6
+  %cheap = and i1 %asleep, %few
+  br i1 %cheap, label %inline, label %enter
 enter:
   %swap = cmpxchg ptr %busy.p, i64 0, i64 1 seq_cst seq_cst
   %entered = extractvalue { i64, i1 } %swap, 1
@@ -252,14 +260,23 @@ entry:
   %args = alloca i64, i64 %most, align 16
   %pool.p = getelementptr i64, ptr %tape, i64 2
   %pool = load ptr, ptr %pool.p
-  %first = getelementptr i64, ptr %tape, i64 3
+  %early.p = getelementptr i64, ptr %tape, i64 3
+  %early = load i64, ptr %early.p
+  %wanted = icmp ne i64 %early, 0
+  br i1 %wanted, label %rouse, label %begin
+rouse:
+  ; sleepers get up while the first launches run
+  call void @wake(ptr %pool)
+  br label %begin
+begin:
+  %first = getelementptr i64, ptr %tape, i64 4
   %record.p = getelementptr i64, ptr %frame, i64 1
   %record = load ptr, ptr %record.p
   %watched = icmp ne ptr %record, null
   br label %next
 next:
-  %n = phi i64 [ 0, %entry ], [ %n1, %ran ]
-  %launch = phi ptr [ %first, %entry ], [ %following, %ran ]
+  %n = phi i64 [ 0, %begin ], [ %n1, %ran ]
+  %launch = phi ptr [ %first, %begin ], [ %following, %ran ]
   %more = icmp slt i64 %n, %launches
   br i1 %more, label %start, label %success
 start:
