@@ -44,7 +44,7 @@ def nest_text(
 def element_work(nest: Nest) -> int:
     """What one turn of the innermost loop costs, in units of one operation."""
     operations, slow = cost(*nest.trees())
-    return len(nest.accesses) + operations + TRANSCENDENTAL_WORK * slow
+    return max(1, len(nest.accesses) + operations + TRANSCENDENTAL_WORK * slow)
 
 
 def grain(nest: Nest, sizes: Sequence[int]) -> int:
