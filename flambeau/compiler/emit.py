@@ -25,7 +25,7 @@ from flambeau.ir.failures import exception_of
 from flambeau.ir.kernel import words
 from flambeau.ir.layout import Layout, Offset
 from flambeau.ir.program import POSITIONS, Call, Number, Out, Program, Ref
-from flambeau.runtime.buffers import Buffer, allocate_class, size_class
+from flambeau.runtime.buffers import Buffer, allocate_class, part, size_class
 from flambeau.runtime.threads import Launch, get_num_threads
 
 Word = tuple[int, int]
@@ -271,7 +271,6 @@ def scratch_bytes(operand: Operand, access: int) -> int:
 def reaches_memory(fused: Fused) -> set[int]:
     """Values that some other cluster reads, that are wanted at the end, or that overwrite memory."""
     wanted = {fused.homes[v] for v in fused.program.live}
-    final: dict[int, int] = {}
     stored: set[int] = set()
     maker = {v: c.number for c in fused.clusters for v in c.made}
     for cluster in fused.clusters:
@@ -280,7 +279,8 @@ def reaches_memory(fused: Fused) -> set[int]:
                 if maker.get(ref.value) != cluster.number:
                     stored.add(ref.value)
             for out, _ in member.outs:
-                final[fused.homes[out.value]] = out.value
+                if out.over is not None and maker.get(out.over) != cluster.number:
+                    stored.add(out.over)  # elements that are not written over keep its values
                 if member.level == "core" or out.over is not None:
                     stored.add(out.value)
                 if fused.homes[out.value] in wanted:
@@ -403,7 +403,7 @@ def interpreter_step(emitter: Emitter) -> Callable[..., None]:
             home = homes[ref.value]
             if home not in buffers:
                 start, nbytes = places[home]
-                buffers[home] = part_of(arena, start, nbytes)
+                buffers[home] = part(arena, start, nbytes)
         try:
             with np.errstate(all="ignore"):
                 interpreter.run_in_place(call, interpreter.Frame(homes, buffers, numbers, offsets))
@@ -414,17 +414,6 @@ def interpreter_step(emitter: Emitter) -> Callable[..., None]:
             raise
 
     return interpret
-
-
-def part_of(arena: Buffer, start: int, nbytes: int) -> Buffer:
-    part = Buffer()
-    part.capacity = 0
-    part.address, part.nbytes, part.owner = arena.address + start, nbytes, arena
-    part.memory = arena.memory[start : start + nbytes]
-    return part
-
-
-# ------------------------------------------------------------------ failing
 
 
 def failure(emitter: Emitter, record: Any) -> Callable[..., BaseException]:

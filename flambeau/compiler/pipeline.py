@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from flambeau.compiler.emit import Compiled, Emitter
 from flambeau.compiler.expand import expand
 from flambeau.compiler.fuse import fuse
-from flambeau.compiler.lower import lower
+from flambeau.compiler.rules import lower
 from flambeau.compiler.simplify import simplify
 from flambeau.ir.program import Program
 

@@ -14,7 +14,7 @@ from flambeau.compiler.emit import Compiled, Emitter
 from flambeau.compiler.expand import expand
 from flambeau.compiler.fuse import fuse
 from flambeau.compiler.kernels import kernel_of
-from flambeau.compiler.lower import lower
+from flambeau.compiler.rules import lower
 from flambeau.compiler.simplify import simplify
 from flambeau.ir.layout import Layout, Offset
 from flambeau.ir.program import Call, Input, Number, Out, Program, Ref
