@@ -208,4 +208,4 @@ def made_by(history: Any) -> str:
     if history is None or isinstance(history, Recorded):
         return ""
     node, number = (history.node, history.number) if isinstance(history, Edge) else (history, 0)
-    return f", which is output {number} of {node_name(node).removesuffix('Backward0')},"
+    return f", which is output {number} of {node_name(node).removesuffix('0').removesuffix('Backward')},"

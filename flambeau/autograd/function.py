@@ -151,13 +151,7 @@ def checked(node: FunctionCtx, number: int, grad: Any, spec: Any) -> Any:
 class Function:
     """Base class of functions whose derivative the user writes."""
 
-    _context: type[FunctionCtx]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise TypeError(f"{type(self)} should not be instantiated. Methods on autograd functions are "
-                        "all static, so you should invoke them on the class itself. Instantiating an "
-                        "autograd function will raise an error in a future version of "
-                        "PyTorch.")  # fmt: skip
+    _context: type[FunctionCtx] = FunctionCtx
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -253,7 +247,7 @@ def joined(node: FunctionCtx, number: int, out: Any, args: tuple[Any, ...]) -> A
     if dirty:
         if out.edge is None and out.spec.requires_grad:
             raise RuntimeError(
-                "a leaf Variable that requires grad is being used in an in-place operation."
+                "a leaf Variable that requires grad has been used in an in-place operation."
             )
         if out.base is not None:
             recorder.rebase(here.stretch, out, edge)

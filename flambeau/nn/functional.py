@@ -1,6 +1,7 @@
 """torch.nn.functional: the rows of the table that belong there, and what wraps them."""
 
 import warnings
+from importlib import import_module
 
 from flambeau.ops.declare import TABLE
 from flambeau.tensor import FUNCTIONS
@@ -12,20 +13,20 @@ for _name, _op in TABLE.items():
 
 
 def __getattr__(name):
-    """Functions that live in flambeau/functions.py under the same name."""
-    from flambeau import functions
-
-    found = getattr(functions, name, None) if name in BORROWED else None
-    if found is None:
-        raise AttributeError(f"module 'torch.nn.functional' has no attribute '{name}'")
-    globals()[name] = found
-    return found
+    """Functions that live in a front module under the same name."""
+    if name in BORROWED:
+        for module in ("functions", "selecting", "arranging"):
+            found = getattr(import_module(f"flambeau.{module}"), name, None)
+            if found is not None:
+                globals()[name] = found
+                return found
+    raise AttributeError(f"module 'torch.nn.functional' has no attribute '{name}'")
 
 
 BORROWED = frozenset("""linear bilinear cross_entropy nll_loss binary_cross_entropy
-    binary_cross_entropy_with_logits mse_loss l1_loss smooth_l1_loss huber_loss kl_div embedding
-    one_hot pad gelu softplus sigmoid tanh logsigmoid softsign tanhshrink
-    softshrink hardshrink glu prelu normalize cosine_similarity""".split())
+    binary_cross_entropy_with_logits mse_loss l1_loss smooth_l1_loss huber_loss kl_div
+    one_hot pad gelu softplus logsigmoid softsign tanhshrink softshrink hardshrink glu prelu normalize
+    cosine_similarity""".split())
 
 
 # ------------------------------------------------------------------ activations
@@ -107,6 +108,27 @@ def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
     """log(softmax(x)) along dim."""
     dim = _dim_of_old("log_softmax", input.ndim, _stacklevel) if dim is None else dim
     return input.log_softmax(dim, dtype=dtype)
+
+
+# ------------------------------------------------------------------ embedding
+
+
+def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0,
+              scale_grad_by_freq=False, sparse=False):  # fmt: skip
+    """Rows of `weight`, by index."""
+    rows = weight.shape[0]
+    if padding_idx is None:
+        padding_idx = -1
+    elif not -rows <= padding_idx < rows:
+        raise AssertionError("Padding_idx must be within num_embeddings")
+    elif padding_idx < 0:
+        padding_idx += rows
+    if max_norm is not None:
+        raise NotImplementedError("embedding with max_norm is not supported; scale the rows of "
+                                  "weight yourself before the call")  # fmt: skip
+    if sparse:
+        raise NotImplementedError("sparse gradients are not supported; use sparse=False")
+    return FUNCTIONS["embedding"](weight, input, padding_idx, bool(scale_grad_by_freq), False)
 
 
 # ------------------------------------------------------------------ dropout
