@@ -80,7 +80,9 @@ def take_back(call: Call, frame: Frame) -> None:
 def say_where(error: BaseException, call: Call) -> None:
     """Note the user's line that recorded a call."""
     if call.source is not None:
-        error.add_note(f"in {call.op.name}, which was called at {call.source}")
+        from flambeau.ir.show import brief
+
+        error.add_note(f"in {brief(call)}, which was called at {call.source}")
 
 
 def dying_after(program: Program, homes: dict[int, int]) -> list[tuple[int, ...]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ..ir import dtype as types
 from ..ir.dtype import DType
+from ..ir.show_nest import show_tree as show
 from ..ir.tree import (
     Argument,
     Check,
@@ -273,52 +274,6 @@ def _exact(x: Tree, dtype: DType) -> bool:
         return dtype.kind != "b" and dtype.numpy.type(x.data) == x.data
     except (OverflowError, ValueError):
         return False
-
-
-_SIGNS = {
-    "add": ("+", 4), "sub": ("-", 4), "mul": ("*", 5), "div": ("/", 5), "and": ("&", 2),
-    "or": ("|", 1), "xor": ("^", 1), "shl": ("<<", 3), "shr": (">>", 3), "lt": ("<", 0),
-    "le": ("<=", 0), "gt": (">", 0), "ge": (">=", 0), "eq": ("==", 0), "ne": ("!=", 0),
-}  # fmt: skip
-_PREFIXES = {"neg": "-", "not": "~"}
-_NAMES = {"load": "x", "argument": "s", "result": "r", "index": "i"}
-
-
-def show(root: Tree, names: dict[int, str] | None = None) -> str:
-    """The tree as Python would write it: 'x / (1 + exp(-x))'; `names` are those of the accesses."""
-    return _show(root, names)[0]
-
-
-def _show(node: Tree, names: dict[int, str] | None) -> tuple[str, int]:
-    """The text, and how tightly its outermost sign binds."""
-    if not node.args:
-        return _show_leaf(node, names), 9
-    if node.kind in _SIGNS:
-        sign, level = _SIGNS[node.kind]
-        (a, left), (b, right) = (_show(arg, names) for arg in node.args)
-        a = f"({a})" if left < level or (level == 0 and left == 0) else a
-        b = f"({b})" if right <= level else b
-        return f"{a} {sign} {b}", level
-    parts = [_show(arg, names) for arg in node.args]
-    if node.kind in _PREFIXES:
-        text, level = parts[0]
-        return _PREFIXES[node.kind] + (text if level > 5 else f"({text})"), 6
-    name = node.dtype.name if node.kind == "cast" else node.kind
-    return f"{name}({', '.join(text for text, _ in parts)})", 9
-
-
-def _show_leaf(node: Tree, names: dict[int, str] | None) -> str:
-    if node.kind == "number":
-        value = node.data
-        whole = isinstance(value, float) and abs(value) < 1e15 and value == int(value)
-        return str(int(value)) if whole and str(value) != "-0.0" else str(value)
-    if node.kind == "leaf":
-        return str(node.data)
-    if node.kind == "load" and names is not None:
-        return names[node.data]
-    if node.kind == "load" and node.data == 0:
-        return "x"
-    return f"{_NAMES[node.kind]}{node.data}"
 
 
 def cost(*roots: Tree) -> tuple[int, int]:

@@ -80,7 +80,7 @@ class Source:
         return f"{self.file}:{self.line}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Call:
     """One op applied. `args` follow the op's parameters: Ref, Number, tuple of Refs, or static.
 
@@ -93,6 +93,9 @@ class Call:
     compute: DType | None = None
     source: Source | None = field(default=None, compare=False)
 
+    def __repr__(self) -> str:
+        return shown(self)
+
     def refs(self) -> Iterator[Ref]:
         """Every tensor that the call reads."""
         for arg in self.args:
@@ -102,7 +105,7 @@ class Call:
                 yield from (a for a in arg if isinstance(a, Ref))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Program:
     """A stretch with its live results.
 
@@ -116,6 +119,9 @@ class Program:
     numbers: tuple[type, ...]
     offsets: int
 
+    def __repr__(self) -> str:
+        return shown(self)
+
     def storage_of(self) -> dict[int, int]:
         """Value → the first value of its storage."""
         home = {i.value: i.value for i in self.inputs}
@@ -123,6 +129,13 @@ class Program:
             for out in call.outs:
                 home[out.value] = out.value if out.over is None else home[out.over]
         return home
+
+
+def shown(thing: object) -> str:
+    """In the notation of show.py, which is above this file."""
+    from flambeau.ir.show import show
+
+    return show(thing)
 
 
 __all__ = ["POSITIONS", "Call", "Input", "Layout", "Number", "Offset", "Out", "Program", "Ref", "Size",
