@@ -20,10 +20,7 @@ def matmul(input, other, *, out=None):
     if n == 2 and m == 2:
         return mm(input, other, out=out)
     if out is not None:
-        result = matmul(input, other)
-        if result.spec.size != out.spec.size:
-            out._resize_for_out(result.spec.size)
-        return out.copy_(result)
+        return written(matmul(input, other), out)
     if n == 0 or m == 0:
         raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {n}D "
                            f"and {m}D")  # fmt: skip
@@ -32,6 +29,17 @@ def matmul(input, other, *, out=None):
     if n >= 3 and m <= 2:
         return folded(input, other)
     return batched(input, other)
+
+
+def written(result, out):
+    """A result, over a tensor that is given for it."""
+    if out.dtype is not result.dtype:
+        raise RuntimeError(f"Expected out tensor to have dtype {result.dtype.legacy.lower()}, but "
+                           f"got "
+                           f"{out.dtype.legacy.lower()} instead")  # fmt: skip
+    if result.spec.size != out.spec.size:
+        out._resize_for_out(result.spec.size)
+    return out.copy_(result)
 
 
 def of_vectors(input, other):
@@ -92,8 +100,10 @@ def batched(input, other):
     return reshaped(product, size)
 
 
-def linear(input, weight, bias=None):
+def linear(input, weight, bias=None, *, out=None):
     """input times the transposed weight, plus bias."""
+    if out is not None:
+        return written(linear(input, weight, bias), out)
     if bias is None:
         return matmul(input, weight.t())
     size = input.spec.size

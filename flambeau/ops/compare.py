@@ -12,7 +12,7 @@ from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Spec
 from flambeau.ir.op import Op
 from flambeau.ops.declare import elementwise
-from flambeau.ops.rules import keep, not_for, promoted, same, to_bool
+from flambeau.ops.rules import keep, not_for, promoted, same, tensors_only, to_bool
 from flambeau.ops.samples import Sample, binary, unary
 from flambeau.trace.modes import Mode
 
@@ -24,7 +24,7 @@ def comparison(name: str, alias: str, numpy: Callable[..., Any]) -> Op:
     return elementwise(
         f"{name}(input, other)",
         aliases=alias,
-        dtype=to_bool,
+        dtype=tensors_only(name, to_bool, ("input",)),
         numpy=numpy,
         scalar=lambda k, x, y: getattr(k, name)(x, y),
         samples=binary(),
@@ -109,7 +109,7 @@ isclose = elementwise(
     "isclose_float(input, other, rtol, atol, equal_nan)",
     public="",
     numbers=("rtol", "atol"),
-    dtype=close_type,
+    dtype=tensors_only("isclose", close_type),
     numpy=close_numpy,
     scalar=close_scalar,
     samples=lambda new: (Sample(new(3, 4), new(3, 4), 0.5, 0.1, nan) for nan in (False, True)),
@@ -126,7 +126,7 @@ def truths(function: Callable[..., Any]) -> Callable[..., Any]:
 def logic(name: str, numpy: Callable[..., Any]) -> Op:
     return elementwise(
         f"{name}(input, other)",
-        dtype=to_bool,
+        dtype=tensors_only(name, to_bool),
         numpy=truths(numpy),
         scalar=lambda k, x, y: getattr(k, name)(x, y),
         samples=binary(numbers=False),

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from flambeau.ir.layout import Spec
+from flambeau.ops.copies import full
 from flambeau.ops.declare import composite, structured, view
+from flambeau.ops.functions import function_of
 from flambeau.ops.pointwise import scaled
 from flambeau.ops.samples import Refused, Sample
 from flambeau.trace.modes import Mode
@@ -61,9 +63,31 @@ mm = structured(
     "mm(input, mat2)",
     shape=mm_shape,
     numpy=lambda a, b: np.matmul(a, b),
-    grad=dict(input=lambda g, mat2: g.mm(mat2.t()), mat2=lambda g, input: input.t().mm(g)),
+    grad=dict(
+        input=lambda g, mat2, call: left_grad(g, mat2, call.input),
+        mat2=lambda g, input, call: right_grad(g, input, call.mat2),
+    ),
     samples=mm_samples,
 )
+
+
+def lies_by_columns(matrix: Spec) -> bool:
+    """Whether a matrix is the transposed view of a row-major one."""
+    return matrix.stride == (1, matrix.size[0]) and matrix.size[0] != 1
+
+
+def left_grad(g: Any, right: Any, left: Spec) -> Any:
+    """g · rightᵀ, in the memory order of what it is the gradient of."""
+    if lies_by_columns(left):
+        return right.mm(g.t()).t()
+    return g.mm(right.t())
+
+
+def right_grad(g: Any, left: Any, right: Spec) -> Any:
+    """leftᵀ · g, in the memory order of what it is the gradient of (a weight, seen transposed)."""
+    if lies_by_columns(right):
+        return g.t().mm(left).t()
+    return left.t().mm(g)
 
 
 def bmm_shape(mode: Mode, input: Spec, mat2: Spec) -> Any:
@@ -152,7 +176,17 @@ dot = structured(
 
 
 def added(input: Any, product: Any, beta: Any, alpha: Any) -> Any:
-    return scaled(input, beta) + scaled(product, alpha)
+    return times(input, beta) + times(product, alpha)
+
+
+def times(x: Any, factor: Any) -> Any:
+    """x times a number that becomes one of its own type: for integers 0.6 counts as 0."""
+    if isinstance(factor, float) and x.dtype.kind != "f":
+        factor = FULL((), factor, dtype=x.dtype)
+    return scaled(x, factor)
+
+
+FULL: Any = function_of(full)
 
 
 def check_added(input: Spec, size: tuple[int, ...], mat: Spec) -> None:
@@ -198,8 +232,8 @@ addmm = composite(
     expand=lambda input, mat1, mat2, beta, alpha: added(input, mat1.mm(mat2), beta, alpha),
     grad=dict(
         input=lambda g, call: scaled(g, call.beta),
-        mat1=lambda g, mat2, call: scaled(g.mm(mat2.t()), call.alpha),
-        mat2=lambda g, mat1, call: scaled(mat1.t().mm(g), call.alpha),
+        mat1=lambda g, mat2, call: scaled(left_grad(g, mat2, call.mat1), call.alpha),
+        mat2=lambda g, mat1, call: scaled(right_grad(g, mat1, call.mat2), call.alpha),
     ),
     samples=addmm_samples,
 )

@@ -88,6 +88,8 @@ sub = elementwise(
 
 def rsub_shape(mode: Mode, input: Any, other: Any, alpha: Any) -> Any:
     """other comes first, for the strides too."""
+    if isinstance(input, Number):
+        raise TypeError("rsub(): argument 'input' (position 1) must be Tensor, not a number")
     dtype = difference_type(mode, input, other, alpha)[1]
     return (elementwise_result((other, input), dtype),)
 

@@ -11,7 +11,7 @@ from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Spec
 from flambeau.ir.program import Number
 from flambeau.ops.declare import elementwise
-from flambeau.ops.rules import lifted, not_for, promoted, same, to_float, zeros
+from flambeau.ops.rules import lifted, not_for, promoted, same, tensors_only, to_float, zeros
 from flambeau.ops.samples import Sample, binary, unary
 from flambeau.trace.modes import Mode
 
@@ -110,7 +110,7 @@ def half_where_equal(g: Any, x: Any, y: Any, loses: Any) -> Any:
 
 maximum = elementwise(
     "maximum(input, other)",
-    dtype=same,
+    dtype=tensors_only("maximum", same),
     inplace=False,
     numpy=np.maximum,
     scalar=lambda k, x, y: k.maximum(x, y),
@@ -123,7 +123,7 @@ maximum = elementwise(
 
 minimum = elementwise(
     "minimum(input, other)",
-    dtype=same,
+    dtype=tensors_only("minimum", same),
     inplace=False,
     numpy=np.minimum,
     scalar=lambda k, x, y: k.minimum(x, y),

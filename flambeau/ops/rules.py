@@ -159,6 +159,19 @@ def by_first(rule: Any, n: int = 1) -> Any:
     return lambda mode, *facts: rule(mode, *facts[:n])
 
 
+def tensors_only(name: str, rule: Any, names: tuple[str, ...] = ("input", "other")) -> Any:
+    """The rule for arguments that must be tensors, though rows take numbers in their places."""
+
+    def checked(mode: Mode, *facts: Any) -> tuple[DType, DType]:
+        for position, (argument, fact) in enumerate(zip(names, facts), 1):
+            if isinstance(fact, Number):
+                raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be "
+                                f"Tensor, not {fact.type.__name__}")  # fmt: skip
+        return rule(mode, *facts)
+
+    return checked
+
+
 def keep(mode: Mode, input: Spec, *rest: Any) -> tuple[DType, DType]:
     """The first argument's type, whatever the others are."""
     return input.dtype, input.dtype
