@@ -98,14 +98,14 @@ def flat(grads):
     return [v for g in grads for v in ([1e30] if g is None else g.reshape(-1).tolist())]
 
 
-# PyTorch is stricter here: it refuses to write an expanded tensor that shares with another; and to write
-# again to some views whose base had no gradient at first.
-STRICTER = {5, 118}
+STRICTER = {118}  # PyTorch refuses a second write to a view whose base had no gradient at first
 
 
 @pytest.mark.parametrize("seed", [s for s in range(120) if s not in STRICTER])
 def test_a_random_chain(seed):
     ours, theirs = run(flambeau, seed), run(torch, seed)
+    if theirs == "unsupported operation":
+        return  # PyTorch's backward writes to expanded memory, and so refuses; ours need not
     if isinstance(theirs, str):
         assert ours == theirs
         return
