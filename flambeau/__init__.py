@@ -9,9 +9,6 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from flambeau.ir import dtype as _dt
-from flambeau.ir.dtype import DType as dtype  # noqa: N813 PyTorch's name
-from flambeau.tensor import Size, Tensor
 from flambeau import literal as _literal
 from flambeau import methods as _methods
 from flambeau.autograd.modes import enable_grad, is_grad_enabled, no_grad
@@ -41,7 +38,10 @@ from flambeau.info import (
     typename,
     use_deterministic_algorithms,
 )
+from flambeau.ir import dtype as _dt
+from flambeau.ir.dtype import DType as dtype  # noqa: N813 PyTorch's name
 from flambeau.printing import get_printoptions, set_printoptions
+from flambeau.tensor import Size, Tensor
 
 __version__ = "2.13.0+flambeau.0.1.0"  # the interface's version, then Flambeau's own
 inf, nan, pi, e = float("inf"), float("nan"), 3.141592653589793, 2.718281828459045
@@ -52,8 +52,10 @@ globals().update(_dt.ALIASES)
 globals().update(_literal.LEGACY)
 globals().update(_methods.PUBLIC)
 
-_SUBMODULES = frozenset("""autograd backends cuda distributions fft func linalg nn optim random
-    return_types serialization sparse special testing utils version""".split())
+_SUBMODULES = frozenset(
+    """autograd backends cuda distributions fft func linalg nn optim random
+    return_types serialization sparse special testing utils version""".split()
+)
 
 
 def compile(model: Any = None, **options: Any) -> Any:
@@ -75,13 +77,40 @@ def __getattr__(name: str) -> Any:
 
 
 # Names that live in modules which are imported late.
-_ELSEWHERE = frozenset("""set_grad_enabled inference_mode is_inference_mode_enabled save load
-    set_anomaly_enabled""".split())
+_ELSEWHERE = frozenset(
+    """set_grad_enabled inference_mode is_inference_mode_enabled save load
+    set_anomaly_enabled""".split()
+)
 
 __all__ = [
-    "Size", "Tensor", "can_cast", "channels_last", "channels_last_3d", "contiguous_format",
-    "device", "dtype", "enable_grad", "finfo", "get_num_threads", "get_printoptions", "iinfo",
-    "is_floating_point", "is_grad_enabled", "is_nonzero", "is_storage", "is_tensor", "layout",
-    "memory_format", "no_grad", "numel", "preserve_format", "promote_types", "result_type",
-    "set_num_threads", "set_printoptions", "strided", "typename", "use_deterministic_algorithms",
-]  # fmt: skip
+    "Size",
+    "Tensor",
+    "can_cast",
+    "channels_last",
+    "channels_last_3d",
+    "contiguous_format",
+    "device",
+    "dtype",
+    "enable_grad",
+    "finfo",
+    "get_num_threads",
+    "get_printoptions",
+    "iinfo",
+    "is_floating_point",
+    "is_grad_enabled",
+    "is_nonzero",
+    "is_storage",
+    "is_tensor",
+    "layout",
+    "memory_format",
+    "no_grad",
+    "numel",
+    "preserve_format",
+    "promote_types",
+    "result_type",
+    "set_num_threads",
+    "set_printoptions",
+    "strided",
+    "typename",
+    "use_deterministic_algorithms",
+]

@@ -76,10 +76,14 @@ def repeat(self: Any, *repeats: Any) -> Any:
     """Copies along every dim."""
     sizes = ints(repeats)
     if len(sizes) < self.ndim:
-        raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of "
-                           "dimensions of tensor")  # fmt: skip
+        raise RuntimeError(
+            "Number of dimensions of repeat dims can not be smaller than number of "
+            "dimensions of tensor"
+        )
     if min(sizes, default=0) < 0:
-        raise RuntimeError(f"Trying to create tensor with negative dimension {min(sizes)}: {list(sizes)}")
+        raise RuntimeError(
+            f"Trying to create tensor with negative dimension {min(sizes)}: {list(sizes)}"
+        )
     return FUNCTIONS["_repeat"](self, sizes)
 
 
@@ -89,8 +93,9 @@ def tile(input: Any, *dims: Any) -> Any:
     return repeat(input, (1,) * (input.ndim - len(dims)) + dims)
 
 
-def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *,
-                      output_size: int | None = None) -> Any:  # fmt: skip
+def repeat_interleave(
+    input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Any:
     """Each element (or slice) several times in a row."""
     if repeats is None:
         return from_array(np.repeat(np.arange(input.numel()), input._memory()), dt.int64)
@@ -172,15 +177,18 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
     """Coordinates of a grid, one tensor an axis."""
     tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
     if indexing not in (None, "ij", "xy"):
-        raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: '
-                           f"{indexing}")  # fmt: skip
+        raise RuntimeError(
+            f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
+        )
     swap = indexing == "xy" and len(tensors) > 1
     tensors = [atleast_1d(x) for x in tensors]
     if swap:
         tensors[0], tensors[1] = tensors[1], tensors[0]
     size, n = tuple(x.numel() for x in tensors), len(tensors)
-    grids = [expand(reshape(x, (1,) * i + (-1,) + (1,) * (n - 1 - i)), size)
-             for i, x in enumerate(tensors)]  # fmt: skip
+    grids = [
+        expand(reshape(x, (1,) * i + (-1,) + (1,) * (n - 1 - i)), size)
+        for i, x in enumerate(tensors)
+    ]
     if swap:
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
@@ -195,7 +203,10 @@ def cartesian_prod(*tensors: Any) -> Any:
 
 row_stack = vstack
 METHODS = "repeat tile flip fliplr flipud rot90 diag diagflat".split()
-PUBLIC = METHODS[1:] + """hstack vstack dstack row_stack column_stack repeat_interleave
-    broadcast_tensors broadcast_shapes meshgrid cartesian_prod""".split()  # fmt: skip
+PUBLIC = (
+    METHODS[1:]
+    + """hstack vstack dstack row_stack column_stack repeat_interleave
+    broadcast_tensors broadcast_shapes meshgrid cartesian_prod""".split()
+)
 atleast_1d, atleast_2d, atleast_3d = map(each, (atleast_1d, atleast_2d, atleast_3d))
 PUBLIC += ["atleast_1d", "atleast_2d", "atleast_3d"]

@@ -11,9 +11,13 @@ def _no(*_: Any) -> bool:
 
 
 cudnn = SimpleNamespace(
-    enabled=False, benchmark=False, deterministic=False, allow_tf32=False, is_available=_no,
+    enabled=False,
+    benchmark=False,
+    deterministic=False,
+    allow_tf32=False,
+    is_available=_no,
     version=lambda: None,
-)  # fmt: skip
+)
 cuda = SimpleNamespace(matmul=SimpleNamespace(allow_tf32=False), is_built=_no)
 mps = SimpleNamespace(is_available=_no, is_built=_no)
 mkl = mkldnn = openmp = SimpleNamespace(is_available=_no, enabled=False)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import numpy as np
-
 from flambeau.creation import check_supported, number_of
 from flambeau.device import check_device, contiguous_format, device, preserve_format
 from flambeau.ir import dtype as dt
@@ -20,8 +18,15 @@ from flambeau.trace.tensor import Counter
 from flambeau.viewing import expand, ints
 
 
-def to(self: Any, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False,
-       copy: bool = False, memory_format: Any = preserve_format) -> Any:  # fmt: skip
+def to(
+    self: Any,
+    *args: Any,
+    dtype: Any = None,
+    device: Any = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+    memory_format: Any = preserve_format,
+) -> Any:
     """Another dtype or device: x.to(dtype), x.to(device, dtype), x.to(other); itself if that is so."""
     flags = []
     for arg in args:
@@ -52,10 +57,17 @@ def caster(name: str, dtype: DType) -> Any:
 
 
 CASTS = {
-    "float": dt.float32, "double": dt.float64, "half": dt.float16, "bfloat16": dt.bfloat16,
-    "long": dt.int64, "int": dt.int32, "short": dt.int16, "char": dt.int8, "byte": dt.uint8,
+    "float": dt.float32,
+    "double": dt.float64,
+    "half": dt.float16,
+    "bfloat16": dt.bfloat16,
+    "long": dt.int64,
+    "int": dt.int32,
+    "short": dt.int16,
+    "char": dt.int8,
+    "byte": dt.uint8,
     "bool": dt.bool_,
-}  # fmt: skip
+}
 
 
 def type_(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
@@ -82,7 +94,9 @@ def cpu(self: Any, memory_format: Any = preserve_format) -> Any:
     return self
 
 
-def cuda(self: Any, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Any:
+def cuda(
+    self: Any, device: Any = None, non_blocking: bool = False, memory_format: Any = None
+) -> Any:
     """Refused: there is no GPU."""
     check_device("cuda")
 
@@ -108,11 +122,14 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     """The elements of another tensor, broadcast and converted."""
     if not isinstance(src, Tensor):
         if not isinstance(src, (bool, int, float)):
-            raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not "
-                            f"{type(src).__name__}")  # fmt: skip
+            raise TypeError(
+                f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}"
+            )
         return fill_(self, src)
     if src.spec.size != self.spec.size:
-        broadcast_sizes([self.spec.size, src.spec.size])  # refuses in the words of elementwise calls
+        broadcast_sizes(
+            [self.spec.size, src.spec.size]
+        )  # refuses in the words of elementwise calls
         src = expand(src, self.spec.size)
     if src.storage is self.storage:
         if src.spec is self.spec and src.offset == self.offset:
@@ -125,10 +142,14 @@ def fill_(self: Any, value: Any) -> Any:
     """One value everywhere; a 0-dim tensor may be that value."""
     if isinstance(value, Tensor):
         if value.ndim:
-            raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with "
-                               f"{value.ndim} dimensions.")  # fmt: skip
+            raise RuntimeError(
+                f"fill_ only supports 0-dimension value tensor but got tensor with "
+                f"{value.ndim} dimensions."
+            )
         return copy_(self, value)
-    return recorder.record_write(TABLE["full"], self, self.spec.size, number_of(value), self.spec.dtype)
+    return recorder.record_write(
+        TABLE["full"], self, self.spec.size, number_of(value), self.spec.dtype
+    )
 
 
 def zero_(self: Any) -> Any:
@@ -173,8 +194,10 @@ def grow(tensor: Any, nbytes: int) -> None:
     if nbytes <= storage.nbytes:
         return
     if storage.pinned():
-        raise RuntimeError("Trying to resize storage that is not resizable: its memory is shared with "
-                           "NumPy; clone() the tensor first")  # fmt: skip
+        raise RuntimeError(
+            "Trying to resize storage that is not resizable: its memory is shared with "
+            "NumPy; clone() the tensor first"
+        )
     buffer, old = allocate(nbytes), storage.buffer
     buffer.memory[: storage.nbytes] = old.memory[: storage.nbytes]
     storage.buffer, storage.nbytes = buffer, nbytes
@@ -192,7 +215,9 @@ def resize_for_out(self: Any, size: tuple[int, ...]) -> None:
             f"{list(self.spec.size)}, which does not match the required output shape {list(size)}. "
             "This behavior is deprecated, and in a future PyTorch release outputs will not be resized "
             "unless they have zero elements. You can explicitly reuse an out tensor t by resizing it, "
-            "inplace, to zero elements with t.resize_(0).", stacklevel=4)  # fmt: skip
+            "inplace, to zero elements with t.resize_(0).",
+            stacklevel=4,
+        )
     resize_(self, size)
 
 
@@ -208,8 +233,10 @@ def set_(self: Any, source: Any = None) -> Any:
     if not isinstance(source, Tensor):
         raise NotImplementedError("set_() takes a tensor; for a storage make a tensor of it first")
     if source.spec.dtype is not self.spec.dtype:
-        raise RuntimeError(f"Could not set tensor of type {source.spec.dtype.legacy.lower()} to a tensor "
-                           f"of type {self.spec.dtype.legacy.lower()}")  # fmt: skip
+        raise RuntimeError(
+            f"Could not set tensor of type {source.spec.dtype.legacy.lower()} to a tensor "
+            f"of type {self.spec.dtype.legacy.lower()}"
+        )
     self.storage, self.offset, self.stretch = source.storage, source.offset, None
     self.spec = source.spec.with_grad(self.spec.requires_grad)
     version = self._counter().version
@@ -218,11 +245,15 @@ def set_(self: Any, source: Any = None) -> Any:
     return self
 
 
-
 METHODS = """to type_as cpu cuda contiguous copy_ fill_ zero_ resize_ resize_as_ set_""".split()
 NAMED = {name: caster(name, dtype) for name, dtype in CASTS.items()} | {
-    "type": type_, "_resize_for_out": resize_for_out, "_become": become, "resolve_conj": resolve,
-    "resolve_neg": resolve, "conj": resolve, "get_device": lambda self: -1,
-}  # fmt: skip
+    "type": type_,
+    "_resize_for_out": resize_for_out,
+    "_become": become,
+    "resolve_conj": resolve,
+    "resolve_neg": resolve,
+    "conj": resolve,
+    "get_device": lambda self: -1,
+}
 PUBLIC = ["fill"]
 __all__ = ["device"]

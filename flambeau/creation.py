@@ -37,8 +37,10 @@ def sizes(given: Any, name: str = "new") -> tuple[int, ...]:
         size = ints(given)
     except TypeError:
         wrong = next((n for n in given if not hasattr(n, "__index__")), given[0])
-        raise TypeError(f"{name}(): argument 'size' (position 1) must be tuple of ints, not "
-                        f"{type(wrong).__name__}") from None  # fmt: skip
+        raise TypeError(
+            f"{name}(): argument 'size' (position 1) must be tuple of ints, not "
+            f"{type(wrong).__name__}"
+        ) from None
     for n in size:
         if n < 0:
             if name == "zeros":
@@ -55,7 +57,9 @@ def finish(made: Any, requires_grad: bool = False, out: Any = None) -> Any:
         return out.copy_(made)
     if requires_grad:
         if made.spec.dtype.kind not in "fc":
-            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+            raise RuntimeError(
+                "Only Tensors of floating point and complex dtype can require gradients"
+            )
         made.requires_grad_()
     return made
 
@@ -82,16 +86,32 @@ def filled(size: Any, value: Any, dtype: Any, stride: Any = None) -> Any:
 # ------------------------------------------------------------------ one value everywhere
 
 
-def zeros(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-          pin_memory: bool = False, requires_grad: bool = False, names: Any = None) -> Any:  # fmt: skip
+def zeros(
+    *size: Any,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool = False,
+    requires_grad: bool = False,
+    names: Any = None,
+) -> Any:
     """Zeros."""
     check_device(device)
     made = filled(sizes(size, "zeros"), 0, dtype or here.stretch.mode.default_dtype)
     return made if out is None and not requires_grad else finish(made, requires_grad, out)
 
 
-def ones(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-         pin_memory: bool = False, requires_grad: bool = False, names: Any = None) -> Any:  # fmt: skip
+def ones(
+    *size: Any,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool = False,
+    requires_grad: bool = False,
+    names: Any = None,
+) -> Any:
     """Ones."""
     check_device(device)
     made = filled(sizes(size, "ones"), 1, dtype or here.stretch.mode.default_dtype)
@@ -102,14 +122,25 @@ def number_of(value: Any) -> Any:
     """A fill value: a number, or a tensor of one element."""
     if isinstance(value, Tensor):
         if value.ndim:
-            raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with "
-                               f"{value.ndim} dimensions.")  # fmt: skip
+            raise RuntimeError(
+                f"fill_ only supports 0-dimension value tensor but got tensor with "
+                f"{value.ndim} dimensions."
+            )
         return value.item()
     return value.item() if isinstance(value, np.generic) else value
 
 
-def full(size: Any, fill_value: Any, *, out: Any = None, dtype: Any = None, layout: Any = None,
-         device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Any:  # fmt: skip
+def full(
+    size: Any,
+    fill_value: Any,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Any:
     """One value everywhere; its type decides the dtype."""
     check_device(device)
     if isinstance(size, int):
@@ -131,16 +162,32 @@ def dtype_of(value: Any) -> dt.DType:
     return dt.int64 if isinstance(value, int) else here.stretch.mode.default_dtype
 
 
-def empty(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-          requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None) -> Any:  # fmt: skip
+def empty(
+    *size: Any,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    memory_format: Any = None,
+) -> Any:
     """Memory whose content nobody knows."""
     check_device(device)
     dtype = check_supported(dtype or here.stretch.mode.default_dtype)
     return finish(empty_of(spec_of(sizes(size), None, dtype)), requires_grad, out)
 
 
-def empty_strided(size: Any, stride: Any, *, dtype: Any = None, layout: Any = None,
-                  device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Any:  # fmt: skip
+def empty_strided(
+    size: Any,
+    stride: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Any:
     """Memory whose content nobody knows, with strides."""
     check_device(device)
     spec = spec_of(tuple(size), tuple(stride), check_supported(dtype or get_default_dtype()))
@@ -159,9 +206,16 @@ def strides_like(x: Any, memory_format: Any) -> Any:
     return result_strides(x.spec.size, [x.spec.stride])
 
 
-def make_like(input: Any, value: Any, dtype: Any = None, device: Any = None,
-              requires_grad: bool = False, memory_format: Any = None, layout: Any = None,
-              pin_memory: bool = False) -> Any:  # fmt: skip
+def make_like(
+    input: Any,
+    value: Any,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+    layout: Any = None,
+    pin_memory: bool = False,
+) -> Any:
     """One value everywhere, with a tensor's size, dtype and order of dims."""
     check_device(device)
     spec = input.spec
@@ -181,8 +235,16 @@ def full_like(input: Any, fill_value: Any, **options: Any) -> Any:
     return make_like(input, number_of(fill_value), **options)
 
 
-def empty_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-               memory_format: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:  # fmt: skip
+def empty_like(
+    input: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+    layout: Any = None,
+    pin_memory: bool = False,
+) -> Any:
     """Memory whose content nobody knows, with a tensor's size, dtype and order of dims."""
     check_device(device)
     stride = strides_like(input, memory_format)
@@ -206,7 +268,9 @@ def new_full(self: Any, size: Any, fill_value: Any, *, dtype: Any = None, **opti
     return full(size, fill_value, dtype=dtype or self.spec.dtype, **options)
 
 
-def new_empty_strided(self: Any, size: Any, stride: Any, *, dtype: Any = None, **options: Any) -> Any:
+def new_empty_strided(
+    self: Any, size: Any, stride: Any, *, dtype: Any = None, **options: Any
+) -> Any:
     return empty_strided(size, stride, dtype=dtype or self.spec.dtype, **options)
 
 
@@ -218,9 +282,18 @@ def plain(x: Any) -> Any:
     return x.item() if isinstance(x, (Tensor, np.generic)) else x
 
 
-def arange(start: Any, end: Any = None, step: Any = 1, *, out: Any = None, dtype: Any = None,
-           layout: Any = None, device: Any = None, requires_grad: bool = False,
-           pin_memory: bool = False) -> Any:  # fmt: skip
+def arange(
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Any:
     """Numbers from `start` to before `end`, `step` apart."""
     check_device(device)
     start, end = (0, start) if end is None else (start, end)
@@ -257,9 +330,18 @@ def linspace_values(start: float, end: float, steps: int, dtype: dt.DType) -> np
     return np.where(np.arange(steps) < steps // 2, low + step * i, upper).astype(work)
 
 
-def linspace(start: Any, end: Any, steps: int, *, out: Any = None, dtype: Any = None,
-             layout: Any = None, device: Any = None, requires_grad: bool = False,
-             pin_memory: bool = False) -> Any:  # fmt: skip
+def linspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Any:
     """`steps` evenly spaced numbers, both ends included."""
     check_device(device)
     dtype = check_supported(dtype or get_default_dtype())
@@ -267,9 +349,19 @@ def linspace(start: Any, end: Any, steps: int, *, out: Any = None, dtype: Any = 
     return finish(from_array(dt.narrow(values, dtype), dtype), requires_grad, out)
 
 
-def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any = None,
-             dtype: Any = None, layout: Any = None, device: Any = None,
-             requires_grad: bool = False, pin_memory: bool = False) -> Any:  # fmt: skip
+def logspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    base: float = 10.0,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Any:
     """`base` to the powers of a linspace."""
     check_device(device)
     dtype = check_supported(dtype or get_default_dtype())
@@ -278,8 +370,17 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any =
     return finish(from_array(dt.narrow(values, dtype), dtype), requires_grad, out)
 
 
-def eye(n: int, m: int | None = None, *, out: Any = None, dtype: Any = None, layout: Any = None,
-        device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Any:  # fmt: skip
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Any:
     """Ones on the diagonal, zeros elsewhere."""
     check_device(device)
     dtype = check_supported(dtype or get_default_dtype())
@@ -296,14 +397,28 @@ def triangle(rows: int, columns: int, offset: int, dtype: Any, upper: bool) -> A
     return from_array(np.stack(find(rows, offset, columns)), dt.int64).to(dtype)
 
 
-def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = dt.int64, device: Any = None,
-                 layout: Any = None) -> Any:  # fmt: skip
+def tril_indices(
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: Any = dt.int64,
+    device: Any = None,
+    layout: Any = None,
+) -> Any:
     """Rows and columns of the lower triangle."""
     return triangle(row, col, offset, dtype, False)
 
 
-def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = dt.int64, device: Any = None,
-                 layout: Any = None) -> Any:  # fmt: skip
+def triu_indices(
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: Any = dt.int64,
+    device: Any = None,
+    layout: Any = None,
+) -> Any:
     """Rows and columns of the upper triangle."""
     return triangle(row, col, offset, dtype, True)
 

@@ -23,8 +23,10 @@ class device:  # noqa: N801 PyTorch's name
                 raise RuntimeError(f"Invalid device string: '{type}:{number}'")
             index = int(number)
         if type not in KINDS.split():
-            raise RuntimeError(f"Expected one of {', '.join(KINDS.split())} device type at start of "
-                               f"device string: {type}")  # fmt: skip
+            raise RuntimeError(
+                f"Expected one of {', '.join(KINDS.split())} device type at start of "
+                f"device string: {type}"
+            )
         self.type, self.index = type, index
 
     def __eq__(self, other: object) -> bool:

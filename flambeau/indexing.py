@@ -61,8 +61,10 @@ def choose(x: Any, dim: int, index: int) -> Any:
     """One index along a dim, which goes."""
     spec = x.spec
     if not spec.size:
-        raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
-                         "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number")  # fmt: skip
+        raise IndexError(
+            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
+            "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"
+        )
     n = spec.size[dim]
     if not -n <= index < n:
         raise IndexError(f"index {index} is out of bounds for dimension {dim} with size {n}")
@@ -129,9 +131,13 @@ def parts_of(index: Any) -> list[Any]:
 
 def is_tuple(index: Any) -> bool:
     """A short list with anything but numbers in it counts as a tuple, for history's sake."""
-    return isinstance(index, list) and len(index) < 32 and any(
-        i is None or i is Ellipsis or isinstance(i, (list, tuple, slice, Tensor)) for i in index
-    )  # fmt: skip
+    return (
+        isinstance(index, list)
+        and len(index) < 32
+        and any(
+            i is None or i is Ellipsis or isinstance(i, (list, tuple, slice, Tensor)) for i in index
+        )
+    )
 
 
 def clean(i: Any) -> Any:
@@ -146,8 +152,10 @@ def clean(i: Any) -> Any:
         raise TypeError("new(): invalid data type 'str'")
     if hasattr(i, "__index__"):
         return i.__index__()
-    raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables "
-                     f"are valid indices (got {type(i).__name__})")  # fmt: skip
+    raise IndexError(
+        "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables "
+        f"are valid indices (got {type(i).__name__})"
+    )
 
 
 def empty_index() -> Any:
@@ -185,12 +193,17 @@ def by_tensor(x: Any, dim: int, i: Any, indices: dict[int, Any]) -> tuple[Any, i
 
 def check_mask(x: Any, dim: int, mask: Any) -> None:
     if mask.spec.dtype is dt.uint8:
-        warnings.warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype "
-                      "torch.bool instead.", stacklevel=6)  # fmt: skip
+        warnings.warn(
+            "indexing with dtype torch.uint8 is now deprecated, please use a dtype "
+            "torch.bool instead.",
+            stacklevel=6,
+        )
     for d, n in enumerate(mask.spec.size):
         if n != x.spec.size[dim + d]:
-            raise IndexError(f"The shape of the mask {list(mask.spec.size)} at index {d} does not match "
-                             f"the shape of the indexed tensor {list(x.spec.size)} at index {dim + d}")  # fmt: skip
+            raise IndexError(
+                f"The shape of the mask {list(mask.spec.size)} at index {d} does not match "
+                f"the shape of the indexed tensor {list(x.spec.size)} at index {dim + d}"
+            )
 
 
 def ready(x: Any, indices: dict[int, Any]) -> tuple[list[Any], tuple[int, ...]]:
@@ -208,8 +221,9 @@ def ready(x: Any, indices: dict[int, Any]) -> tuple[list[Any], tuple[int, ...]]:
         broadcast_sizes([t.spec.size for t in tensors])
     except RuntimeError:
         shapes = ", ".join(str(list(t.spec.size)) for t in tensors)
-        raise IndexError("shape mismatch: indexing tensors could not be broadcast together with shapes "
-                         f"{shapes}") from None  # fmt: skip
+        raise IndexError(
+            f"shape mismatch: indexing tensors could not be broadcast together with shapes {shapes}"
+        ) from None
     return tensors, tuple(dims)
 
 
@@ -231,7 +245,9 @@ def put(self: Any, index: Any, value: Any) -> None:
         return put_masked(seen, *mask, value)
     value = value if isinstance(value, Tensor) else tensor(value, dtype=self.spec.dtype)
     tensors, dims = ready(seen, indices)
-    recorder.record_write(TABLE["_index_put"], seen, seen, tensors, cast_to(value, seen), dims, False)
+    recorder.record_write(
+        TABLE["_index_put"], seen, seen, tensors, cast_to(value, seen), dims, False
+    )
     return None
 
 
@@ -242,8 +258,10 @@ def assigned(value: Any, target: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     name = type(value).__name__
-    raise TypeError(f"can't assign a {name if name != 'ndarray' else 'numpy.ndarray'} to a "
-                    f"torch.{target.spec.dtype.legacy}Tensor")  # fmt: skip
+    raise TypeError(
+        f"can't assign a {name if name != 'ndarray' else 'numpy.ndarray'} to a "
+        f"torch.{target.spec.dtype.legacy}Tensor"
+    )
 
 
 def cast_to(value: Any, target: Any) -> Any:
@@ -276,8 +294,11 @@ def put_masked(x: Any, dim: int, mask: Any, value: Any) -> None:
     """One value where a mask is true: nothing has to be looked at."""
     trailing = x.ndim - dim - mask.ndim
     if trailing:
-        mask = view(mask, (*mask.spec.size, *(1,) * trailing)) if mask.spec.contiguous else (
-            mask.reshape((*mask.spec.size, *(1,) * trailing)))  # fmt: skip
+        mask = (
+            view(mask, (*mask.spec.size, *(1,) * trailing))
+            if mask.spec.contiguous
+            else (mask.reshape((*mask.spec.size, *(1,) * trailing)))
+        )
     if isinstance(value, Tensor):
         value = cast_to(view(value, ()) if value.ndim else value, x)
     recorder.record_write(TABLE["put_where"], x, x, mask, value)

@@ -16,8 +16,15 @@ from flambeau.trace.recorder import number_type
 from flambeau.trace.storage import Storage
 from flambeau.trace.trie import here
 
-_BFLOAT16 = dict(bits=16, eps=2.0**-7, max=3.3895313892515355e38, min=-3.3895313892515355e38,
-                 tiny=2.0**-126, smallest_normal=2.0**-126, resolution=0.01)  # fmt: skip
+_BFLOAT16 = dict(
+    bits=16,
+    eps=2.0**-7,
+    max=3.3895313892515355e38,
+    min=-3.3895313892515355e38,
+    tiny=2.0**-126,
+    smallest_normal=2.0**-126,
+    resolution=0.01,
+)
 
 
 class finfo:  # noqa: N801 PyTorch's name
@@ -26,8 +33,10 @@ class finfo:  # noqa: N801 PyTorch's name
     def __init__(self, type: DType | None = None) -> None:
         dtype = type or here.stretch.mode.default_dtype
         if dtype.kind not in "fc":
-            raise TypeError(f"torch.finfo() requires a floating point input type. Use torch.iinfo to "
-                            f"handle '{dtype}'")  # fmt: skip
+            raise TypeError(
+                f"torch.finfo() requires a floating point input type. Use torch.iinfo to "
+                f"handle '{dtype}'"
+            )
         self.dtype = dtype.name
         if dtype is dt.bfloat16:
             self.__dict__.update(_BFLOAT16)
@@ -47,8 +56,9 @@ class iinfo:  # noqa: N801 PyTorch's name
 
     def __init__(self, type: DType) -> None:
         if type.kind not in "iu":
-            raise TypeError(f"torch.iinfo() requires an integer input type. Use torch.finfo to handle "
-                            f"'{type}'")  # fmt: skip
+            raise TypeError(
+                f"torch.iinfo() requires an integer input type. Use torch.finfo to handle '{type}'"
+            )
         facts = np.iinfo(type.numpy)
         self.dtype, self.bits = type.name, facts.bits
         self.max, self.min = int(facts.max), int(facts.min)
@@ -84,7 +94,9 @@ def typename(obj: Any) -> str:
     if isinstance(obj, Tensor):
         return obj.type()  # type: ignore[attr-defined]
     cls = obj if isinstance(obj, type) else type(obj)
-    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    return (
+        cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    )
 
 
 def promote_types(type1: DType, type2: DType) -> DType:
@@ -101,7 +113,9 @@ def can_cast(from_: DType, to: DType) -> bool:
 
 def result_type(tensor1: Any, tensor2: Any) -> DType:
     """The type of arithmetic on both, which may be numbers."""
-    facts = [x.spec if isinstance(x, Tensor) else Number(0, number_type(x)) for x in (tensor1, tensor2)]
+    facts = [
+        x.spec if isinstance(x, Tensor) else Number(0, number_type(x)) for x in (tensor1, tensor2)
+    ]
     return promoted(here.stretch.mode, *facts)
 
 

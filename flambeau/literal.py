@@ -17,15 +17,23 @@ from flambeau.tensor import Tensor, from_array
 NUMBERS = {bool: dt.bool_, int: dt.int64}
 
 
-def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-           pin_memory: bool = False) -> Any:  # fmt: skip
+def tensor(
+    data: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Any:
     """A tensor with a copy of the data."""
     check_device(device)
     if isinstance(data, Tensor):
         warnings.warn(
             "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() "
             "or sourceTensor.detach().clone().requires_grad_(True), rather than "
-            "torch.tensor(sourceTensor).", stacklevel=2)  # fmt: skip
+            "torch.tensor(sourceTensor).",
+            stacklevel=2,
+        )
         copy = data.detach().to(dtype or data.spec.dtype, copy=True)
         return finish(copy, requires_grad)
     return finish(literal(data, dtype), requires_grad)
@@ -67,9 +75,11 @@ def as_array(data: Any) -> tuple[np.ndarray, dt.DType]:
 
 def is_sequence(data: Any) -> bool:
     return isinstance(data, (list, tuple, range)) or (
-        hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, dict)
+        hasattr(data, "__len__")
+        and hasattr(data, "__getitem__")
+        and not isinstance(data, dict)
         and not isinstance(data, (np.ndarray, Tensor, str))
-    )  # fmt: skip
+    )
 
 
 def plain_lists(data: Any) -> Any:
@@ -77,7 +87,8 @@ def plain_lists(data: Any) -> Any:
     if isinstance(data, list) and all(type(x) in (float, int, bool) for x in data):
         return data
     return [
-        leaf_of(x) if isinstance(x, Tensor) else plain_lists(x) if is_sequence(x) else x for x in data
+        leaf_of(x) if isinstance(x, Tensor) else plain_lists(x) if is_sequence(x) else x
+        for x in data
     ]
 
 
@@ -142,8 +153,9 @@ def check_rectangular(data: Any, dim: int = 0) -> None:
         raise TypeError(f"'{type(inner[0]).__name__}' object cannot be interpreted as an integer")
     for x in inner:
         if len(x) != len(inner[0]):
-            raise ValueError(f"expected sequence of length {len(inner[0])} at dim {dim + 1} "
-                             f"(got {len(x)})")  # fmt: skip
+            raise ValueError(
+                f"expected sequence of length {len(inner[0])} at dim {dim + 1} (got {len(x)})"
+            )
     for x in inner:
         if isinstance(x, list):
             check_rectangular(x, dim + 1)
@@ -172,7 +184,8 @@ def numpy_dtype(dtype: np.dtype) -> dt.DType:
         raise TypeError(
             f"can't convert np.ndarray of type {dtype.type.__module__}.{dtype.type.__name__}. The only "
             "supported types are: float64, float32, float16, complex64, complex128, int64, int32, "
-            "int16, int8, uint64, uint32, uint16, uint8, and bool.")  # fmt: skip
+            "int16, int8, uint64, uint32, uint16, uint8, and bool."
+        )
     return found
 
 
@@ -181,16 +194,21 @@ def check_array(array: np.ndarray) -> None:
     if array.dtype.kind in "OUSV" or array.dtype.kind in "mM":
         numpy_dtype(array.dtype)
     if not array.dtype.isnative:
-        raise ValueError("given numpy array has byte order different from the native byte order. "
-                         "Conversion between byte orders is currently not supported.")  # fmt: skip
+        raise ValueError(
+            "given numpy array has byte order different from the native byte order. "
+            "Conversion between byte orders is currently not supported."
+        )
     if any(s < 0 for s in array.strides):
         raise ValueError(
             "At least one stride in the given numpy array is negative, and tensors with negative "
             "strides are not currently supported. (You can probably work around this by making a copy "
-            "of your array  with array.copy().) ")  # fmt: skip
+            "of your array  with array.copy().) "
+        )
     if any(s % array.dtype.itemsize for s in array.strides):
-        raise ValueError("given numpy array strides not a multiple of the element byte size. Copy the "
-                         "numpy array to reallocate the memory.")  # fmt: skip
+        raise ValueError(
+            "given numpy array strides not a multiple of the element byte size. Copy the "
+            "numpy array to reallocate the memory."
+        )
 
 
 def converted(array: np.ndarray, dtype: dt.DType) -> np.ndarray:
@@ -209,23 +227,34 @@ def converted(array: np.ndarray, dtype: dt.DType) -> np.ndarray:
         if int(array.max()) > limits.max or int(array.min()) < lowest:
             if array.dtype == np.uint64 and dtype is dt.int64:
                 raise ValueError("Overflow when unpacking long long")
-            raise RuntimeError(f"value cannot be converted to type {C_NAMES[dtype]} without overflow")
+            raise RuntimeError(
+                f"value cannot be converted to type {C_NAMES[dtype]} without overflow"
+            )
     return array.astype(dtype.numpy)
 
 
 C_NAMES = {
-    dt.uint8: "uint8_t", dt.int8: "int8", dt.int16: "int16_t", dt.int32: "int32", dt.int64: "int64_t",
-    dt.uint16: "uint16_t", dt.uint32: "uint32_t", dt.uint64: "uint64_t",
-}  # fmt: skip
+    dt.uint8: "uint8_t",
+    dt.int8: "int8",
+    dt.int16: "int16_t",
+    dt.int32: "int32",
+    dt.int64: "int64_t",
+    dt.uint16: "uint16_t",
+    dt.uint32: "uint32_t",
+    dt.uint64: "uint64_t",
+}
 
 
-def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+def scalar_tensor(
+    s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Any:
     """A 0-dim tensor of the default dtype."""
     return tensor(s, dtype=dtype or get_default_dtype(), device=device, requires_grad=requires_grad)
 
 
-def new_tensor(self: Any, data: Any, *, dtype: Any = None, device: Any = None,
-               requires_grad: bool = False) -> Any:  # fmt: skip
+def new_tensor(
+    self: Any, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Any:
     """A copy of the data, of this tensor's dtype unless another is named."""
     return tensor(data, dtype=dtype or self.spec.dtype, device=device, requires_grad=requires_grad)
 
@@ -242,8 +271,10 @@ def legacy(args: tuple[Any, ...], dtype: dt.DType, device: Any = None) -> Any:
     if isinstance(data, Size) or (isinstance(data, int) and not isinstance(data, bool)):
         return empty(*(data if isinstance(data, Size) else args), dtype=dtype)
     if len(args) > 1:
-        raise TypeError(f"new() received an invalid combination of arguments - got "
-                        f"({', '.join(type(a).__name__ for a in args)})")  # fmt: skip
+        raise TypeError(
+            f"new() received an invalid combination of arguments - got "
+            f"({', '.join(type(a).__name__ for a in args)})"
+        )
     if isinstance(data, Tensor):
         if data.spec.dtype is not dtype:
             raise TypeError(f"expected {dtype.legacy} (got {data.spec.dtype.legacy})")

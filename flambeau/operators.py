@@ -11,33 +11,62 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.ops.functions import TEMPLATE, build, key_of
 from flambeau.ops.declare import TABLE
+from flambeau.ops.functions import TEMPLATE, build, key_of
 
 # Operators that are rows: written out like the functions, so that they cost no second call.
 ROWS = {
-    "__add__": "add", "__radd__": "add", "__sub__": "sub", "__mul__": "mul", "__rmul__": "mul",
-    "__eq__": "eq", "__ne__": "ne", "__lt__": "lt", "__le__": "le", "__gt__": "gt", "__ge__": "ge",
+    "__add__": "add",
+    "__radd__": "add",
+    "__sub__": "sub",
+    "__mul__": "mul",
+    "__rmul__": "mul",
+    "__eq__": "eq",
+    "__ne__": "ne",
+    "__lt__": "lt",
+    "__le__": "le",
+    "__gt__": "gt",
+    "__ge__": "ge",
     "__truediv__": "true_divide",
-}  # fmt: skip
+}
 # Operators that are functions with overloads or checks of their own.
 CALLS = {
-    "__rsub__": "rsub", "__floordiv__": "floor_divide", "__mod__": "remainder", "__pow__": "pow",
-    "__matmul__": "matmul", "__and__": "bitwise_and", "__or__": "bitwise_or", "__rand__": "bitwise_and",
-    "__ror__": "bitwise_or", "__xor__": "bitwise_xor", "__rxor__": "bitwise_xor",
-    "__lshift__": "bitwise_left_shift", "__rshift__": "bitwise_right_shift",
-}  # fmt: skip
+    "__rsub__": "rsub",
+    "__floordiv__": "floor_divide",
+    "__mod__": "remainder",
+    "__pow__": "pow",
+    "__matmul__": "matmul",
+    "__and__": "bitwise_and",
+    "__or__": "bitwise_or",
+    "__rand__": "bitwise_and",
+    "__ror__": "bitwise_or",
+    "__xor__": "bitwise_xor",
+    "__rxor__": "bitwise_xor",
+    "__lshift__": "bitwise_left_shift",
+    "__rshift__": "bitwise_right_shift",
+}
 REFLECTED = {
-    "__rpow__": "pow", "__rmatmul__": "matmul", "__rfloordiv__": "floor_divide",
-    "__rmod__": "remainder", "__rlshift__": "bitwise_left_shift",
+    "__rpow__": "pow",
+    "__rmatmul__": "matmul",
+    "__rfloordiv__": "floor_divide",
+    "__rmod__": "remainder",
+    "__rlshift__": "bitwise_left_shift",
     "__rrshift__": "bitwise_right_shift",
-}  # fmt: skip
+}
 IN_PLACE = {
-    "__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itruediv__": "div_",
-    "__ifloordiv__": "floor_divide_", "__imod__": "remainder_", "__ipow__": "pow_",
-    "__iand__": "bitwise_and_", "__ior__": "bitwise_or_", "__ixor__": "bitwise_xor_",
-    "__ilshift__": "bitwise_left_shift_", "__irshift__": "bitwise_right_shift_",
-}  # fmt: skip
+    "__iadd__": "add_",
+    "__isub__": "sub_",
+    "__imul__": "mul_",
+    "__itruediv__": "div_",
+    "__ifloordiv__": "floor_divide_",
+    "__imod__": "remainder_",
+    "__ipow__": "pow_",
+    "__iand__": "bitwise_and_",
+    "__ior__": "bitwise_or_",
+    "__ixor__": "bitwise_xor_",
+    "__ilshift__": "bitwise_left_shift_",
+    "__irshift__": "bitwise_right_shift_",
+}
 UNARY = {"__neg__": "neg", "__abs__": "abs", "__invert__": "bitwise_not"}
 
 
@@ -47,8 +76,12 @@ def row_operator(dunder: str, name: str) -> Callable[..., Any]:
     first, second, *rest = op.params
     args = [first.name, second.name, *(f"default_{p.name}" for p in rest)]
     body = TEMPLATE.format(
-        name=dunder, parameters=f"{first.name}, {second.name}", args=", ".join(args), out="",
-        keys=", ".join([key_of(first), key_of(second), *args[2:]]))  # fmt: skip
+        name=dunder,
+        parameters=f"{first.name}, {second.name}",
+        args=", ".join(args),
+        out="",
+        keys=", ".join([key_of(first), key_of(second), *args[2:]]),
+    )
     head, _, lines = body.strip("\n").partition("\n")
     guarded = "\n".join("    " + line for line in lines.splitlines())
     source = f"{head}\n    try:\n{guarded}\n    except TypeError:\n        return NotImplemented\n"

@@ -19,12 +19,16 @@ def select(input: Any, dim: int, index: int) -> Any:
     dim, index = one_dim(dim, len(spec.size)), whole(index)
     n = spec.size[dim]
     if not -n <= index < n:
-        raise IndexError(f"select(): index {index} out of range for tensor of size {list(spec.size)} at "
-                         f"dimension {dim}")  # fmt: skip
+        raise IndexError(
+            f"select(): index {index} out of range for tensor of size {list(spec.size)} at "
+            f"dimension {dim}"
+        )
     return record_view(views.select, input, index % n, spec.stride[dim], dim)
 
 
-def part(self: Any, dim: int, start: int, length: int, step: int = 1, op: Any = views.slice_) -> Any:
+def part(
+    self: Any, dim: int, start: int, length: int, step: int = 1, op: Any = views.slice_
+) -> Any:
     """`length` indices from `start` on, which are known to be there."""
     return record_view(op, self, start, self.spec.stride[dim], dim, length, step)
 
@@ -38,8 +42,9 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     dim, start = one_dim(dim, input.ndim), whole(start)
     n = input.spec.size[dim]
     if not -n <= start <= n:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n}], but got "
-                         f"{start})")  # fmt: skip
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-n}, {n}], but got {start})"
+        )
     start = start + n if start < 0 else start
     if start + length > n:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({n}).")
@@ -68,14 +73,17 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, 
     n, size = tensor.spec.size[dim], split_size_or_sections
     if isinstance(size, (tuple, list)):
         if sum(size) != n or min(size, default=0) < 0:
-            raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {n} (input "
-                               f"tensor's size at dimension {dim}), but got split_sizes={list(size)}")  # fmt: skip
+            raise RuntimeError(
+                f"split_with_sizes expects split_sizes to sum exactly to {n} (input "
+                f"tensor's size at dimension {dim}), but got split_sizes={list(size)}"
+            )
         return pieces(tensor, dim, map(whole, size), views.split_with_sizes)
     if size < 0:
         raise RuntimeError(f"split expects split_size be non-negative, but got split_size={size}")
     if not size and n:
-        raise RuntimeError("split_size can only be 0 if dimension size is 0, but got dimension size of "
-                           f"{n}")  # fmt: skip
+        raise RuntimeError(
+            f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}"
+        )
     return pieces(tensor, dim, even(n, whole(size) or 1), views.split)
 
 
@@ -120,7 +128,9 @@ def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     dim = one_dim(dim, input.ndim)
     step = input.spec.stride[dim]
-    return tuple([record_view(views.unbind, input, i, step, dim) for i in range(input.spec.size[dim])])
+    return tuple(
+        [record_view(views.unbind, input, i, step, dim) for i in range(input.spec.size[dim])]
+    )
 
 
 def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
@@ -135,7 +145,9 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     else:
         start, unit = -offset, spec.stride[a]
         inside = -offset < spec.size[a]
-    return record_view(views.diagonal, input, start if inside and start else None, unit, offset, a, b)
+    return record_view(
+        views.diagonal, input, start if inside and start else None, unit, offset, a, b
+    )
 
 
 def unfold(self: Any, dimension: int, size: int, step: int) -> Any:

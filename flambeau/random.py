@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-
 from flambeau.creation import check_supported, empty_like, finish, get_default_dtype, plain, sizes
 from flambeau.device import CPU, check_device
 from flambeau.ir import dtype as dt
 from flambeau.runtime import draws, generator
 from flambeau.tensor import FUNCTIONS, Tensor, from_array
-
 
 
 class Generator:
@@ -75,8 +73,10 @@ def state_of(given: Generator | None) -> Any:
     if given is None:
         return default_generator._state
     if not isinstance(given, Generator):
-        raise TypeError(f"rand() and its kin: argument 'generator' must be torch.Generator, not "
-                        f"{type(given).__name__}")  # fmt: skip
+        raise TypeError(
+            f"rand() and its kin: argument 'generator' must be torch.Generator, not "
+            f"{type(given).__name__}"
+        )
     return given._state
 
 
@@ -118,12 +118,20 @@ def fork_rng(devices: Any = None, enabled: bool = True, device_type: str = "cpu"
 def floating(dtype: Any, name: str) -> dt.DType:
     dtype = dtype or get_default_dtype()
     if dtype.kind != "f":
-        raise NotImplementedError(f'"{name}" not implemented for \'{dtype.legacy}\'')
+        raise NotImplementedError(f"\"{name}\" not implemented for '{dtype.legacy}'")
     return check_supported(dtype)
 
 
-def rand(*size: Any, generator: Any = None, out: Any = None, dtype: Any = None, layout: Any = None,
-         device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Any:  # fmt: skip
+def rand(
+    *size: Any,
+    generator: Any = None,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Any:
     """Uniform in [0, 1)."""
     check_device(device)
     dtype = floating(dtype, "check_uniform_bounds")
@@ -131,8 +139,16 @@ def rand(*size: Any, generator: Any = None, out: Any = None, dtype: Any = None, 
     return finish(made, requires_grad, out)
 
 
-def randn(*size: Any, generator: Any = None, out: Any = None, dtype: Any = None, layout: Any = None,
-          device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Any:  # fmt: skip
+def randn(
+    *size: Any,
+    generator: Any = None,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Any:
     """Normal, mean 0 and deviation 1."""
     check_device(device)
     dtype = floating(dtype, "normal_kernel_cpu")
@@ -140,9 +156,19 @@ def randn(*size: Any, generator: Any = None, out: Any = None, dtype: Any = None,
     return finish(made, requires_grad, out)
 
 
-def randint(low: Any, high: Any = None, size: Any = None, *, generator: Any = None, out: Any = None,
-            dtype: Any = None, layout: Any = None, device: Any = None,
-            requires_grad: bool = False, pin_memory: bool = False) -> Any:  # fmt: skip
+def randint(
+    low: Any,
+    high: Any = None,
+    size: Any = None,
+    *,
+    generator: Any = None,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Any:
     """Whole numbers from low to before high: randint(high, size), randint(low, high, size)."""
     check_device(device)
     if isinstance(high, (tuple, list)):
@@ -155,8 +181,17 @@ def randint(low: Any, high: Any = None, size: Any = None, *, generator: Any = No
     return finish(made, requires_grad, out)
 
 
-def randperm(n: int, *, generator: Any = None, out: Any = None, dtype: Any = None, layout: Any = None,
-             device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Any:  # fmt: skip
+def randperm(
+    n: int,
+    *,
+    generator: Any = None,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Any:
     """The numbers below n in random order."""
     check_device(device)
     if n < 0:
@@ -168,8 +203,14 @@ def randperm(n: int, *, generator: Any = None, out: Any = None, dtype: Any = Non
 def like(make: Any, fill: str) -> Any:
     """rand_like and its kin: as `make`, with a tensor's size, dtype and order of dims."""
 
-    def run(input: Any, *, dtype: Any = None, memory_format: Any = None, generator: Any = None,
-            **options: Any) -> Any:  # fmt: skip
+    def run(
+        input: Any,
+        *,
+        dtype: Any = None,
+        memory_format: Any = None,
+        generator: Any = None,
+        **options: Any,
+    ) -> Any:
         out = empty_like(input, dtype=dtype, memory_format=memory_format, **options)
         grad, out = out.requires_grad, out.detach()
         return getattr(out, fill)(generator=generator).requires_grad_(grad)
@@ -190,14 +231,24 @@ def randint_like(input: Any, low: Any, high: Any = None, **options: Any) -> Any:
     return randint(low, high, input.spec.size, **options)
 
 
-def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None, out: Any = None,
-           dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:  # fmt: skip
+def normal(
+    mean: Any,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Any = None,
+    out: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Any:
     """Normal numbers; mean and deviation may be tensors."""
     check_device(device)
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
         dtype = floating(dtype, "normal")
-        made = FUNCTIONS["_normal"](state_of(generator), sizes((tuple(size),)), dtype, float(mean),
-                                    float(std), True)  # fmt: skip
+        made = FUNCTIONS["_normal"](
+            state_of(generator), sizes((tuple(size),)), dtype, float(mean), float(std), True
+        )
         return finish(made, requires_grad, out)
     from flambeau.arranging import broadcast_tensors
 
@@ -215,12 +266,20 @@ def bernoulli(input: Any, p: Any = None, *, generator: Any = None, out: Any = No
         made = FUNCTIONS["_bernoulli"](state_of(generator), spec.size, spec.dtype, float(p))
     else:
         floating(spec.dtype, "bernoulli_tensor_cpu_p_")
-        made = FUNCTIONS["_bernoulli_tensor"](state_of(generator), input.detach(), spec.dtype, spec.dtype)
+        made = FUNCTIONS["_bernoulli_tensor"](
+            state_of(generator), input.detach(), spec.dtype, spec.dtype
+        )
     return finish(made, out=out)
 
 
-def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None,
-                out: Any = None) -> Any:  # fmt: skip
+def multinomial(
+    input: Any,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Any = None,
+    out: Any = None,
+) -> Any:
     """Indices drawn in proportion to weights."""
     if input.ndim not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")
@@ -228,9 +287,12 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
     if num_samples <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
     if not replacement and num_samples > input.spec.size[-1]:
-        raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
-    made = FUNCTIONS["_multinomial"](state_of(generator), input.detach(), num_samples, replacement,
-                                     input.spec.dtype)  # fmt: skip
+        raise RuntimeError(
+            "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
+        )
+    made = FUNCTIONS["_multinomial"](
+        state_of(generator), input.detach(), num_samples, replacement, input.spec.dtype
+    )
     return finish(made, out=out)
 
 
@@ -256,16 +318,19 @@ def put(self: Any, name: str, generator: Any, *parameters: Any) -> Any:
 
 def check_float(self: Any, name: str) -> None:
     if self.spec.dtype.kind != "f":
-        raise NotImplementedError(f'"{name}" not implemented for \'{self.spec.dtype.legacy}\'')
+        raise NotImplementedError(f"\"{name}\" not implemented for '{self.spec.dtype.legacy}'")
 
 
-def uniform_(self: Any, a: float = 0.0, b: float = 1.0, *, generator: Any = None, **ends: Any) -> Any:
+def uniform_(
+    self: Any, a: float = 0.0, b: float = 1.0, *, generator: Any = None, **ends: Any
+) -> Any:
     """Uniform in [from, to)."""
     low, high = ends.get("from", a), ends.get("to", b)
     check_float(self, "check_uniform_bounds")
     if low > high:
-        raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > "
-                           f"to={high}")  # fmt: skip
+        raise RuntimeError(
+            f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}"
+        )
     return put(self, "_uniform", generator, float(low), float(high))
 
 
@@ -308,7 +373,9 @@ def bernoulli_(self: Any, p: Any = 0.5, *, generator: Any = None) -> Any:
     """1 with probability p, else 0."""
     if isinstance(p, Tensor):
         chances = p.detach().expand(self.spec.size)
-        drawn = FUNCTIONS["_bernoulli_tensor"](state_of(generator), chances, self.spec.dtype, p.spec.dtype)
+        drawn = FUNCTIONS["_bernoulli_tensor"](
+            state_of(generator), chances, self.spec.dtype, p.spec.dtype
+        )
         return self.copy_(drawn)
     if not 0 <= p <= 1:
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")

@@ -20,15 +20,29 @@ from flambeau.viewing import expand
 # ------------------------------------------------------------------ scatter
 
 
-def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None,
-            reduce: str | None = None) -> Any:  # fmt: skip
+def scatter(
+    input: Any,
+    dim: int,
+    index: Any,
+    src: Any = None,
+    *,
+    value: Any = None,
+    reduce: str | None = None,
+) -> Any:
     """A copy with elements written where an index says, along a dim."""
     op, rest = scatter_row(src, value, reduce)
     return FUNCTIONS[op](input, dim, index, *rest)
 
 
-def scatter_(self: Any, dim: int, index: Any, src: Any = None, *, value: Any = None,
-             reduce: str | None = None) -> Any:  # fmt: skip
+def scatter_(
+    self: Any,
+    dim: int,
+    index: Any,
+    src: Any = None,
+    *,
+    value: Any = None,
+    reduce: str | None = None,
+) -> Any:
     """Elements written where an index says, along a dim."""
     op, rest = scatter_row(src, value, reduce)
     return recorder.record_write(TABLE[op], self, self, dim, index, *rest)
@@ -51,8 +65,12 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     if dim is None:
         return input.reshape(-1).gather(0, indices.reshape(-1))
     dim = one_dim(dim, input.ndim)
-    size = broadcast_sizes([input.spec.size[:dim] + (1,) + input.spec.size[dim + 1 :],
-                            indices.spec.size[:dim] + (1,) + indices.spec.size[dim + 1 :]])  # fmt: skip
+    size = broadcast_sizes(
+        [
+            input.spec.size[:dim] + (1,) + input.spec.size[dim + 1 :],
+            indices.spec.size[:dim] + (1,) + indices.spec.size[dim + 1 :],
+        ]
+    )
 
     def spread(x: Any) -> Any:
         return expand(x, (*size[:dim], x.spec.size[dim], *size[dim + 1 :]))
@@ -80,8 +98,9 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
 def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
     """The elements where a mask is true, as one dim."""
     if mask.spec.dtype is not dt.bool_:
-        raise RuntimeError(f"masked_select: expected BoolTensor for mask, but got "
-                           f"{mask.spec.dtype.legacy}Tensor")  # fmt: skip
+        raise RuntimeError(
+            f"masked_select: expected BoolTensor for mask, but got {mask.spec.dtype.legacy}Tensor"
+        )
     size = broadcast_sizes([input.spec.size, mask.spec.size])
     count = int(np.broadcast_to(mask._memory(), size).sum())
     return finish(FUNCTIONS["_masked_select"](input, mask, count), out=out)
@@ -120,8 +139,9 @@ def results(name: str, values: Any, out: Any = None) -> Any:
     return getattr(return_types, name)(tuple(values))
 
 
-def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False, *,
-         out: Any = None) -> Any:  # fmt: skip
+def sort(
+    input: Any, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Any = None
+) -> Any:
     """Values in order, and where they were."""
     return results("sort", FUNCTIONS["_sort"](input, dim, descending), out)
 
@@ -131,8 +151,9 @@ def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = 
     return FUNCTIONS["_sort"](input.detach(), dim, descending)[1]
 
 
-def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *,
-         out: Any = None) -> Any:  # fmt: skip
+def topk(
+    input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None
+) -> Any:
     """The k largest or smallest values, and where they are."""
     return results("topk", FUNCTIONS["_topk"](input, k, dim, largest, sorted), out)
 
@@ -162,11 +183,17 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
 # ------------------------------------------------------------------ results whose size depends on values
 
 
-def unique(input: Any, sorted: bool = True, return_inverse: bool = False,
-           return_counts: bool = False, dim: int | None = None) -> Any:  # fmt: skip
+def unique(
+    input: Any,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
+) -> Any:
     """Every value once, in order."""
     values, inverse, counts = np.unique(
-        input._values(), return_inverse=True, return_counts=True, axis=dim, equal_nan=False)  # fmt: skip
+        input._values(), return_inverse=True, return_counts=True, axis=dim, equal_nan=False
+    )
     inverse = inverse.reshape(input.spec.size if dim is None else -1)
     out = [from_array(dt.narrow(values, input.spec.dtype), input.spec.dtype)]
     out += [from_array(inverse, dt.int64)] * return_inverse
@@ -174,8 +201,9 @@ def unique(input: Any, sorted: bool = True, return_inverse: bool = False,
     return tuple(out) if len(out) > 1 else out[0]
 
 
-def unique_consecutive(input: Any, return_inverse: bool = False, return_counts: bool = False,
-                       dim: int | None = None) -> Any:  # fmt: skip
+def unique_consecutive(
+    input: Any, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
     """Runs of one value as one."""
     if dim is not None:
         raise NotImplementedError("unique_consecutive(dim=...) is not supported yet; flatten first")
@@ -201,8 +229,14 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     return from_array(dt.narrow(counts, dtype), dtype)
 
 
-def searchsorted(sorted_sequence: Any, input: Any, *, out_int32: bool = False, right: bool = False,
-                 side: str | None = None) -> Any:  # fmt: skip
+def searchsorted(
+    sorted_sequence: Any,
+    input: Any,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+) -> Any:
     """Where numbers belong in a sorted sequence."""
     side = side or ("right" if right else "left")
     rows = sorted_sequence._values()
@@ -210,8 +244,10 @@ def searchsorted(sorted_sequence: Any, input: Any, *, out_int32: bool = False, r
     if rows.ndim == 1:
         found = np.searchsorted(rows, values, side)
     else:
-        flat = [np.searchsorted(r, v, side) for r, v in zip(
-            rows.reshape(-1, rows.shape[-1]), values.reshape(-1, values.shape[-1]))]  # fmt: skip
+        flat = [
+            np.searchsorted(r, v, side)
+            for r, v in zip(rows.reshape(-1, rows.shape[-1]), values.reshape(-1, values.shape[-1]))
+        ]
         found = np.stack(flat).reshape(values.shape)
     dtype = dt.int32 if out_int32 else dt.int64
     return from_array(np.asarray(found), dtype)

@@ -79,8 +79,9 @@ def numpy(self: Any, *, force: bool = False) -> np.ndarray:
     if force:
         self = self.detach()
     if self.requires_grad:
-        raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use "
-                           "tensor.detach().numpy() instead.")  # fmt: skip
+        raise RuntimeError(
+            "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+        )
     if self.spec.dtype is dt.bfloat16:
         raise TypeError("Got unsupported ScalarType BFloat16")
     settle_writes(self)
@@ -91,8 +92,9 @@ def numpy(self: Any, *, force: bool = False) -> np.ndarray:
     item = spec.dtype.itemsize
     if not spec.numel:
         return np.empty(spec.size, spec.dtype.numpy)
-    return np.ndarray(spec.size, spec.dtype.numpy, whole, self.offset * item,
-                      [s * item for s in spec.stride])  # fmt: skip
+    return np.ndarray(
+        spec.size, spec.dtype.numpy, whole, self.offset * item, [s * item for s in spec.stride]
+    )
 
 
 def exporter_of(storage: Storage) -> Exporter:
@@ -103,9 +105,11 @@ def exporter_of(storage: Storage) -> Exporter:
         exporter = Exporter()
         exporter.buffer = storage.buffer
         exporter.__array_interface__ = {
-            "shape": (storage.buffer.memory.nbytes,), "typestr": "|u1", "version": 3,
+            "shape": (storage.buffer.memory.nbytes,),
+            "typestr": "|u1",
+            "version": 3,
             "data": (storage.buffer.address, False),
-        }  # fmt: skip
+        }
         storage.pin = Given(exporter, pin)
     return exporter
 
@@ -160,7 +164,8 @@ def warn_read_only(array: np.ndarray) -> None:
             "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. "
             "This means writing to this tensor will result in undefined behavior. You may want to copy "
             "the array to protect its data or make it writable before converting it to a tensor.",
-            stacklevel=4)  # fmt: skip
+            stacklevel=4,
+        )
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
@@ -174,8 +179,14 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
     return tensor(data, dtype=dtype)
 
 
-def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None,
-            requires_grad: bool = False) -> Any:  # fmt: skip
+def asarray(
+    obj: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+) -> Any:
     """The object as a tensor; copy: True always, False never, None where needed."""
     out = as_tensor(obj, dtype, device)
     shares = isinstance(obj, Tensor) and out is obj or isinstance(obj, np.ndarray)
@@ -187,8 +198,9 @@ def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | Non
     return out.requires_grad_() if requires_grad else out
 
 
-def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0,
-               requires_grad: bool = False) -> Any:  # fmt: skip
+def frombuffer(
+    buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
+) -> Any:
     """A tensor on the memory of bytes, a bytearray, an array."""
     out = from_numpy(np.frombuffer(buffer, dtype.numpy, count, offset))
     return out.requires_grad_() if requires_grad else out
@@ -256,15 +268,33 @@ copyreg.pickle(Storage, reduce_storage)
 def reduce_tensor(self: Any, protocol: Any = None) -> Any:
     """A tensor for pickle: its storage and its view of it."""
     if self.edge is not None:
-        raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) can be pickled "
-                           "with their history; hint: detach() it first")  # fmt: skip
+        raise RuntimeError(
+            "Only Tensors created explicitly by the user (graph leaves) can be pickled "
+            "with their history; hint: detach() it first"
+        )
     spec, attributes = self.spec, dict(self.__dict__)
-    return rebuild, (type(self), self.storage, self.offset, spec.size, spec.stride, spec.dtype.name,
-                     spec.requires_grad, attributes)  # fmt: skip
+    return rebuild, (
+        type(self),
+        self.storage,
+        self.offset,
+        spec.size,
+        spec.stride,
+        spec.dtype.name,
+        spec.requires_grad,
+        attributes,
+    )
 
 
-def rebuild(cls: Any, storage: Storage, offset: int, size: Any, stride: Any, dtype: str,
-            requires_grad: bool, attributes: Any) -> Any:  # fmt: skip
+def rebuild(
+    cls: Any,
+    storage: Storage,
+    offset: int,
+    size: Any,
+    stride: Any,
+    dtype: str,
+    requires_grad: bool,
+    attributes: Any,
+) -> Any:
     """The tensor that a pickle stands for."""
     spec = spec_of(tuple(size), tuple(stride), dt.BY_NAME[dtype], requires_grad)
     out = assemble(cls, storage, spec, offset)
@@ -282,7 +312,8 @@ def deepcopy(self: Any, memo: Any) -> Any:
         raise RuntimeError(
             "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
             "at the moment.  If you were attempting to deepcopy a module, this may be because of a "
-            "torch.nn.utils.weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001")  # fmt: skip
+            "torch.nn.utils.weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001"
+        )
     out = assemble(type(self), copy(self.storage, memo), self.spec, self.offset)
     memo[id(self)] = out
     out.__dict__.update(copy(dict(self.__dict__), memo))
@@ -292,8 +323,12 @@ def deepcopy(self: Any, memo: Any) -> Any:
 
 
 NAMED = {
-    "numpy": numpy, "__array__": to_array, "__array_wrap__": wrap_array, "data_ptr": data_ptr,
-    "__reduce_ex__": reduce_tensor, "__deepcopy__": deepcopy,
+    "numpy": numpy,
+    "__array__": to_array,
+    "__array_wrap__": wrap_array,
+    "data_ptr": data_ptr,
+    "__reduce_ex__": reduce_tensor,
+    "__deepcopy__": deepcopy,
     "untyped_storage": lambda self: UntypedStorage(self.storage),
-}  # fmt: skip
+}
 PUBLIC = "from_numpy as_tensor asarray frombuffer".split()

@@ -110,7 +110,9 @@ class Tensor(Recorded):
     def is_contiguous(self, memory_format: Any = contiguous_format) -> bool:
         if memory_format in (contiguous_format, preserve_format):
             return is_contiguous(self.spec.size, self.spec.stride)
-        raise NotImplementedError(f"is_contiguous(memory_format={memory_format}) is not supported yet")
+        raise NotImplementedError(
+            f"is_contiguous(memory_format={memory_format}) is not supported yet"
+        )
 
     def is_floating_point(self) -> bool:
         return self.spec.dtype.kind == "f"
@@ -184,7 +186,9 @@ class Tensor(Recorded):
             warnings.warn(
                 "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its "
                 ".grad attribute won't be populated during autograd.backward(). Call "
-                ".retain_grad() on it if you want its gradient.", stacklevel=2)  # fmt: skip
+                ".retain_grad() on it if you want its gradient.",
+                stacklevel=2,
+            )
         return None if meta is None else meta.grad
 
     @grad.setter
@@ -197,8 +201,13 @@ class Tensor(Recorded):
     def grad(self) -> None:
         self._meta().grad = None
 
-    def backward(self, gradient: Any = None, retain_graph: bool | None = None,
-                 create_graph: bool = False, inputs: Any = None) -> None:  # fmt: skip
+    def backward(
+        self,
+        gradient: Any = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
         from flambeau import autograd
 
         autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)  # type: ignore
@@ -215,10 +224,12 @@ class Tensor(Recorded):
 
     def detach_(self) -> Tensor:
         if self.base is not None:
-            raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using "
-                               "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view "
-                               "is set as True, gradients are views of DDP buckets, and hence detach_() "
-                               "cannot be called on these gradients.")  # fmt: skip
+            raise RuntimeError(
+                "Can't detach views in-place. Use detach() instead. If you are using "
+                "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view "
+                "is set as True, gradients are views of DDP buckets, and hence detach_() "
+                "cannot be called on these gradients."
+            )
         self.edge, self.spec, self.stretch = None, self.spec.with_grad(False), None
         return self
 
@@ -258,7 +269,9 @@ class Tensor(Recorded):
 
     def item(self) -> Any:
         if self.spec.numel != 1:
-            raise RuntimeError(f"a Tensor with {self.spec.numel} elements cannot be converted to Scalar")
+            raise RuntimeError(
+                f"a Tensor with {self.spec.numel} elements cannot be converted to Scalar"
+            )
         return self._values().item()
 
     def tolist(self) -> Any:
@@ -305,8 +318,10 @@ class Tensor(Recorded):
     def __contains__(self, element: Any) -> bool:
         if isinstance(element, (Tensor, int, float, complex)):
             return bool((self == element)._memory().any())
-        raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
-                           f"{type(element)}.")  # fmt: skip
+        raise RuntimeError(
+            f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
+            f"{type(element)}."
+        )
 
     __hash__ = object.__hash__
 
@@ -317,9 +332,13 @@ class Tensor(Recorded):
     def _text(self, prefix: str) -> str:
         node = self.grad_fn  # type: ignore[attr-defined]
         return printing.format_tensor(
-            self._values(), self.spec.dtype, default_dtype=here.stretch.mode.default_dtype,
-            requires_grad=self.spec.requires_grad, prefix=prefix,
-            grad_fn=None if node is None else walk.node_name(node))  # fmt: skip
+            self._values(),
+            self.spec.dtype,
+            default_dtype=here.stretch.mode.default_dtype,
+            requires_grad=self.spec.requires_grad,
+            prefix=prefix,
+            grad_fn=None if node is None else walk.node_name(node),
+        )
 
     def __format__(self, spec: str) -> str:
         if not self.spec.size:
@@ -333,20 +352,24 @@ class Tensor(Recorded):
 def check_grad(tensor: Tensor, grad: Any) -> None:
     """Whether something can be a tensor's `.grad`."""
     if not isinstance(grad, Tensor):
-        raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type "
-                        f"{type(grad).__name__}")  # fmt: skip
+        raise TypeError(
+            f"assigned grad expected to be a Tensor or None but got grad of type "
+            f"{type(grad).__name__}"
+        )
     if grad is tensor:
         raise RuntimeError("can't assign Variable as its own grad")
     if grad.spec.dtype is not tensor.spec.dtype:
         raise RuntimeError(
             f"attempting to assign a gradient with dtype '{grad.spec.dtype.legacy.lower()}' to a "
             f"tensor with grad_dtype '{tensor.spec.dtype.legacy}'. The gradient must match the "
-            "tensor's grad_dtype (defaults to the tensor's dtype).")  # fmt: skip
+            "tensor's grad_dtype (defaults to the tensor's dtype)."
+        )
     if grad.spec.size != tensor.spec.size:
         raise RuntimeError(
             f"attempting to assign a gradient of size '{list(grad.spec.size)}' to a tensor of size "
             f"'{list(tensor.spec.size)}'. Please ensure that the gradient and the tensor are the "
-            "same size")  # fmt: skip
+            "same size"
+        )
 
 
 def from_array(array: np.ndarray, dtype: dt.DType, stride: Ints | None = None) -> Tensor:

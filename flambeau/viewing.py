@@ -47,9 +47,11 @@ def view(self: Any, *shape: Any, dtype: Any = None) -> Any:
     size = infer_size(ints(shape), spec.numel)
     stride = view_strides(spec.size, spec.stride, size)
     if stride is None:
-        raise RuntimeError("view size is not compatible with input tensor's size and stride (at "
-                           "least one dimension spans across two contiguous subspaces). Use "
-                           ".reshape(...) instead.")  # fmt: skip
+        raise RuntimeError(
+            "view size is not compatible with input tensor's size and stride (at "
+            "least one dimension spans across two contiguous subspaces). Use "
+            ".reshape(...) instead."
+        )
     return record_view(views.reshaped, self, None, 1, size, stride)
 
 
@@ -63,19 +65,27 @@ def view_dtype(self: Any, dtype: DType) -> Any:
     if old == new:
         return record_view(views.as_type, self, None, 1, spec.size, spec.stride, dtype)
     if not spec.size:
-        raise RuntimeError(f"self.dim() cannot be 0 to view {spec.dtype.legacy} as {dtype.legacy} "
-                           "(different element sizes)")  # fmt: skip
+        raise RuntimeError(
+            f"self.dim() cannot be 0 to view {spec.dtype.legacy} as {dtype.legacy} "
+            "(different element sizes)"
+        )
     if spec.stride[-1] != 1:
-        raise RuntimeError(f"self.stride(-1) must be 1 to view {spec.dtype.legacy} as {dtype.legacy} "
-                           f"(different element sizes), but got {spec.stride[-1]}")  # fmt: skip
+        raise RuntimeError(
+            f"self.stride(-1) must be 1 to view {spec.dtype.legacy} as {dtype.legacy} "
+            f"(different element sizes), but got {spec.stride[-1]}"
+        )
     nbytes = spec.size[-1] * old
     if nbytes % new:
-        raise RuntimeError(f"self.size(-1) must be divisible by {new // old} to view {spec.dtype.legacy} "
-                           f"as {dtype.legacy} (different element sizes), but got {spec.size[-1]}")  # fmt: skip
+        raise RuntimeError(
+            f"self.size(-1) must be divisible by {new // old} to view {spec.dtype.legacy} "
+            f"as {dtype.legacy} (different element sizes), but got {spec.size[-1]}"
+        )
     counts = (nbytes, self.offset * old, *(s * old for s in spec.stride[:-1]))
     if any(n % new for n in counts):
-        raise RuntimeError(f"sizes, strides and storage_offset must be divisible by {new // old} to "
-                           f"view {spec.dtype.legacy} as {dtype.legacy} (different element sizes)")  # fmt: skip
+        raise RuntimeError(
+            f"sizes, strides and storage_offset must be divisible by {new // old} to "
+            f"view {spec.dtype.legacy} as {dtype.legacy} (different element sizes)"
+        )
     size = (*spec.size[:-1], nbytes // new)
     stride = (*(s * old // new for s in spec.stride[:-1]), 1)
     shift = self.offset * old // new - self.offset
@@ -118,8 +128,10 @@ def unflatten(input: Any, dim: int, sizes: Any) -> Any:
         rest = old[dim] // prod(n for n in sizes if n != -1)
         sizes = tuple(rest if n == -1 else n for n in sizes)
     if prod(sizes) != old[dim] or min(sizes, default=0) < 0:
-        raise RuntimeError(f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of "
-                           f"dim {dim} ({old[dim]}) in the input tensor")  # fmt: skip
+        raise RuntimeError(
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of "
+            f"dim {dim} ({old[dim]}) in the input tensor"
+        )
     return view(input, (*old[:dim], *sizes, *old[dim + 1 :]))
 
 
@@ -137,8 +149,9 @@ def squeeze(input: Any, dim: Any = None) -> Any:
     else:
         op, gone = views.squeeze_dim, {one_dim(dim, len(size))}
     kept = [d for d, n in enumerate(size) if n != 1 or d not in gone]
-    return record_view(op, input, None, 1, tuple(size[d] for d in kept),
-                       tuple(stride[d] for d in kept))  # fmt: skip
+    return record_view(
+        op, input, None, 1, tuple(size[d] for d in kept), tuple(stride[d] for d in kept)
+    )
 
 
 def unsqueeze(input: Any, dim: int) -> Any:
@@ -146,8 +159,9 @@ def unsqueeze(input: Any, dim: int) -> Any:
     size, stride = input.spec.size, input.spec.stride
     d = one_dim(dim, len(size) + 1)
     step = size[d] * stride[d] if d < len(size) else 1
-    return record_view(views.unsqueeze, input, None, 1, (*size[:d], 1, *size[d:]),
-                       (*stride[:d], step, *stride[d:]))  # fmt: skip
+    return record_view(
+        views.unsqueeze, input, None, 1, (*size[:d], 1, *size[d:]), (*stride[:d], step, *stride[d:])
+    )
 
 
 def expand(self: Any, *size: Any, implicit: bool = False) -> Any:
@@ -155,12 +169,16 @@ def expand(self: Any, *size: Any, implicit: bool = False) -> Any:
     old, size = self.spec.size, ints(size)
     lead = len(size) - len(old)
     if lead < 0:
-        raise RuntimeError(f"expand(torch.{self.spec.dtype.legacy}Tensor{{{list(old)}}}, "
-                           f"size={list(size)}): the number of sizes provided ({len(size)}) must be "
-                           f"greater or equal to the number of dimensions in the tensor "
-                           f"({len(old)})")  # fmt: skip
+        raise RuntimeError(
+            f"expand(torch.{self.spec.dtype.legacy}Tensor{{{list(old)}}}, "
+            f"size={list(size)}): the number of sizes provided ({len(size)}) must be "
+            f"greater or equal to the number of dimensions in the tensor "
+            f"({len(old)})"
+        )
     new = tuple(expanded(old, size, d, lead) for d in range(len(size)))
-    return record_view(views.expand, self, None, 1, new, broadcast_strides(old, self.spec.stride, new))
+    return record_view(
+        views.expand, self, None, 1, new, broadcast_strides(old, self.spec.stride, new)
+    )
 
 
 def expanded(old: Any, size: Any, d: int, lead: int) -> int:
@@ -168,16 +186,20 @@ def expanded(old: Any, size: Any, d: int, lead: int) -> int:
     n = size[d]
     if d < lead:
         if n < 0:
-            raise RuntimeError(f"The expanded size of the tensor ({n}) isn't allowed in a leading, "
-                               f"non-existing dimension {d}")  # fmt: skip
+            raise RuntimeError(
+                f"The expanded size of the tensor ({n}) isn't allowed in a leading, "
+                f"non-existing dimension {d}"
+            )
         return n
     have = old[d - lead]
     if n == -1 or n == have:
         return have
     if have != 1:
-        raise RuntimeError(f"The expanded size of the tensor ({n}) must match the existing size "
-                           f"({have}) at non-singleton dimension {d}.  Target sizes: {list(size)}.  "
-                           f"Tensor sizes: {list(old)}")  # fmt: skip
+        raise RuntimeError(
+            f"The expanded size of the tensor ({n}) must match the existing size "
+            f"({have}) at non-singleton dimension {d}.  Target sizes: {list(size)}.  "
+            f"Tensor sizes: {list(old)}"
+        )
     return n
 
 
@@ -199,7 +221,8 @@ def permute(input: Any, *dims: Any) -> Any:
         raise RuntimeError(
             "permute(sparse_coo): number of dimensions in the tensor input does not match the length "
             f"of the desired ordering of dimensions i.e. input.dim() = {input.ndim} is not equal to "
-            f"len(dims) = {len(dims)}")  # fmt: skip
+            f"len(dims) = {len(dims)}"
+        )
     order = tuple([one_dim(d, len(dims)) for d in dims])
     if len(set(order)) != len(order):
         raise RuntimeError("permute(): duplicate dims are not allowed.")
@@ -227,11 +250,15 @@ def t(input: Any) -> Any:
 def movedim(input: Any, source: Any, destination: Any) -> Any:
     """Some dims elsewhere, the others in their order."""
     n = input.ndim
-    froms, tos = ([one_dim(d, n) for d in (v if isinstance(v, (tuple, list)) else (v,))]
-                  for v in (source, destination))  # fmt: skip
+    froms, tos = (
+        [one_dim(d, n) for d in (v if isinstance(v, (tuple, list)) else (v,))]
+        for v in (source, destination)
+    )
     if len(froms) != len(tos):
-        raise RuntimeError(f"movedim: Invalid source or destination dims: source ({froms} dims) should "
-                           f"contain the same number of dims as destination ({tos} dims)")  # fmt: skip
+        raise RuntimeError(
+            f"movedim: Invalid source or destination dims: source ({froms} dims) should "
+            f"contain the same number of dims as destination ({tos} dims)"
+        )
     for name, dims in (("source", froms), ("destination", tos)):
         if len(set(dims)) != len(dims):
             raise RuntimeError(f"movedim: repeated dim in `{name}` ({dims})")
@@ -249,23 +276,29 @@ def reversed_dims(self: Any) -> Any:
             "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is "
             "deprecated and it will throw an error in a future release. Consider `x.mT` to transpose "
             "batches of matrices or `x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the "
-            "dimensions of a tensor.", stacklevel=2)  # fmt: skip
+            "dimensions of a tensor.",
+            stacklevel=2,
+        )
     return record_view(views.permute, self, None, 1, tuple(range(self.ndim))[::-1])
 
 
 def matrix_transpose(self: Any, name: str = "mT") -> Any:
     """x.mT"""
     if self.ndim < 2:
-        raise RuntimeError(f"tensor.{name} is only supported on matrices or batches of matrices. Got "
-                           f"{self.ndim}-D tensor.")  # fmt: skip
+        raise RuntimeError(
+            f"tensor.{name} is only supported on matrices or batches of matrices. Got "
+            f"{self.ndim}-D tensor."
+        )
     return transpose(self, -2, -1)
 
 
 def conjugate_transpose(self: Any) -> Any:
     """x.H: the same as mT where numbers are real."""
     if self.ndim not in (0, 2):
-        raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D "
-                           "tensor. For batches of matrices, consider using tensor.mH")  # fmt: skip
+        raise RuntimeError(
+            f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D "
+            "tensor. For batches of matrices, consider using tensor.mH"
+        )
     return transpose(self, 0, 1) if self.ndim else self
 
 
@@ -300,15 +333,19 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
     if len(size) != len(stride):
         raise RuntimeError("mismatch in length of strides and shape")
     if min(stride, default=0) < 0:
-        raise RuntimeError("as_strided: Negative strides are not supported at the moment, got strides: "
-                           f"{list(stride)}")  # fmt: skip
+        raise RuntimeError(
+            "as_strided: Negative strides are not supported at the moment, got strides: "
+            f"{list(stride)}"
+        )
     offset = input.offset if storage_offset is None else storage_offset
     item = input.spec.dtype.itemsize
     last = offset + sum((n - 1) * s for n, s in zip(size, stride)) + 1
     if 0 not in size and last * item > input.storage.nbytes:
-        raise RuntimeError(f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset "
-                           f"{offset}, and itemsize {item} requiring a storage size of {last * item} "
-                           f"are out of bounds for storage of size {input.storage.nbytes}")  # fmt: skip
+        raise RuntimeError(
+            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset "
+            f"{offset}, and itemsize {item} requiring a storage size of {last * item} "
+            f"are out of bounds for storage of size {input.storage.nbytes}"
+        )
     start = None if storage_offset is None else storage_offset - input.offset
     return record_view(views.as_strided, input, start, 1, size, stride)
 

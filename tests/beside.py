@@ -43,9 +43,15 @@ def facts(x: Any) -> Any:
         node = x.grad_fn
         name = None if node is None else node.name()
         values = x.detach().double().tolist() if x.is_floating_point() else x.tolist()
-        return {"values": values, "dtype": str(x.dtype), "shape": tuple(x.shape),
-                "stride": tuple(x.stride()), "offset": x.storage_offset(),
-                "requires_grad": x.requires_grad, "grad_fn": name}  # fmt: skip
+        return {
+            "values": values,
+            "dtype": str(x.dtype),
+            "shape": tuple(x.shape),
+            "stride": tuple(x.stride()),
+            "offset": x.storage_offset(),
+            "requires_grad": x.requires_grad,
+            "grad_fn": name,
+        }
     if isinstance(x, np.ndarray):
         return {"array": x.tolist(), "dtype": str(x.dtype), "strides": x.strides}
     if isinstance(x, (tuple, list)):
@@ -63,7 +69,9 @@ def difference(a: Any, b: Any, tolerance: float, at: str = "") -> str | None:
     if type(a) is not type(b) or isinstance(a, (list, dict)) and len(a) != len(b):
         return f"{at}: {a} for {b}"
     if isinstance(a, list):
-        return first(difference(x, y, tolerance, f"{at}[{i}]") for i, (x, y) in enumerate(zip(a, b)))
+        return first(
+            difference(x, y, tolerance, f"{at}[{i}]") for i, (x, y) in enumerate(zip(a, b))
+        )
     if isinstance(a, dict):
         return first(difference(a[k], b[k], tolerance, f"{at}.{k}") for k in a)
     return None if a == b else f"{at}: {a!r} for {b!r}"

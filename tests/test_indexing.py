@@ -150,22 +150,63 @@ def test_reading(read: str) -> None:
     same(X, I, read)
 
 
-SMOOTH = [r for r in READS if not any(word in r for word in (
-    "nonzero", "argwhere", "where(m)", "arg", "unique", "bincount", "searchsorted", "bucketize", "as_tuple",
-    "indices(", "torch.tensor([3", "torch.tensor(5", "torch.tensor([float", "interleave(torch.tensor([1, 2]))",
-    "reduce=", "sort(1", "topk(2, 1)", "largest", "kthvalue", "topk(0)"))]  # fmt: skip
+SMOOTH = [
+    r
+    for r in READS
+    if not any(
+        word in r
+        for word in (
+            "nonzero",
+            "argwhere",
+            "where(m)",
+            "arg",
+            "unique",
+            "bincount",
+            "searchsorted",
+            "bucketize",
+            "as_tuple",
+            "indices(",
+            "torch.tensor([3",
+            "torch.tensor(5",
+            "torch.tensor([float",
+            "interleave(torch.tensor([1, 2]))",
+            "reduce=",
+            "sort(1",
+            "topk(2, 1)",
+            "largest",
+            "kthvalue",
+            "topk(0)",
+        )
+    )
+]
 
 
 @pytest.mark.parametrize("read", SMOOTH)
 def test_derivative(read: str) -> None:
-    same(X, I, "x.requires_grad_()", f"z = {read}", "w = torch.arange(1., z.numel() + 1).view(z.shape)",
-         "(z * z * w).sum().backward()", "[z.detach(), x.grad]", words=0)  # fmt: skip
+    same(
+        X,
+        I,
+        "x.requires_grad_()",
+        f"z = {read}",
+        "w = torch.arange(1., z.numel() + 1).view(z.shape)",
+        "(z * z * w).sum().backward()",
+        "[z.detach(), x.grad]",
+        words=0,
+    )
 
 
-@pytest.mark.parametrize("pick", ["sort(1)[0]", "sort(-1, True).values", "topk(2)[0]", "topk(2, 0, False)[0]",
-                                  "kthvalue(2)[0]"])  # fmt: skip
+@pytest.mark.parametrize(
+    "pick",
+    ["sort(1)[0]", "sort(-1, True).values", "topk(2)[0]", "topk(2, 0, False)[0]", "kthvalue(2)[0]"],
+)
 def test_derivative_of_order(pick: str) -> None:
-    same(X, "x = x.sin().requires_grad_()", f"z = x.{pick}", "(z * z).sum().backward()", "[z, x.grad]")
+    same(
+        X,
+        "x = x.sin().requires_grad_()",
+        f"z = x.{pick}",
+        "(z * z).sum().backward()",
+        "[z, x.grad]",
+    )
 
 
 WRITES = """
@@ -221,14 +262,38 @@ def test_writing(write: str) -> None:
 
 @pytest.mark.parametrize("write", [w for w in WRITES if "+=" not in w and "*=" not in w])
 def test_derivative_of_a_write(write: str) -> None:
-    same(X, I, "a = x.clone().requires_grad_()", "x = a * 2", write, "(x * x).sum().backward()",
-         "[x.detach(), a.grad]")  # fmt: skip
+    same(
+        X,
+        I,
+        "a = x.clone().requires_grad_()",
+        "x = a * 2",
+        write,
+        "(x * x).sum().backward()",
+        "[x.detach(), a.grad]",
+    )
 
 
-@pytest.mark.parametrize("write", ["x[0] = v[0]", "x[i] = v[i]", "x[:, i] = v[:, :1]", "x[m] = v[m]",
-                                   "x[i, i] = v[0, 0]", "x[m] = v[0, 0, 0]"])  # fmt: skip
+@pytest.mark.parametrize(
+    "write",
+    [
+        "x[0] = v[0]",
+        "x[i] = v[i]",
+        "x[:, i] = v[:, :1]",
+        "x[m] = v[m]",
+        "x[i, i] = v[0, 0]",
+        "x[m] = v[0, 0, 0]",
+    ],
+)
 def test_derivative_of_what_is_written(write: str) -> None:
-    same(X, I, "v = (x + 1).requires_grad_()", "x = x * 2", write, "(x * x).sum().backward()", "v.grad")
+    same(
+        X,
+        I,
+        "v = (x + 1).requires_grad_()",
+        "x = x * 2",
+        write,
+        "(x * x).sum().backward()",
+        "v.grad",
+    )
 
 
 REFUSED = """

@@ -66,7 +66,9 @@ torch.rand(3, requires_grad=True)
 
 @pytest.mark.parametrize("draw", DRAWS)
 def test_the_numbers_and_what_comes_after(draw: str) -> None:
-    same("torch.manual_seed(7)", f"x = {draw}", "[x, torch.rand(3), torch.randn(3)]", tolerance=2e-6)
+    same(
+        "torch.manual_seed(7)", f"x = {draw}", "[x, torch.rand(3), torch.randn(3)]", tolerance=2e-6
+    )
 
 
 REFUSED = """
@@ -96,18 +98,37 @@ def test_refused(draw: str) -> None:
 
 
 STREAMS = [
-    ("torch.manual_seed(3)", "a = torch.rand(2)", "torch.manual_seed(3)", "b = torch.rand(2)", "[a, b]"),
-    ("torch.manual_seed(3)", "s = torch.get_rng_state()", "a = torch.randn(3)", "torch.set_rng_state(s)",
-     "b = torch.randn(3)", "[a, b, s]"),
+    (
+        "torch.manual_seed(3)",
+        "a = torch.rand(2)",
+        "torch.manual_seed(3)",
+        "b = torch.rand(2)",
+        "[a, b]",
+    ),
+    (
+        "torch.manual_seed(3)",
+        "s = torch.get_rng_state()",
+        "a = torch.randn(3)",
+        "torch.set_rng_state(s)",
+        "b = torch.randn(3)",
+        "[a, b, s]",
+    ),
     ("g = torch.Generator()", "[g.initial_seed(), torch.rand(2, generator=g)]"),
-    ("g = torch.Generator().manual_seed(5)", "a = torch.randperm(5, generator=g)",
-     "[a, torch.randint(9, (3,), generator=g), torch.rand(2), g.initial_seed()]"),
-    ("g = torch.Generator().manual_seed(5)", "torch.rand(3, generator=g)",
-     "h = torch.Generator().set_state(g.get_state())", "[torch.rand(2, generator=g), torch.rand(2, generator=h)]"),
+    (
+        "g = torch.Generator().manual_seed(5)",
+        "a = torch.randperm(5, generator=g)",
+        "[a, torch.randint(9, (3,), generator=g), torch.rand(2), g.initial_seed()]",
+    ),
+    (
+        "g = torch.Generator().manual_seed(5)",
+        "torch.rand(3, generator=g)",
+        "h = torch.Generator().set_state(g.get_state())",
+        "[torch.rand(2, generator=g), torch.rand(2, generator=h)]",
+    ),
     ("torch.manual_seed(-1)", "[torch.initial_seed(), torch.rand(2)]"),
     ("torch.manual_seed(1)", "x = torch.rand(3)", "torch.default_generator.initial_seed()"),
     ("torch.manual_seed(1)", "with torch.random.fork_rng():\n    torch.rand(3)", "torch.rand(2)"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("lines", STREAMS, ids=lambda lines: lines[-1])
@@ -121,9 +142,13 @@ def test_a_dead_draw_advances_the_stream() -> None:
 
 def test_draws_in_a_loop_differ_each_time() -> None:
     """Compiled or not: the position in the stream is never part of a program."""
-    same("torch.manual_seed(0)", "seen = []",
-         "for i in range(6):\n    x = torch.randn(20) * 2 + torch.rand(20)\n    seen.append(x.sum().item())",
-         "seen", tolerance=1e-5)  # fmt: skip
+    same(
+        "torch.manual_seed(0)",
+        "seen = []",
+        "for i in range(6):\n    x = torch.randn(20) * 2 + torch.rand(20)\n    seen.append(x.sum().item())",
+        "seen",
+        tolerance=1e-5,
+    )
 
 
 def test_a_generator_can_be_pickled() -> None:

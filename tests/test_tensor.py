@@ -307,19 +307,38 @@ def test_refused(line: str) -> None:
 
 GRADIENTS = [
     ("w = torch.ones(2, requires_grad=True)", "(w.double() * 2).sum().backward()", "w.grad"),
-    ("w = torch.ones(2, requires_grad=True)", "y = w.to(torch.float64)", "[y, w.half(), w.clone()]"),
-    ("w = torch.ones(2, requires_grad=True)", "y = w * w", "w.data = torch.full((2,), 5.)",
-     "y.sum().backward()", "w.grad"),
+    (
+        "w = torch.ones(2, requires_grad=True)",
+        "y = w.to(torch.float64)",
+        "[y, w.half(), w.clone()]",
+    ),
+    (
+        "w = torch.ones(2, requires_grad=True)",
+        "y = w * w",
+        "w.data = torch.full((2,), 5.)",
+        "y.sum().backward()",
+        "w.grad",
+    ),
     ("w = torch.ones(2, requires_grad=True)", "y = w.detach()", "y.add_(1)", "[w, y, w._version]"),
     ("w = torch.ones(2, requires_grad=True)", "y = w.data", "y.add_(1)", "[w, y, w._version]"),
     ("w = torch.ones(2)", "w.grad = torch.zeros(2)", "[w.grad, w.requires_grad]"),
     ("w = torch.ones(2, requires_grad=True)", "w.grad = None", "w.grad"),
     ("w = torch.ones(3, 2).t().requires_grad_()", "(w * w).sum().backward()", "w.grad"),
-    ("w = torch.ones(2, requires_grad=True)", "x = torch.zeros(3)", "x[1:] = w * 3",
-     "x.sum().backward()", "[x.requires_grad, w.grad]"),
-    ("w = torch.ones(2, requires_grad=True)", "x = torch.zeros(2)", "x.copy_(w)", "x.fill_(2)",
-     "[x.requires_grad]"),
-]  # fmt: skip
+    (
+        "w = torch.ones(2, requires_grad=True)",
+        "x = torch.zeros(3)",
+        "x[1:] = w * 3",
+        "x.sum().backward()",
+        "[x.requires_grad, w.grad]",
+    ),
+    (
+        "w = torch.ones(2, requires_grad=True)",
+        "x = torch.zeros(2)",
+        "x.copy_(w)",
+        "x.fill_(2)",
+        "[x.requires_grad]",
+    ),
+]
 
 
 @pytest.mark.parametrize("lines", GRADIENTS, ids=lambda lines: " ; ".join(lines[1:]))

@@ -120,15 +120,36 @@ def test_like_pytorch(view: str) -> None:
     same(X, "y = x * 1", view)
 
 
-GRADS = [v for v in VIEWS if "y" in v and "detach" not in v and "data" not in v
-         and not v.startswith(("y.split_with", "y.chunk(3", "torch.split", "y.unbind(-1", "y.tensor_split([",
-                               "torch.meshgrid(y[0, 0], y[0, 1]", "torch.broadcast_tensors"))]  # fmt: skip
+GRADS = [
+    v
+    for v in VIEWS
+    if "y" in v
+    and "detach" not in v
+    and "data" not in v
+    and not v.startswith(
+        (
+            "y.split_with",
+            "y.chunk(3",
+            "torch.split",
+            "y.unbind(-1",
+            "y.tensor_split([",
+            "torch.meshgrid(y[0, 0], y[0, 1]",
+            "torch.broadcast_tensors",
+        )
+    )
+]
 
 
 @pytest.mark.parametrize("view", GRADS)
 def test_derivative(view: str) -> None:
-    same(X, "y = x * 1", f"z = {view}", "w = torch.arange(1., z.numel() + 1).view(z.shape)",
-         "(z * z * w).sum().backward()", "x.grad")  # fmt: skip
+    same(
+        X,
+        "y = x * 1",
+        f"z = {view}",
+        "w = torch.arange(1., z.numel() + 1).view(z.shape)",
+        "(z * z * w).sum().backward()",
+        "x.grad",
+    )
 
 
 REFUSED = """
@@ -233,8 +254,14 @@ def test_in_place_views(line: str, grad: bool) -> None:
 
 
 def test_is_a_view() -> None:
-    same("x = torch.zeros(2, 3)", "y = x[0]", "[y._is_view(), y._base is x, x._is_view(), y[1]._base is x]")
+    same(
+        "x = torch.zeros(2, 3)",
+        "y = x[0]",
+        "[y._is_view(), y._base is x, x._is_view(), y[1]._base is x]",
+    )
 
 
 def test_gradient_through_an_in_place_view() -> None:
-    same(X, "y = x * 1", "z = y.unsqueeze(0)", "z.squeeze_(0)", "(z * z).sum().backward()", "x.grad")
+    same(
+        X, "y = x * 1", "z = y.unsqueeze(0)", "z.squeeze_(0)", "(z * z).sum().backward()", "x.grad"
+    )

@@ -26,8 +26,9 @@ def draw(name: str, parameters: str, numbers: Sequence[str], fill: Callable[...,
         out[...] = fill(state, out.size, dtype, *given).reshape(out.shape)
 
     signature = f"{name}(state, size, dtype{parameters and ', ' + parameters})"
-    return effect(signature, public="", numbers=numbers, shape=shape, numpy=meaning,
-                  writes=("state",))  # fmt: skip
+    return effect(
+        signature, public="", numbers=numbers, shape=shape, numpy=meaning, writes=("state",)
+    )
 
 
 def shape(mode: Mode, state: Spec, size: Any, dtype: dt.DType, *rest: Any) -> Any:
@@ -74,7 +75,9 @@ bernoulli_tensor = effect(  # chances from a tensor, whose own dtype is told bes
 )
 
 
-def indices_of(state: Any, input: Any, n: int, replacement: bool, dtype: dt.DType, out: Any) -> None:
+def indices_of(
+    state: Any, input: Any, n: int, replacement: bool, dtype: dt.DType, out: Any
+) -> None:
     out[...] = draws.multinomial(state, input, dtype, n, replacement)
 
 

@@ -7,6 +7,7 @@ key and one look-up, and Python itself checks the arguments. `recorder.record` i
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from flambeau.ir.op import Op, Param
@@ -113,7 +114,13 @@ def key_of(p: Param) -> str:
             f"if {n}.stretch is _stretch else enter_tensor(_stretch, {n}))")  # fmt: skip
 
 
+def _unwritten(*args: Any, **kwargs: Any) -> Any:
+    """The body of a function until its first call: it is compiled then, not at import."""
+    return _write()(*args, **kwargs)  # type: ignore[name-defined]  # noqa: F821
+
+
 def build(op: Op, source: str, name: str) -> Callable[..., Any]:
+    """The function that `source` defines, which takes its real body when it is first called."""
     scope: dict[str, Any] = {
         "_op": op, "here": here, "_tensors": recorder.tensors, "enter": recorder.enter,
         "enter_tensor": recorder.enter_tensor,
@@ -122,8 +129,17 @@ def build(op: Op, source: str, name: str) -> Callable[..., Any]:
         "record_write": recorder.record_write,
     }  # fmt: skip
     scope |= {f"default_{p.name}": p.default for p in op.params if not p.required}
-    exec(compile(source, f"<flambeau.ops {op.name}>", "exec"), scope)
-    function: Callable[..., Any] = scope[name]
+    function = FunctionType(_unwritten.__code__, scope, name)
+
+    def write() -> FunctionType:
+        body: dict[str, Any] = {}
+        exec(compile(source, f"<flambeau.ops {op.name}>", "exec"), scope, body)
+        real = body[name]
+        function.__defaults__, function.__kwdefaults__ = real.__defaults__, real.__kwdefaults__
+        function.__code__ = real.__code__
+        return function
+
+    scope["_write"] = write
     function.__module__ = "flambeau"
     function.__doc__ = op.doc or None
     return function

@@ -51,12 +51,15 @@ def cat_shape(mode: Mode, tensors: Any, dim: int) -> Any:
 
 def check_beside(size: list[int], other: Ints, dim: int, n: int) -> None:
     if len(other) != len(size):
-        raise RuntimeError(f"Tensors must have same number of dimensions: got {len(size)} and "
-                           f"{len(other)}")  # fmt: skip
+        raise RuntimeError(
+            f"Tensors must have same number of dimensions: got {len(size)} and {len(other)}"
+        )
     for d, (a, b) in enumerate(zip(size, other)):
         if d != dim and a != b:
-            raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected size "
-                               f"{a} but got size {b} for tensor number {n} in the list.")  # fmt: skip
+            raise RuntimeError(
+                f"Sizes of tensors must match except in dimension {dim}. Expected size "
+                f"{a} but got size {b} for tensor number {n} in the list."
+            )
 
 
 def cat_numpy(tensors: Any, dim: int) -> Any:
@@ -101,8 +104,10 @@ def clean_stack(tensors: Any, dim: Any) -> Any:
         raise RuntimeError("stack expects a non-empty TensorList")
     for n, spec in enumerate(tensors):
         if spec.size != tensors[0].size:
-            raise RuntimeError(f"stack expects each tensor to be equal size, but got "
-                               f"{list(tensors[0].size)} at entry 0 and {list(spec.size)} at entry {n}")  # fmt: skip
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got "
+                f"{list(tensors[0].size)} at entry 0 and {list(spec.size)} at entry {n}"
+            )
     return tensors, one_dim(dim, tensors[0].ndim + 1)
 
 
@@ -169,7 +174,9 @@ def clean_roll(input: Any, shifts: Any, dims: Any) -> Any:
     if not shifts:
         raise RuntimeError("`shifts` required")
     if len(shifts) != len(dims) and (dims or len(shifts) != 1):
-        raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
+        raise RuntimeError(
+            f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}"
+        )
     return input, shifts, tuple(one_dim(d, input.ndim) for d in dims)
 
 
@@ -184,11 +191,16 @@ roll = structured(
     shape=unchanged,
     numpy=roll_numpy,
     grad=dict(input=lambda g, call: g.roll(tuple(-s for s in call.shifts), call.dims or None)),
-    samples=lambda new: iter([
-        Sample(new(2, 3), 1), Sample(new(2, 3), 1, 0), Sample(new(2, 3), (1, -1), (0, 1)),
-        Sample(new(5), 7, 0), Sample(new(0, 3), 1, 1),
-    ]),
-)  # fmt: skip
+    samples=lambda new: iter(
+        [
+            Sample(new(2, 3), 1),
+            Sample(new(2, 3), 1, 0),
+            Sample(new(2, 3), (1, -1), (0, 1)),
+            Sample(new(5), 7, 0),
+            Sample(new(0, 3), 1, 1),
+        ]
+    ),
+)
 
 
 def clean_flip(input: Any, dims: Any) -> Any:
@@ -231,17 +243,21 @@ def clean_pad(input: Any, pad: Any, value: Any) -> Any:
     if len(pad) % 2:
         raise RuntimeError("Length of pad must be even")
     if len(pad) > 2 * input.ndim:
-        raise RuntimeError(f"Length of pad should be no more than twice the number of dimensions of the "
-                           f"input. Pad length is {len(pad)} while the input has {input.ndim} "
-                           "dimensions.")  # fmt: skip
+        raise RuntimeError(
+            f"Length of pad should be no more than twice the number of dimensions of the "
+            f"input. Pad length is {len(pad)} while the input has {input.ndim} "
+            "dimensions."
+        )
     return input, pad, value
 
 
 def pad_shape(mode: Mode, input: Spec, pad: Ints, value: Any) -> Any:
     size = tuple(n + a + b for n, (a, b) in zip(input.size, padding(pad, input.ndim)))
     if min(size, default=0) < 0:
-        raise RuntimeError(f"The input size {list(input.size)}, plus negative padding {list(pad)}, "
-                           "resulted in a negative output size, which is invalid")  # fmt: skip
+        raise RuntimeError(
+            f"The input size {list(input.size)}, plus negative padding {list(pad)}, "
+            "resulted in a negative output size, which is invalid"
+        )
     return ((size, input.dtype),)
 
 
@@ -259,10 +275,14 @@ constant_pad = structured(
     shape=pad_shape,
     numpy=pad_numpy,
     grad=dict(input=lambda g, call: g.constant_pad_nd(tuple(-p for p in call.pad))),
-    samples=lambda new: iter([
-        Sample(new(2, 3), (1, 2)), Sample(new(2, 3), (1, 0, 0, 2), 2), Sample(new(2, 3), (-1, 1)),
-    ]),
-)  # fmt: skip
+    samples=lambda new: iter(
+        [
+            Sample(new(2, 3), (1, 2)),
+            Sample(new(2, 3), (1, 0, 0, 2), 2),
+            Sample(new(2, 3), (-1, 1)),
+        ]
+    ),
+)
 
 # ------------------------------------------------------------------ triangles, diagonals
 
@@ -282,12 +302,17 @@ def triangle(name: str) -> Any:
         shape=unchanged,
         numpy=lambda x, diagonal: cut(x, diagonal),
         grad=dict(input=lambda g, call: getattr(g, name)(call.diagonal)),
-        samples=lambda new: iter([
-            Sample(new(3, 4)), Sample(new(2, 3, 3), 1), Sample(new(4, 2), -1), Sample(new(0, 3)),
-            Refused(new(3), error=RuntimeError, says="at least 2 dim"),
-        ]),
+        samples=lambda new: iter(
+            [
+                Sample(new(3, 4)),
+                Sample(new(2, 3, 3), 1),
+                Sample(new(4, 2), -1),
+                Sample(new(0, 3)),
+                Refused(new(3), error=RuntimeError, says="at least 2 dim"),
+            ]
+        ),
         inplace=True,
-    )  # fmt: skip
+    )
 
 
 tril, triu = triangle("tril"), triangle("triu")
@@ -321,7 +346,11 @@ diag_embed = structured(
     shape=embed_shape,
     numpy=embed_numpy,
     grad=dict(input=lambda g, call: g.diagonal(call.offset, call.dim1, call.dim2)),
-    samples=lambda new: iter([
-        Sample(new(3)), Sample(new(2, 3), 1), Sample(new(2, 3), -1, 0, 2),
-    ]),
-)  # fmt: skip
+    samples=lambda new: iter(
+        [
+            Sample(new(3)),
+            Sample(new(2, 3), 1),
+            Sample(new(2, 3), -1, 0, 2),
+        ]
+    ),
+)

@@ -41,8 +41,9 @@ def index_select_shape(mode: Mode, input: Spec, dim: int, index: Spec) -> Any:
     if index.dtype not in (dt.int64, dt.int32):
         raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
     if not input.ndim and index.numel != 1:
-        raise RuntimeError("index_select(): Index to scalar can have only 1 value, got "
-                           f"{index.numel} value(s)")  # fmt: skip
+        raise RuntimeError(
+            f"index_select(): Index to scalar can have only 1 value, got {index.numel} value(s)"
+        )
     return ((replaced(input.size, dim, index.numel), input.dtype),)
 
 
@@ -61,13 +62,17 @@ index_select = structured(
     grad=dict(
         input=lambda g, index, call: g.new_zeros(call.input.size).index_add(call.dim, index, g)
     ),
-    samples=lambda new: iter([
-        Sample(new(3, 4), 0, new.index(5, high=3)), Sample(new(3, 4), -1, new.index(2, high=4)),
-        Sample(new(5), 0, new.index(0, high=5)), Sample(new(4, 3).t(), 1, new.index(2, high=4)),
-        Refused(new(3, 4), 0, new.index(2, 2, high=3), error=IndexError, says="to be a vector"),
-    ]),
+    samples=lambda new: iter(
+        [
+            Sample(new(3, 4), 0, new.index(5, high=3)),
+            Sample(new(3, 4), -1, new.index(2, high=4)),
+            Sample(new(5), 0, new.index(0, high=5)),
+            Sample(new(4, 3).t(), 1, new.index(2, high=4)),
+            Refused(new(3, 4), 0, new.index(2, 2, high=3), error=IndexError, says="to be a vector"),
+        ]
+    ),
     may_fail=True,
-)  # fmt: skip
+)
 
 
 def outside(index: Any, n: int) -> Any:
@@ -77,16 +82,22 @@ def outside(index: Any, n: int) -> Any:
     return index.reshape(-1)
 
 
-def index_write_shape(mode: Mode, input: Spec, dim: int, index: Spec, source: Any, *rest: Any) -> Any:
+def index_write_shape(
+    mode: Mode, input: Spec, dim: int, index: Spec, source: Any, *rest: Any
+) -> Any:
     check_rows("index_add", index)
     check_index("index_add", index)
     if isinstance(source, Spec):
         if source.dtype is not input.dtype:
-            raise RuntimeError("index_add(): self and source expected to have the same dtype, but got "
-                               f"(self) {input.dtype.legacy} and (source) {source.dtype.legacy}")  # fmt: skip
+            raise RuntimeError(
+                "index_add(): self and source expected to have the same dtype, but got "
+                f"(self) {input.dtype.legacy} and (source) {source.dtype.legacy}"
+            )
         if input.ndim and source.size != replaced(input.size, dim, index.numel):
-            raise RuntimeError(f"index_add(): source of size {list(source.size)} does not fit into "
-                               f"{list(input.size)} at {index.numel} places of dim {dim}")  # fmt: skip
+            raise RuntimeError(
+                f"index_add(): source of size {list(source.size)} does not fit into "
+                f"{list(input.size)} at {index.numel} places of dim {dim}"
+            )
     return ((input.size, input.dtype),)
 
 
@@ -128,13 +139,15 @@ index_add = structured(
         input=lambda g: g,
         source=lambda g, index, call: scaled(g.index_select(call.dim, index), call.alpha),
     ),
-    samples=lambda new: iter([
-        Sample(new(3, 4), 0, new.index(5, high=3), new(5, 4)),
-        Sample(new(3, 4), 1, new.index(2, high=4), new(3, 2), alpha=2),
-    ]),
+    samples=lambda new: iter(
+        [
+            Sample(new(3, 4), 0, new.index(5, high=3), new(5, 4)),
+            Sample(new(3, 4), 1, new.index(2, high=4), new(3, 2), alpha=2),
+        ]
+    ),
     inplace=True,
     may_fail=True,
-)  # fmt: skip
+)
 
 index_copy = structured(
     "index_copy(input, dim, index, source)",
@@ -169,9 +182,11 @@ def embedding_shape(mode: Mode, weight: Spec, indices: Spec, *rest: Any) -> Any:
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
     if indices.dtype not in (dt.int64, dt.int32):
-        raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following "
-                           f"scalar types: Long, Int; but got torch.{indices.dtype.legacy}Tensor "
-                           "instead (while checking arguments for embedding)")  # fmt: skip
+        raise RuntimeError(
+            "Expected tensor for argument #1 'indices' to have one of the following "
+            f"scalar types: Long, Int; but got torch.{indices.dtype.legacy}Tensor "
+            "instead (while checking arguments for embedding)"
+        )
     return (((*indices.size, weight.size[1]), weight.dtype),)
 
 
@@ -189,12 +204,15 @@ embedding = structured(
             indices, call.weight.size[0], call.padding_idx, call.scale_grad_by_freq
         )
     ),
-    samples=lambda new: iter([
-        Sample(new(5, 3), new.index(4, high=5)), Sample(new(5, 3), new.index(2, 2, high=5), 1),
-        Sample(new(5, 3), new.index(0, high=5)),
-    ]),
+    samples=lambda new: iter(
+        [
+            Sample(new(5, 3), new.index(4, high=5)),
+            Sample(new(5, 3), new.index(2, 2, high=5), 1),
+            Sample(new(5, 3), new.index(0, high=5)),
+        ]
+    ),
     may_fail=True,
-)  # fmt: skip
+)
 
 
 def embedding_backward_numpy(g: Any, indices: Any, rows: int, padding: int, scale: bool) -> Any:
@@ -234,8 +252,10 @@ def take_numpy(input: Any, index: Any) -> Any:
     n = input.size
     wrong = (index < -n) | (index >= n)
     if wrong.any():
-        raise IndexError(f"out of range: tried to access index {index[wrong].flat[0]} on a tensor of {n} "
-                         "elements.")  # fmt: skip
+        raise IndexError(
+            f"out of range: tried to access index {index[wrong].flat[0]} on a tensor of {n} "
+            "elements."
+        )
     return input.reshape(-1)[index]
 
 
@@ -244,11 +264,12 @@ take = structured(
     shape=lambda mode, input, index: ((index.size, input.dtype),),
     numpy=take_numpy,
     grad=dict(
-        input=lambda g, index, call: g.new_zeros((call.input.numel,))
-        ._index_put([index], g, (0,), True)
-        .view(call.input.size)
+        input=lambda g, index, call: (
+            g.new_zeros((call.input.numel,))
+            ._index_put([index], g, (0,), True)
+            .view(call.input.size)
+        )
     ),
     samples=lambda new: iter([Sample(new(3, 4), new.index(2, 2, high=12))]),
     may_fail=True,
 )
-

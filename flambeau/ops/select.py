@@ -42,8 +42,9 @@ def places(input: np.ndarray, tensors: Any, dims: Ints) -> tuple[Any, ...]:
         n = input.shape[d]
         outside = (index < -n) | (index >= n)
         if outside.any():
-            raise IndexError(f"index {index[outside].flat[0]} is out of bounds for dimension {d} with "
-                             f"size {n}")  # fmt: skip
+            raise IndexError(
+                f"index {index[outside].flat[0]} is out of bounds for dimension {d} with size {n}"
+            )
         where[d] = index
     return tuple(where)
 
@@ -73,18 +74,24 @@ def fits(size: Ints, to: Ints) -> bool:
     return all(n in (1, m) for n, m in zip(size[::-1], to[::-1]))
 
 
-def index_put_shape(mode: Mode, input: Spec, tensors: Any, source: Any, dims: Ints, add: bool) -> Any:
+def index_put_shape(
+    mode: Mode, input: Spec, tensors: Any, source: Any, dims: Ints, add: bool
+) -> Any:
     size = indexed_size(input.size, tensors, dims)
     if isinstance(source, Spec) and not fits(source.size, size):
-        raise RuntimeError(f"shape mismatch: value tensor of shape {list(source.size)} cannot be "
-                           f"broadcast to indexing result of shape {list(size)}")  # fmt: skip
+        raise RuntimeError(
+            f"shape mismatch: value tensor of shape {list(source.size)} cannot be "
+            f"broadcast to indexing result of shape {list(size)}"
+        )
     return ((input.size, input.dtype),)
 
 
 def index_put_numpy(input: Any, tensors: Any, source: Any, dims: Ints, accumulate: bool) -> Any:
     out, where = input.copy(), places(input, tensors, dims)
     if accumulate:
-        np.logical_or.at(out, where, source) if out.dtype == np.bool_ else np.add.at(out, where, source)
+        np.logical_or.at(out, where, source) if out.dtype == np.bool_ else np.add.at(
+            out, where, source
+        )
     else:
         out[where] = source
     return out
@@ -96,9 +103,9 @@ index_put = structured(
     shape=index_put_shape,
     numpy=index_put_numpy,
     grad=dict(
-        input=lambda g, tensors, call: g
-        if call.accumulate
-        else g._index_put(tensors, 0, call.dims, False),
+        input=lambda g, tensors, call: (
+            g if call.accumulate else g._index_put(tensors, 0, call.dims, False)
+        ),
         source=lambda g, tensors, call: g._index(tensors, call.dims),
     ),
     samples=no_samples,
@@ -139,8 +146,9 @@ masked_select = structured(  # count: how many are true, which was looked at
     shape=lambda mode, input, mask, count: (((count,), input.dtype),),
     numpy=masked_select_numpy,
     grad=dict(
-        input=lambda g, mask, call: g.new_zeros(broadcast_sizes([call.input.size, call.mask.size]))
-        .masked_scatter(mask, g)
+        input=lambda g, mask, call: g.new_zeros(
+            broadcast_sizes([call.input.size, call.mask.size])
+        ).masked_scatter(mask, g)
     ),
     samples=no_samples,
 )
@@ -151,8 +159,10 @@ def masked_scatter_numpy(input: Any, mask: Any, source: Any) -> Any:
     input, mask = np.broadcast_arrays(input, mask)
     out, wanted = input.copy(), int(mask.sum())
     if wanted > source.size:
-        raise RuntimeError("masked_scatter: expected self and source to have same dtypes but the source "
-                           f"has {source.size} elements for {wanted} places")  # fmt: skip
+        raise RuntimeError(
+            "masked_scatter: expected self and source to have same dtypes but the source "
+            f"has {source.size} elements for {wanted} places"
+        )
     out[mask] = source.reshape(-1)[:wanted]
     return out
 
@@ -193,13 +203,17 @@ def check_index(op: str, index: Spec) -> None:
 def check_ranks(op: str, input: Spec, index: Spec, dim: int) -> None:
     """Index and input must have the same number of dims, and the index fit within the input."""
     if max(input.ndim, 1) != max(index.ndim, 1) and index.numel:
-        raise RuntimeError(f"Index tensor must have the same number of dimensions as "
-                           f"{'input' if op == 'gather' else 'self'} tensor")  # fmt: skip
+        raise RuntimeError(
+            f"Index tensor must have the same number of dimensions as "
+            f"{'input' if op == 'gather' else 'self'} tensor"
+        )
     for d in range(min(input.ndim, index.ndim)):
         if d != dim and index.size[d] > input.size[d] and index.numel:
-            raise RuntimeError(f"Size does not match at dimension {d} expected index {list(index.size)} "
-                               f"to be no larger than self {list(input.size)} apart from dimension "
-                               f"{dim}")  # fmt: skip
+            raise RuntimeError(
+                f"Size does not match at dimension {d} expected index {list(index.size)} "
+                f"to be no larger than self {list(input.size)} apart from dimension "
+                f"{dim}"
+            )
 
 
 def gather_shape(mode: Mode, input: Spec, dim: int, index: Spec, sparse_grad: Any) -> Any:
@@ -212,8 +226,9 @@ def within(index: Any, n: int, dim: int) -> Any:
     """The index, after checking it."""
     outside = (index < 0) | (index >= n)
     if outside.any():
-        raise RuntimeError(f"index {index[outside].flat[0]} is out of bounds for dimension {dim} with "
-                           f"size {n}")  # fmt: skip
+        raise RuntimeError(
+            f"index {index[outside].flat[0]} is out of bounds for dimension {dim} with size {n}"
+        )
     return index
 
 
@@ -242,13 +257,19 @@ gather = structured(
     grad=dict(
         input=lambda g, index, call: g.new_zeros(call.input.size).scatter_add(call.dim, index, g)
     ),
-    samples=lambda new: iter([
-        Sample(new(3, 4), 0, new.index(2, 4, high=3)), Sample(new(3, 4), -1, new.index(3, 2, high=4)),
-        Sample(new(5), 0, new.index(7, high=5)), Sample(new(3, 4), 1, new.index(0, 2, high=3)),
-        Refused(new(3, 4), 0, new.index(2, high=3), error=RuntimeError, says="same number of dim"),
-    ]),
+    samples=lambda new: iter(
+        [
+            Sample(new(3, 4), 0, new.index(2, 4, high=3)),
+            Sample(new(3, 4), -1, new.index(3, 2, high=4)),
+            Sample(new(5), 0, new.index(7, high=5)),
+            Sample(new(3, 4), 1, new.index(0, 2, high=3)),
+            Refused(
+                new(3, 4), 0, new.index(2, high=3), error=RuntimeError, says="same number of dim"
+            ),
+        ]
+    ),
     may_fail=True,
-)  # fmt: skip
+)
 
 
 def scatter_shape(mode: Mode, input: Spec, dim: int, index: Spec, src: Any, *rest: Any) -> Any:
@@ -262,9 +283,13 @@ def scatter_shape(mode: Mode, input: Spec, dim: int, index: Spec, src: Any, *res
 
 
 REDUCE = {
-    "sum": np.add, "add": np.add, "prod": np.multiply, "multiply": np.multiply, "amax": np.maximum,
+    "sum": np.add,
+    "add": np.add,
+    "prod": np.multiply,
+    "multiply": np.multiply,
+    "amax": np.maximum,
     "amin": np.minimum,
-}  # fmt: skip
+}
 
 
 def scatter_numpy(input: Any, dim: int, index: Any, src: Any, reduce: Any = None) -> Any:
@@ -322,15 +347,17 @@ scatter_value = structured(
     may_fail=True,
 )
 
-scatter_reduce = structured(  # scatter(..., reduce="add" or "multiply"): no derivative, as in PyTorch
-    "_scatter_combine(input, dim, index, src, reduce)",
-    public="",
-    clean=clean_dim,
-    shape=scatter_shape,
-    numpy=scatter_numpy,
-    samples=no_samples,
-    inplace=True,
-    may_fail=True,
+scatter_reduce = (
+    structured(  # scatter(..., reduce="add" or "multiply"): no derivative, as in PyTorch
+        "_scatter_combine(input, dim, index, src, reduce)",
+        public="",
+        clean=clean_dim,
+        shape=scatter_shape,
+        numpy=scatter_numpy,
+        samples=no_samples,
+        inplace=True,
+        may_fail=True,
+    )
 )
 
 scatter_add = structured(
@@ -339,11 +366,13 @@ scatter_add = structured(
     shape=scatter_shape,
     numpy=lambda x, dim, index, src: scatter_numpy(x, dim, index, src, "add"),
     grad=dict(input=lambda g: g, src=gather_back),
-    samples=lambda new: iter([
-        Sample(new(3, 4), 0, new.index(2, 4, high=3), new(2, 4)),
-        Sample(new(3, 4), 1, new.index(3, 6, high=4), new(3, 7)),
-        Sample(new(5), 0, new.index(0, high=5), new(0)),
-    ]),
+    samples=lambda new: iter(
+        [
+            Sample(new(3, 4), 0, new.index(2, 4, high=3), new(2, 4)),
+            Sample(new(3, 4), 1, new.index(3, 6, high=4), new(3, 7)),
+            Sample(new(5), 0, new.index(0, high=5), new(0)),
+        ]
+    ),
     inplace=True,
     may_fail=True,
-)  # fmt: skip
+)

@@ -20,7 +20,9 @@ def no_samples(new: Any) -> Any:
     return iter(())
 
 
-def row(signature: str, shape: Callable[..., Any], grad: Callable[..., Any] | None, **more: Any) -> Op:
+def row(
+    signature: str, shape: Callable[..., Any], grad: Callable[..., Any] | None, **more: Any
+) -> Op:
     """A view row; it is no function of its own, but what methods record."""
     formulas = {} if grad is None else dict(input=grad)
     return view(signature, public="", shape=shape, grad=formulas, samples=no_samples, **more)
@@ -86,8 +88,9 @@ def sliced(mode: Mode, input: Spec, dim: int, length: int, step: int) -> Any:
 
 
 def slice_back(g: Any, call: Any) -> Any:
-    return zeros_with(g, call.input.size,
-                      lambda z: z._slice(call.dim, call.start, call.length, call.step))  # fmt: skip
+    return zeros_with(
+        g, call.input.size, lambda z: z._slice(call.dim, call.start, call.length, call.step)
+    )
 
 
 def selected(mode: Mode, input: Spec, dim: int) -> Any:
@@ -112,7 +115,10 @@ def diagonal_of(mode: Mode, input: Spec, offset: int, dim1: int, dim2: int) -> A
     rows, columns = input.size[dim1], input.size[dim2]
     length = min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns)
     step = input.stride[dim1] + input.stride[dim2]
-    return (*(input.size[d] for d in rest), max(length, 0)), (*(input.stride[d] for d in rest), step)
+    return (*(input.size[d] for d in rest), max(length, 0)), (
+        *(input.stride[d] for d in rest),
+        step,
+    )
 
 
 diagonal = row(
@@ -135,14 +141,17 @@ def unfolded(mode: Mode, input: Spec, dim: int, length: int, step: int) -> Any:
 def strided_back(g: Any, size: Ints, stride: Ints, start: int, spec: Spec) -> Any:
     """Add g where an as_strided view of `spec` was, in memory that is laid out as spec's was."""
     if overlaps_itself(spec.size, spec.stride):
-        raise NotImplementedError("the derivative of as_strided of a tensor that overlaps itself; "
-                                  "clone() it first")  # fmt: skip
+        raise NotImplementedError(
+            "the derivative of as_strided of a tensor that overlaps itself; clone() it first"
+        )
     low = min(start, 0)
     length = max(start + extent(size, stride), spec.extent) - low
     memory = g.new_zeros((length,))
     if overlaps_itself(size, stride):
         places = g.new_ones((length,)).long().cumsum(0) - 1
-        memory.index_add_(0, places.as_strided(size, stride, start - low).reshape(-1), g.reshape(-1))
+        memory.index_add_(
+            0, places.as_strided(size, stride, start - low).reshape(-1), g.reshape(-1)
+        )
     else:
         memory.as_strided(size, stride, start - low).copy_(g)
     return memory.as_strided(spec.size, spec.stride, -low).clone()

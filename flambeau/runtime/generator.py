@@ -10,7 +10,7 @@ M. Matsumoto, T. Nishimura: Mersenne Twister, ACM TOMACS 8(1), 1998.
 from __future__ import annotations
 
 import functools
-import secrets
+import os
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,7 @@ def seed(state: State, s: int) -> None:
 
 def reseed(state: State) -> int:
     """Seed from the operating system's randomness; returns the seed."""
-    s = secrets.randbits(64)
+    s = int.from_bytes(os.urandom(8), "little")
     seed(state, s)
     return s
 
