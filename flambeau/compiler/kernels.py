@@ -18,6 +18,6 @@ def kernel_of(op: Op) -> Kernel | None:
     """The kernel of an op, if it has one."""
     if op.kernel is not None or op.kind not in ("effect", "structured"):
         return op.kernel
-    from flambeau.compiler import drawing
+    from flambeau.compiler import drawing, scanning
 
-    return drawing.KERNELS.get(op.name)
+    return drawing.KERNELS.get(op.name) or scanning.KERNELS.get(op.name)

@@ -369,18 +369,21 @@ def worth_splitting(whole: Scheduled) -> bool:
 
 
 def split(whole: Scheduled) -> list[Scheduled]:
-    """Partial results by chunk, then their combination with everything that is done once per row."""
+    """Partial results by chunk, what is stored for each element, then the combination of the parts.
+
+    Split reductions store nothing for each element: a map of its own does.
+    """
     (stage,) = whole.nest.stages
     reduced = whole.nest.reduced
     mode = "split" if whole.nest.mode == "rows" else "split columns"
     along = [s for s in stage.stores if whole.operands[s.access].strides[reduced] != 0]
     once = [s for s in stage.stores if s not in along]
     draft = Nest(whole.nest.loops, whole.nest.accesses, whole.nest.scalars,
-                 (Stage(stage.reduces, tuple(along)),), mode)  # fmt: skip
+                 (Stage(stage.reduces),), mode)  # fmt: skip
     parts = loops.chunks(draft, whole.sizes)
     sizes = tuple(parts if n == reduced else s for n, s in enumerate(whole.sizes))
     strides = contiguous_strides(sizes)
-    operands, stores = list(whole.operands), list(along)
+    operands, stores = list(whole.operands), []
     partials = []
     for number, reduce in enumerate(stage.reduces):
         partials.append(Operand(-1 - number, 0, reduce.dtype, strides, 0))
@@ -395,7 +398,11 @@ def split(whole: Scheduled) -> list[Scheduled]:
     moved = tuple(Store(len(partials) + s.access, shifted(s.value, len(partials))) for s in once)
     second = finished([*partials, *rest], list(whole.scalars), (Stage(again, moved),),
                       whole.nest.mode, sizes)  # fmt: skip
-    return [trimmed(first), trimmed(second)]
+    if not along:
+        return [trimmed(first), trimmed(second)]
+    each = finished(list(whole.operands), list(whole.scalars), (Stage((), tuple(along)),), "map",
+                    whole.sizes)  # fmt: skip
+    return [trimmed(first), trimmed(each), trimmed(second)]
 
 
 def shifted(tree: Tree, by: int) -> Tree:

@@ -8,18 +8,16 @@ of equals wins and sums have one order). A negative position is left out. Positi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 
 from ...ir.dtype import DType
 from ...ir.layout import Ints
 from ..builder import Builder
 from ..emit import extreme
 from ..memory import size_of
-from ..values import Value, computed, stored
+from ..values import Value, stored
+from .walks import Walk, WalkWriter, merged
 
 COMBINE = ("set", "sum", "prod", "amax", "amin")
-TASK_WORK = 1 << 15  # elements that make a task
-COLUMNS = 64  # what a task has at least along the vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,35 +37,6 @@ class Scatter:
         return f"scatter_{self.combine}_{self.dtype.name}_{self.outer}{self.serial}{self.vector:d}_{steps}"
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
-    """A domain in loops: sizes and strides (of target, source, position) of each kind of loop."""
-
-    outer: tuple[tuple[int, Ints], ...]
-    serial: tuple[tuple[int, Ints], ...]
-    columns: tuple[int, Ints]
-
-    def block(self) -> int:
-        """How many columns a task has; depends on sizes only."""
-        n, rows = self.columns[0], prod(s for s, _ in self.serial)
-        return n if rows * n < 2 * TASK_WORK else max(COLUMNS, -(-n // 4 // COLUMNS) * COLUMNS)
-
-    def words(self) -> list[int]:
-        """The constant words of the kernel, after the three addresses."""
-        loops = [*self.outer, *self.serial, self.columns]
-        found = [n for n, _ in loops] + [s for _, strides in loops for s in strides]
-        return [*found, self.block(), self.blocks(), self.grain()]
-
-    def blocks(self) -> int:
-        return -(-self.columns[0] // self.block())
-
-    def grain(self) -> int:
-        return max(1, TASK_WORK // max(1, self.block() * prod(n for n, _ in self.serial)))
-
-    def tasks(self) -> int:
-        return -(-prod(n for n, _ in self.outer) * self.blocks() // self.grain())
-
-
 def walk_of(size: Ints, target: Ints, source: Ints, position: Ints) -> Walk:
     """Sort the dims of a domain into loops, and merge neighbours."""
     dims = [(n, strides) for n, *strides in zip(size, target, source, position) if n != 1]
@@ -78,17 +47,6 @@ def walk_of(size: Ints, target: Ints, source: Ints, position: Ints) -> Walk:
     return Walk(tuple(outer), tuple(serial), columns)
 
 
-def merged(dims: list[tuple[int, Ints]]) -> list[tuple[int, Ints]]:
-    """Neighbours that all operands walk as one become one."""
-    found: list[tuple[int, Ints]] = []
-    for n, strides in dims:
-        if found and all(a == b * n for a, b in zip(found[-1][1], strides)):
-            found[-1] = found[-1][0] * n, strides
-        else:
-            found.append((n, strides))
-    return found
-
-
 def scatter_of(dtype: DType, combine: str, walk: Walk) -> Scatter:
     """The kernel for a walk."""
     n, strides = walk.columns
@@ -96,48 +54,17 @@ def scatter_of(dtype: DType, combine: str, walk: Walk) -> Scatter:
     return Scatter(dtype, combine, len(walk.outer), len(walk.serial), n > 1, steps)
 
 
-class ScatterWriter:
-    """Writes one kernel. Words: three addresses, sizes, strides loop by loop, block, blocks, grain."""
+class ScatterWriter(WalkWriter):
+    """Writes one kernel: target, source, position."""
 
     def __init__(self, spec: Scatter, b: Builder) -> None:
-        self.spec, self.b = spec, b
-        self.loops = spec.outer + spec.serial + 1
-        self.lanes = max(2, b.vector_bytes // size_of(stored(spec.dtype))) if spec.vector else 1
-        self.lanes = min(self.lanes, 16)
-        self.elements = (stored(spec.dtype), stored(spec.dtype), "i64")
+        super().__init__(b, (stored(spec.dtype), stored(spec.dtype), "i64"), spec.outer, spec.serial)
+        self.spec = spec
+        lanes = min(16, max(2, b.vector_bytes // size_of(stored(spec.dtype))))
+        self.lanes = lanes if spec.vector else 1
 
-    def write(self) -> str:
-        b, spec = self.b, self.spec
-        with b.kernel(spec.name) as frame:
-            pointers = [b.word_pointer(n) for n in range(3)]
-            self.sizes = [b.word(3 + n) for n in range(self.loops)]
-            at = 3 + self.loops
-            self.strides = [[b.word(at + 3 * n + a) for a in range(3)] for n in range(self.loops)]
-            self.block, blocks, grain = (b.word(at + 3 * self.loops + n) for n in range(3))
-            total = blocks
-            for n in range(spec.outer):
-                total = b.mul(total, self.sizes[n])
-            end = b.smin(b.mul(frame.end, grain), total)
-            with b.loop(b.mul(frame.begin, grain), end) as turn:
-                row = b.int("udiv", turn.index, blocks)
-                self.first = b.mul(b.sub(turn.index, b.mul(row, blocks)), self.block)
-                self.last = b.smin(b.add(self.first, self.block), self.sizes[-1])
-                self._in_order(spec.outer, self._at(row, pointers))
-        return b.text()
-
-    def _at(self, row: Value, pointers: list[Value]) -> list[Value]:
-        """The pointers at one turn of the outer loops."""
-        b = self.b
-        for n in reversed(range(self.spec.outer)):
-            turn = b.int("udiv", row, self.sizes[n])
-            pointers = self._advanced(pointers, n, b.sub(row, b.mul(turn, self.sizes[n])))
-            row = turn
-        return pointers
-
-    def _advanced(self, pointers: list[Value], loop: int, counter: Value) -> list[Value]:
-        b = self.b
-        return [b.element(p, e, b.mul(counter, s))
-                for p, e, s in zip(pointers, self.elements, self.strides[loop])]  # fmt: skip
+    def inside(self, pointers: list[Value]) -> None:
+        self._in_order(self.outer, pointers)
 
     def _in_order(self, loop: int, pointers: list[Value]) -> None:
         """The serial loops, one inside the other."""
@@ -145,7 +72,7 @@ class ScatterWriter:
             self._columns(pointers)
             return
         with self.b.loop(0, self.sizes[loop]) as turn:
-            self._in_order(loop + 1, self._advanced(pointers, loop, turn.index))
+            self._in_order(loop + 1, self.advanced(pointers, loop, turn.index))
 
     def _columns(self, pointers: list[Value]) -> None:
         """One run of vectors; where all have one position it is read once."""
@@ -201,12 +128,7 @@ class ScatterWriter:
             b.scatter_element(dtype, value, pointers[0], self._places(0, column), mask)
 
     def _places(self, operand: int, column: Value) -> Value:
-        """Each lane's place in an operand."""
-        b = self.b
-        lanes = b.add(b.splat(column, self.lanes), b.iota(self.lanes))
-        if self.spec.steps[operand] == 1:
-            return lanes
-        return b.mul(lanes, b.splat(self.strides[-1][operand], self.lanes))
+        return self.places(operand, column, self.lanes, self.spec.steps[operand])
 
     def _read(self, operand: int, pointer: Value, column: Value, mask: Value | None) -> Value:
         """A vector of an operand: one element repeated, neighbours, or gathered."""
@@ -234,7 +156,7 @@ class ScatterWriter:
 
 def scatter_text(spec: Scatter, b: Builder) -> str:
     """The module of a kernel."""
-    return ScatterWriter(spec, b).write()
+    return ScatterWriter(spec, b).write(spec.name)
 
 
-__all__ = ["COMBINE", "Scatter", "Walk", "computed", "scatter_of", "scatter_text", "walk_of"]
+__all__ = ["COMBINE", "Scatter", "Walk", "scatter_of", "scatter_text", "walk_of"]

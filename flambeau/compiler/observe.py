@@ -1,0 +1,257 @@
+"""What a program became, for people to read: its launches, their kernels, and what they should cost.
+
+An `Observer` is an Emitter that takes notes. Used by pipeline.py where FLAMBEAU_SHOW asks for schedules
+or code, and by `flambeau explain`; compiled programs that nobody looks at keep none of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from flambeau.codegen import loops
+from flambeau.codegen.cpu.target import cpu
+from flambeau.codegen.scalar import cost
+from flambeau.compiler.emit import Compiled, Emitter
+from flambeau.compiler.fuse import Cluster, Fused
+from flambeau.compiler.schedule import Operand, Scheduled
+from flambeau.ir.kernel import Nest, Stage, leaves
+from flambeau.ir.layout import Offset
+from flambeau.ir.program import POSITIONS, Call
+from flambeau.ir.show import show_call, show_nest, show_size
+from flambeau.runtime.threads import Launch
+
+
+@dataclass(slots=True)
+class Note:
+    """One launch, or one call in Python (then `launch` is None).
+
+    name: of the kernel; text: writes its LLVM IR; operations, bytes: estimates, 0 where unknown.
+    """
+
+    cluster: int
+    call: Call
+    name: str
+    launch: Launch | None = None
+    text: Callable[[], str] | None = None
+    scheduled: Scheduled | None = None
+    operations: float = 0.0
+    bytes: float = 0.0
+
+
+class Observer(Emitter):
+    """Emits as usual and writes down what each launch is."""
+
+    def __init__(self, fused: Fused, fixed: dict[int, int]) -> None:
+        super().__init__(fused, fixed)
+        self.notes: list[Note] = []
+        self.texts: dict[int, tuple[str, str]] = {}  # address → name and text of a kernel
+        self.arena = 0
+        self.pending: Scheduled | None = None
+
+    def step(self, number: int, plan: Any) -> None:
+        before = len(self.steps)
+        with listening(self.texts):
+            super().step(number, plan)
+        for step in self.steps[before:]:
+            if step.call is not None:
+                self.notes.append(Note(number, step.call, "in Python", bytes=call_bytes([step.call])))
+
+    def nest_launch(self, scheduled: Scheduled, number: int) -> Launch:
+        self.pending = scheduled
+        return super().nest_launch(scheduled, number)
+
+    def launch(self, launch: Launch, number: int) -> None:
+        super().launch(launch, number)
+        scheduled, self.pending = self.pending, None
+        if launch.tasks == 0:
+            return
+        cluster = self.fused.clusters[number]
+        call = cluster.members[0].call
+        note = Note(number, call, "", launch, scheduled=scheduled)
+        if scheduled is not None:
+            note.name, note.text = nest_code(scheduled.nest)
+            note.operations, note.bytes = nest_operations(scheduled), nest_bytes(scheduled)
+        else:
+            name, text = self.texts[launch.address]
+            note.name, note.text = name, lambda: text
+            note.operations, note.bytes = kernel_cost(name, cluster)
+        self.notes.append(note)
+
+    def compiled(self, arena: int) -> Compiled:
+        self.arena = arena
+        return super().compiled(arena)
+
+
+@contextmanager
+def listening(texts: dict[int, tuple[str, str]]) -> Iterator[None]:
+    """Note the text of every kernel that is loaded as text meanwhile."""
+    target = cpu()
+    load = target.load_text
+
+    def note(text: str, name: str) -> Any:
+        kernel = load(text, name)
+        texts[kernel.address] = name, text
+        return kernel
+
+    target.load_text = note  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del target.load_text
+
+
+def nest_code(nest: Nest) -> tuple[str, Callable[[], str]]:
+    """A nest's name, and what writes its IR."""
+    name = nest.mode.replace(" ", "_")
+
+    def text() -> str:
+        return loops.nest_text(nest, name, cpu().builder, loops.checking())
+
+    return nest.mode, text
+
+
+# ------------------------------------------------------------------ estimates
+
+
+def nest_operations(scheduled: Scheduled) -> float:
+    """Operations of a launch: those of each pass, for every element that it visits."""
+    nest, sizes = scheduled.nest, scheduled.sizes
+    total = 0.0
+    for stage in nest.stages:
+        operations, _ = cost(*stage_trees(stage))
+        total += (operations + len(stage.reduces)) * prod(sizes)
+    return total
+
+
+def stage_trees(stage: Stage) -> list[Any]:
+    return [r.value for r in stage.reduces] + [s.value for s in stage.stores]
+
+
+def nest_bytes(scheduled: Scheduled) -> float:
+    """Memory that a launch must move at least: each element once in, once out."""
+    nest, total = scheduled.nest, 0.0
+    stored = {store.access for stage in nest.stages for store in stage.stores}
+    loaded: set[int] = set()
+    for tree in nest.trees():
+        loaded |= leaves(tree, "load") | leaves(tree, "pick")
+    for number, operand in enumerate(scheduled.operands):
+        if operand.home is not None:
+            touched = prod(n for n, s in zip(scheduled.sizes, operand.strides) if s)
+            total += touched * operand.dtype.itemsize * ((number in stored) + (number in loaded))
+    return total
+
+
+def kernel_cost(name: str, cluster: Cluster) -> tuple[float, float]:
+    """Of a kernel that is no nest: a product's multiplications; else the bytes of the call alone."""
+    moved = call_bytes([member.call for member in cluster.members])
+    if name not in ("gemm", "dot"):
+        return 0.0, moved if cluster.kind != "matmul" else 0.0
+    a = next(cluster.members[0].call.refs())
+    return 2.0 * prod(cluster.domain) * a.size[-1], moved
+
+
+def call_bytes(calls: list[Call]) -> float:
+    """What calls read from outside and write."""
+    made = {out.value for call in calls for out in call.outs}
+    reads = {ref for call in calls for ref in call.refs() if ref.value not in made}
+    total = sum(r.layout.numel * r.dtype.itemsize for r in reads if r.value != POSITIONS)
+    return float(total + sum(o.layout.numel * o.dtype.itemsize for o in calls[-1].outs))
+
+
+# ------------------------------------------------------------------ as text
+
+
+def show_schedule(observer: Observer) -> str:
+    """Every launch, in order: its kernel, its loops, and the memory that it touches."""
+    lines: list[str] = []
+    for number, note in enumerate(observer.notes, 1):
+        lines += [f"{number:3}  {launch_line(note)}"]
+        if note.scheduled is not None:
+            told = {n: place(observer, note.cluster, n, operand)
+                    for n, operand in enumerate(note.scheduled.operands)}  # fmt: skip
+            text = show_nest(note.scheduled.nest, told).split("\n")
+            lines += [f"     {line}" for line in (*text[1:], *scalars(note.scheduled))]
+        else:
+            members = observer.fused.clusters[note.cluster].members
+            lines += [f"       {show_call(member.call)}" for member in members]
+    return "\n".join(lines)
+
+
+def launch_line(note: Note) -> str:
+    """A launch in one line."""
+    if note.launch is None:
+        return f"{note.name} {note.call.op.name}"
+    sizes = f" over {show_size(note.scheduled.sizes)}" if note.scheduled is not None else ""
+    tasks = note.launch.tasks
+    many = "tasks as the numbers say" if not isinstance(tasks, int) else (
+        f"{tasks} task{'s' * (tasks != 1)}")  # fmt: skip
+    return f"{note.name}{sizes} · {many} · {len(note.launch.words)} words"
+
+
+def scalars(scheduled: Scheduled) -> list[str]:
+    """What the run-time numbers of a nest are."""
+    found = []
+    for number, scalar in enumerate(scheduled.scalars):
+        source = scalar.source
+        text = f"${source.index}" if hasattr(source, "index") and hasattr(source, "type") else source
+        found.append(f"s{number} = {text}")
+    return [f"  {', '.join(found)}"] if found else []
+
+
+def place(observer: Observer, cluster: int, access: int, operand: Operand) -> str:
+    """Whose memory an operand is, and how the loops walk through it."""
+    if operand.home is None:
+        return f"{operand.bytes} bytes for each thread"
+    steps = "" if all(s in (0, 1) for s in operand.strides) else f" by {operand.strides}"
+    offset = "" if operand.offset == 0 else f" from {start_text(operand.offset, observer.fixed)}"
+    if operand.home < 0:
+        return f"partial result {-1 - operand.home}{steps}"
+    return f"%{operand.home}{offset}{steps}{where(observer, operand.home)}"
+
+
+def start_text(offset: int | Offset, fixed: dict[int, int]) -> str:
+    if isinstance(offset, Offset):
+        return f"{offset} = {fixed[offset.index]}" if offset.index in fixed else str(offset)
+    return str(offset)
+
+
+def where(observer: Observer, home: int) -> str:
+    """An input, a result, or a place in the arena."""
+    if home in observer.inputs:
+        return ", an input"
+    return ", a result" if home in observer.live else f", arena + {observer.starts[home]}"
+
+
+def show_memory(observer: Observer) -> str:
+    """The arena: who lies where."""
+    rows = []
+    for home, start in sorted(observer.starts.items(), key=lambda item: (item[1], str(item[0]))):
+        if isinstance(home, int):
+            rows.append(f"  {start:>9}  %{home}, {observer.sizes[home]} bytes")
+        else:
+            rows.append(f"  {start:>9}  scratch of kernel cluster {home[0]}")
+    live = sum(observer.sizes[home] for home in observer.live)
+    first = f"arena {observer.arena} bytes; results {live} bytes in {len(observer.live)} buffers"
+    return "\n".join([first, *rows])
+
+
+def show_code(observer: Observer, assembly: bool = False) -> str:
+    """The LLVM IR of each distinct kernel, or this machine's assembly for it."""
+    seen: set[int] = set()
+    parts = []
+    for number, note in enumerate(observer.notes, 1):
+        if note.launch is None or note.text is None or note.launch.address in seen:
+            continue
+        seen.add(note.launch.address)
+        text = note.text()
+        mark = "#" if assembly else ";"
+        code = cpu().assembly(text) if assembly else text
+        parts.append(f"{mark} kernel {number}: {launch_line(note)}\n{code.strip()}\n")
+    return "\n".join(parts)
+
+
+__all__ = ["Note", "Observer", "show_code", "show_memory", "show_schedule"]
