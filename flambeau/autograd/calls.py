@@ -13,14 +13,16 @@ from flambeau.trace.tensor import Recorded
 
 
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None,
-             create_graph: bool = False, grad_variables: Any = None, inputs: Any = None) -> None:  # fmt: skip
+             create_graph: bool = False, grad_variables: Any = None,
+             inputs: Any = None) -> None:  # fmt: skip
     """Accumulate the gradients of `tensors` into the leaves (or into `inputs`)."""
     if grad_variables is not None:
         warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning,
                       stacklevel=2)  # fmt: skip
         if grad_tensors is not None:
             raise RuntimeError("`grad_tensors` and `grad_variables` (deprecated) arguments both "
-                               "passed to `backward()`. Please only use `grad_tensors`.")  # fmt: skip
+                               "passed to `backward()`. Please only use "
+                               "`grad_tensors`.")  # fmt: skip
         grad_tensors = grad_variables
     retain = create_graph if retain_graph is None else retain_graph
     if grad_tensors is None and inputs is None and isinstance(tensors, Recorded):
@@ -47,7 +49,8 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
 
 def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
          create_graph: bool = False, only_inputs: bool = True, allow_unused: bool | None = None,
-         is_grads_batched: bool = False, materialize_grads: bool = False) -> tuple[Any, ...]:  # fmt: skip
+         is_grads_batched: bool = False,
+         materialize_grads: bool = False) -> tuple[Any, ...]:  # fmt: skip
     """The gradients of `outputs` with respect to `inputs`."""
     if materialize_grads and allow_unused is False:
         raise ValueError("Expected allow_unused to be True or not passed when materialize_grads="
@@ -56,7 +59,8 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
         raise NotImplementedError("is_grads_batched=True is not supported; call grad once for each "
                                   "row of grad_outputs")  # fmt: skip
     if not only_inputs:
-        warnings.warn("only_inputs argument is deprecated and is ignored now (defaults to True). To "
+        warnings.warn("only_inputs argument is deprecated and is ignored now (defaults to "
+                      "True). To "
                       "accumulate gradient for other parts of the graph, please use "
                       "torch.autograd.backward.", FutureWarning, stacklevel=2)  # fmt: skip
     roots, wanted = listed(outputs), listed(inputs)
@@ -118,7 +122,8 @@ def root_grad(number: int, root: Any, grad: Any) -> Any:
         raise TypeError(f"gradients can be either Tensors or None, but got {type(grad).__name__}")
     if grad.spec.size != root.spec.size:
         raise RuntimeError(f"Mismatch in shape: grad_output[{number}] has a shape of "
-                           f"torch.Size({list(grad.spec.size)}) and output[{number}] has a shape of "
+                           f"torch.Size({list(grad.spec.size)}) and output[{number}] has a "
+                           "shape of "
                            f"torch.Size({list(root.spec.size)}).")  # fmt: skip
     typed: Any = grad
     return typed if grad.spec.dtype is root.spec.dtype else typed.to(root.spec.dtype)

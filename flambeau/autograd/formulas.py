@@ -1,7 +1,7 @@
 """What one node sends back: its op's derivatives, with what they read restored.
 
-Called by walk.py for every node that a gradient reaches, and by the facade of grad_fn to show what was
-saved. Records calls; never touches memory.
+Called by walk.py for every node that a gradient reaches, and by the facade of grad_fn to show
+what was saved. Records calls; never touches memory.
 """
 
 from __future__ import annotations
@@ -190,7 +190,8 @@ def refuse_version(spec: Spec, now: int, then: int, history: Any) -> None:
     from flambeau.autograd import anomaly
 
     hint = (
-        "Hint: the backtrace further above shows the operation that failed to compute its gradient. "
+        "Hint: the backtrace further above shows the operation that failed to compute its "
+        "gradient. "
         "The variable in question was changed in there or anywhere later. Good luck!"
         if anomaly.enabled
         else "Hint: enable anomaly detection to find the operation that failed to compute its "
@@ -208,4 +209,5 @@ def made_by(history: Any) -> str:
     if history is None or isinstance(history, Recorded):
         return ""
     node, number = (history.node, history.number) if isinstance(history, Edge) else (history, 0)
-    return f", which is output {number} of {node_name(node).removesuffix('0').removesuffix('Backward')},"
+    name = node_name(node).removesuffix("0").removesuffix("Backward")
+    return f", which is output {number} of {name},"

@@ -1,6 +1,7 @@
 """Function: derivatives written by users.
 
-The context that a user's forward and backward share is also the node of the graph, as in PyTorch: what it
+The context that a user's forward and backward share is also the node of the graph, as in PyTorch:
+what it
 keeps is kept as (storage, layout, version), so that no cycle through the results comes about.
 """
 
@@ -102,7 +103,9 @@ class FunctionCtx:
         """What the user's backward gives for each argument that needs a gradient."""
         if self.saved is None:
             raise RuntimeError(AGAIN)
-        grads = self.function.backward(self, *map(self.materialized(arrived), range(len(self.specs))))  # type: ignore[attr-defined]
+        grads = self.function.backward(
+            self, *map(self.materialized(arrived), range(len(self.specs)))
+        )  # type: ignore[attr-defined]
         grads = grads if isinstance(grads, tuple) else (grads,)
         check_count(self, grads)
         for number, target in enumerate(self.next):
@@ -138,12 +141,15 @@ def checked(node: FunctionCtx, number: int, grad: Any, spec: Any) -> Any:
     if grad is None:
         return None
     if not isinstance(grad, Recorded):
-        raise TypeError(f"function {node.name()} returned a gradient different than None at position "
-                        f"{number + 1}, but the corresponding forward input was not a Variable")  # fmt: skip
+        raise TypeError(f"function {node.name()} returned a gradient different than None at "
+                        "position "
+                        f"{number + 1}, but the corresponding forward input was not a "
+                        "Variable")  # fmt: skip
     try:
         return fit(grad, spec)
     except RuntimeError:
-        raise RuntimeError(f"Function {node.name()} returned an invalid gradient at index {number} - "
+        raise RuntimeError(f"Function {node.name()} returned an invalid gradient at index "
+                           f"{number} - "
                            f"got {list(grad.spec.size)} but expected shape compatible with "
                            f"{list(spec.size)}") from None  # fmt: skip
 
@@ -174,7 +180,8 @@ class Function:
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """The gradients of the arguments; overridden by every Function that is differentiated."""
         raise NotImplementedError(
-            "You must implement either the backward or vjp method for your custom autograd.Function "
+            "You must implement either the backward or vjp method for your custom "
+            "autograd.Function "
             "to use it with backward mode AD."
         )
 

@@ -1,7 +1,7 @@
 """gradcheck and gradgradcheck: derivatives against differences.
 
-Each element of each input is moved a little to either side; what changes in the outputs is compared with what
-backward says. Meant for float64.
+Each element of each input is moved a little to either side; what changes in the outputs is
+compared with what backward says. Meant for float64.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def gradcheck(func: Function, inputs: Any, *, eps: float = 1e-6, atol: float = 1
               fast_mode: bool = False, masked: bool | None = None) -> bool:  # fmt: skip
     """Whether the derivatives of `func` at `inputs` agree with differences."""
     if check_forward_ad or check_batched_grad or check_batched_forward_grad:
-        raise NotImplementedError("gradcheck of forward-mode or batched derivatives is not supported; "
+        raise NotImplementedError("gradcheck of forward-mode or batched derivatives is not "
+                                  "supported; "
                                   "leave check_forward_ad and check_batched_… out")  # fmt: skip
     try:
         check(func, listed(inputs), eps, atol, rtol, nondet_tol)
@@ -72,12 +73,15 @@ def check(func: Function, inputs: list[Any], eps: float, atol: float, rtol: floa
     """Compare every block of the Jacobian, or raise."""
     wanted = [x for x in inputs if needs_grad(x)]
     if not wanted:
-        raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of "
+        raise ValueError("gradcheck expects at least one input tensor to require gradient, "
+                         "but none of "
                          "the them have requires_grad=True.")  # fmt: skip
     for number, x in enumerate(inputs):
         if needs_grad(x) and x.spec.dtype.name not in ("float64", "complex128"):
-            warnings.warn(f"Input #{number} requires gradient and is not a double precision floating "
-                          "point or complex. This check will likely fail if all the inputs are not of "
+            warnings.warn(f"Input #{number} requires gradient and is not a double precision "
+                          "floating "
+                          "point or complex. This check will likely fail if all the inputs "
+                          "are not of "
                           "double precision floating point or complex. ", stacklevel=4)  # fmt: skip
     outputs = differentiable(func(*inputs))
     if not outputs:
@@ -117,7 +121,9 @@ def jacobian_rows(out: Any, wanted: Sequence[Any]) -> list[np.ndarray]:
     return blocks
 
 
-def differences(func: Function, inputs: list[Any], x: Any, eps: float, count: int) -> list[np.ndarray]:
+def differences(
+    func: Function, inputs: list[Any], x: Any, eps: float, count: int
+) -> list[np.ndarray]:
     """What differences say: for each output a matrix (elements of x × the output's)."""
     start = values(x).copy()
     rows: list[list[np.ndarray]] = [[] for _ in range(count)]
@@ -137,7 +143,9 @@ def differences(func: Function, inputs: list[Any], x: Any, eps: float, count: in
 
 def expect_constant(func: Function, inputs: list[Any], wanted: list[Any], eps: float) -> None:
     """Outputs without a gradient must not depend on the inputs."""
-    outs = [o for o in listed(func(*inputs)) if isinstance(o, Recorded) and o.spec.dtype.kind == "f"]
+    outs = [
+        o for o in listed(func(*inputs)) if isinstance(o, Recorded) and o.spec.dtype.kind == "f"
+    ]
     for x in wanted if outs else ():
         start = values(x).copy()
         before = [values(o).copy() for o in outs]

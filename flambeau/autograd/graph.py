@@ -1,7 +1,7 @@
 """What `grad_fn` shows of the graph: name(), next_functions, metadata, hooks, saved tensors.
 
-Nodes themselves are bare records for the recorder's sake; these objects stand for them and live only while
-somebody holds them.
+Nodes themselves are bare records for the recorder's sake; these objects stand for them and live
+only while somebody holds them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from flambeau.autograd.formulas import AGAIN, inputs_of, node_name, op_of, restore
+from flambeau.autograd.handles import RemovableHandle
 from flambeau.autograd.hooks import hooks_of
 from flambeau.trace.node import Edge
 from flambeau.trace.tensor import Recorded
-from flambeau.autograd.handles import RemovableHandle
-
 
 OWN = ("AccumulateGrad", "CopySlices", "CopyBackwards")  # whose name() is given with a namespace
 

@@ -1,7 +1,7 @@
 """Hooks of tensors and nodes: kept on the node (or in a leaf's meta), called by the walk.
 
-Order, as in PyTorch: hooks of the tensors whose gradient arrived, prehooks of the node, gradients that
-are retained or asked for, the node itself, its other hooks.
+Order, as in PyTorch: hooks of the tensors whose gradient arrived, prehooks of the node, gradients
+that are retained or asked for, the node itself, its other hooks.
 """
 
 from __future__ import annotations
@@ -142,7 +142,8 @@ def replaced(hook: Hook, before: tuple[Any, ...], after: Any) -> tuple[Any, ...]
     if not isinstance(after, tuple):
         after = (after,)
     if len(after) != len(before):
-        raise RuntimeError(f"hook '{name_of(hook)}' has returned an incorrect number of values (got "
+        raise RuntimeError(f"hook '{name_of(hook)}' has returned an incorrect number of "
+                           "values (got "
                            f"{len(after)}, but expected {len(before)})")  # fmt: skip
     return tuple(None if a is None else checked(hook, b, a) for b, a in zip(before, after))
 

@@ -20,13 +20,16 @@ from flambeau.trace.trie import Stretch
 
 LEAF = "a leaf Variable that requires grad is being used in an in-place operation."
 SEVERAL = (
-    "This view is the output of a function that returns multiple views. Such functions do not allow "
+    "This view is the output of a function that returns multiple views. Such functions do not "
+    "allow "
     "the output views to be modified inplace. You should replace the inplace operation by an "
     "out-of-place one."
 )
 AMBIGUOUS = (
-    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given "
-    "that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by "
+    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. "
+    "Given "
+    "that this use case is ambiguous and error-prone, it is forbidden. You can clarify your "
+    "code by "
     "moving both the view and the inplace either both inside the no_grad block (if you don't want "
     "the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
 )
@@ -93,7 +96,9 @@ def check_single(edge: Any) -> None:
     node, number = (edge.node, edge.number) if isinstance(edge, Edge) else (edge, 0)
     name = MANY_VIEWS.get(node_name(node))
     if name is not None:
-        raise RuntimeError(f"Output {number} of {name} is a view and is being modified inplace. " + SEVERAL)
+        raise RuntimeError(
+            f"Output {number} of {name} is a view and is being modified inplace. " + SEVERAL
+        )
 
 
 # ------------------------------------------------------------------ after
@@ -201,8 +206,8 @@ def contiguous() -> Any:
 class CopySlices(Written):
     """The node of a base whose view was written in place.
 
-    The base's gradient goes on to its old history without the part that was overwritten; that part goes
-    through the node of the call that wrote it.
+    The base's gradient goes on to its old history without the part that was overwritten; that
+    part goes through the node of the call that wrote it.
     """
 
     def __init__(self, base: Any, view: Any, node: Node) -> None:

@@ -1,6 +1,6 @@
 """no_grad, enable_grad, set_grad_enabled, inference_mode: whether calls record gradients.
 
-Each is a context manager and a decorator (of generator functions as well, whose body alone it covers).
+Each is a context manager and a decorator (of generator functions as well: it covers their body).
 """
 
 from __future__ import annotations

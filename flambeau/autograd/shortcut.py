@@ -1,9 +1,10 @@
 """A repeated `backward()` as one edge of the trie.
 
-The state of the trie from which backward is called says what the graph looks like, provided that every
-node was made in this stretch. So the first walk from a state notes what it recorded and which leaves it
-reached; the next time the trie jumps to where that walk ended, and only the leaves' gradients are made.
-Hooks, custom Functions, graphs that span stretches, and Python arithmetic on run-time numbers: walk.
+The state of the trie from which backward is called says what the graph looks like, provided that
+every node was made in this stretch. So the first walk from a state notes what it recorded and which
+leaves it reached; the next time the trie jumps to where that walk ended, and only the leaves'
+gradients are made. Hooks, custom Functions, graphs that span stretches, and Python arithmetic on
+run-time numbers: walk.
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ class Macro:
 class Case:
     """What a walk did, given which leaves had a gradient before.
 
+    starts: views on the way (place of the node, where it begins) that must begin there again;
     numbers: (index of an earlier number, or None) and value; entered: leaves whose old gradient
     entered, with the slot it got and whether its storage did; fresh: leaf, slot, value, spec.
     """
 
     end: State
     numbers: tuple[tuple[int | None, Any], ...]
-    offsets_before: tuple[int, ...] | None
+    starts: tuple[tuple[int, int], ...]
     offsets: tuple[int, ...]
     offset_index: tuple[tuple[tuple[int, int], int], ...]
     entered: tuple[tuple[int, int, bool], ...]
@@ -73,7 +75,7 @@ def follow(root: Any, retain: bool) -> bool:
     case = macro.cases.get(key)
     if case is None or not usable(stretch, case):
         return False
-    apply(stretch, case, leaves)
+    apply(stretch, case, leaves, retain)
     return True
 
 
@@ -97,13 +99,13 @@ def before(stretch: Stretch, leaf: Any) -> Any:
 
 def usable(stretch: Stretch, case: Case) -> bool:
     """Whether the offsets that the walk depended on are the same now; its nodes are still whole."""
-    if case.offsets_before is not None and tuple(stretch.offsets) != case.offsets_before:
-        return False
     nodes = stretch.nodes
+    if any([nodes[n].numbers[0] != start for n, start in case.starts]):
+        return False
     return all([nodes[n].saved is not None and nodes[n].hooks is None for n in case.nodes])
 
 
-def apply(stretch: Stretch, case: Case, leaves: list[Any]) -> None:
+def apply(stretch: Stretch, case: Case, leaves: list[Any], retain: bool) -> None:
     """Everything that the walk would have left behind."""
     numbers = stretch.numbers
     for index, value in case.numbers:
@@ -119,7 +121,7 @@ def apply(stretch: Stretch, case: Case, leaves: list[Any]) -> None:
         storage = leaves[place].meta.grad.storage
         storage.index = value
         storage.version += writes
-    for n in case.nodes:
+    for n in () if retain else case.nodes:
         node = stretch.nodes[n]
         if node.saved:
             node.saved = None
@@ -201,10 +203,16 @@ def describe(start: Start, walk: Any) -> tuple[tuple[Any, ...], Case] | None:
             stretch.numbers[n] = value.real
     offsets = tuple(stretch.offsets[len(start.offsets) :])
     index = tuple((k, v) for k, v in stretch.offset_index.items() if k not in start.known)
-    case = Case(stretch.state, numbers, start.offsets if offsets or index else None, offsets, index,
+    case = Case(stretch.state, numbers, starts_of(stretch, walk), offsets, index,
                 tuple((p, s, new) for s, p, new in sorted(entered)), tuple(fresh), tuple(added),
                 tuple(walk.visited))  # fmt: skip
     return tuple(key), case
+
+
+def starts_of(stretch: Stretch, walk: Any) -> tuple[tuple[int, int], ...]:
+    """Where the views that were walked begin: their derivatives put gradients there."""
+    views = [(n, stretch.nodes[n]) for n in walk.visited if stretch.nodes[n].state.view is not None]
+    return tuple((n, node.numbers[0]) for n, node in views if node.numbers[0] is not None)
 
 
 def provenance(number: Any) -> tuple[int | None, Any]:

@@ -1,6 +1,7 @@
 """Walks the graph; its own work is recorded calls.
 
-Called by Tensor.backward and autograd.grad. Nodes are visited in the reverse of the order in which they were
+Called by Tensor.backward and autograd.grad. Nodes are visited in the reverse of the order in
+which they were
 made, each once, when every gradient that reaches it has arrived. Never touches memory itself.
 """
 
@@ -27,6 +28,7 @@ from flambeau.trace import recorder
 from flambeau.trace.node import Edge, Node
 from flambeau.trace.tensor import Recorded
 from flambeau.trace.trie import here
+
 
 class Walk:
     """One backward pass: what has arrived where, and what is wanted."""
@@ -175,7 +177,11 @@ def edges(node: Any) -> Any:
     """Where a node sends gradients: (node or leaf, output), lists of arguments flattened."""
     for following in flat(node.next):
         if following is not None:
-            yield (following.node, following.number) if isinstance(following, Edge) else (following, 0)
+            yield (
+                (following.node, following.number)
+                if isinstance(following, Edge)
+                else (following, 0)
+            )
 
 
 def flat(following: Any) -> Any:

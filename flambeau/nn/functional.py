@@ -23,10 +23,12 @@ def __getattr__(name):
     raise AttributeError(f"module 'torch.nn.functional' has no attribute '{name}'")
 
 
-BORROWED = frozenset("""linear bilinear cross_entropy nll_loss binary_cross_entropy
+BORROWED = frozenset(
+    """linear bilinear cross_entropy nll_loss binary_cross_entropy
     binary_cross_entropy_with_logits mse_loss l1_loss smooth_l1_loss huber_loss kl_div
-    one_hot pad gelu softplus logsigmoid softsign tanhshrink softshrink hardshrink glu prelu normalize
-    cosine_similarity""".split())
+    one_hot pad gelu softplus logsigmoid softsign tanhshrink softshrink hardshrink glu prelu
+    normalize cosine_similarity""".split()
+)
 
 
 # ------------------------------------------------------------------ activations
@@ -162,7 +164,8 @@ def _last_dims(input, shape):
     shape = tuple(shape)
     if tuple(input.shape[input.ndim - len(shape) :]) != shape or len(shape) > input.ndim:
         given = ", ".join(map(str, shape))
-        raise RuntimeError(f"Given normalized_shape=[{given}], expected input with shape [*, {given}], "
+        raise RuntimeError(f"Given normalized_shape=[{given}], expected input with shape [*, "
+                           f"{given}], "
                            f"but got input of size{list(input.shape)}")  # fmt: skip
     return tuple(range(-len(shape), 0))
 
@@ -208,5 +211,3 @@ def legacy_reduction(size_average, reduce, emit_warning=True):
         warnings.warn("size_average and reduce args will be deprecated, please use "
                       f"reduction='{meant}' instead.", stacklevel=4)  # fmt: skip
     return meant
-
-

@@ -76,5 +76,4 @@ class Buffer(Tensor, metaclass=_Kinds):
         return out
 
 
-
 __all__ = ["Buffer", "Parameter"]

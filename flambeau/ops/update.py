@@ -1,7 +1,7 @@
 """Composite rows that update parameters: one call for all parameters of an optimizer.
 
-Everything that changes from step to step (learning rates, bias corrections) is a run-time number that
-the optimizer computed before; flags are static. Recorded with gradients off, by flambeau/optim.
+Everything that changes from step to step (learning rates, bias corrections) is a run-time number
+that the optimizer computed before; flags are static. Recorded with gradients off, by flambeau/optim.
 """
 
 from __future__ import annotations

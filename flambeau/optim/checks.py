@@ -7,7 +7,9 @@ def check_lr(lr, foreach=None, capturable=True):
     """A learning rate is a number that is not negative, or a tensor of one element."""
     if isinstance(lr, Tensor):
         if foreach and not capturable:
-            raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
+            raise ValueError(
+                "lr as a Tensor is not supported for capturable=False and foreach=True"
+            )
         if lr.numel() != 1:
             raise ValueError("Tensor lr must be 1-element")
     if lr < 0.0:

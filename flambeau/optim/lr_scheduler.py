@@ -12,20 +12,25 @@ from flambeau.tensor import Tensor
 
 EPOCH_DEPRECATION_WARNING = (
     "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where "
-    "possible. Please use `scheduler.step()` to step the scheduler. During the deprecation, if epoch "
+    "possible. Please use `scheduler.step()` to step the scheduler. During the deprecation, "
+    "if epoch "
     "is different from None, the closed form is used instead of the new chainable form, where "
     "available. Please open an issue if you are unable to replicate your use case: "
     "https://github.com/pytorch/pytorch/issues/new/choose."
 )
 TOO_EARLY = (
-    "Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and later, you "
-    "should call them in the opposite order: `optimizer.step()` before `lr_scheduler.step()`.  Failure "
+    "Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and "
+    "later, you "
+    "should call them in the opposite order: `optimizer.step()` before `lr_scheduler.step()`. "
+    " Failure "
     "to do this will result in PyTorch skipping the first value of the learning rate schedule. See "
     "more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
 )
 REPLACED = (
-    "Seems like `optimizer.step()` has been overridden after learning rate scheduler initialization. "
-    "Please, make sure to call `optimizer.step()` before `lr_scheduler.step()`. See more details at "
+    "Seems like `optimizer.step()` has been overridden after learning rate scheduler "
+    "initialization. "
+    "Please, make sure to call `optimizer.step()` before `lr_scheduler.step()`. See more "
+    "details at "
     "https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
 )
 
@@ -43,9 +48,12 @@ class LRScheduler:
             elif "initial_lr" not in group:
                 raise KeyError(
                     f"param 'initial_lr' is not specified in param_groups[{number}] when resuming "
-                    "scheduler with last_epoch >= 0.\nThis typically happens when:\n1. You're trying "
-                    "to resume training from a checkpoint but haven't properly loaded the optimizer "
-                    "state\n2. You're using last_epoch >= 0 for a fresh training run (not recommended)"
+                    "scheduler with last_epoch >= 0.\nThis typically happens when:\n1. You're "
+                    "trying "
+                    "to resume training from a checkpoint but haven't properly loaded the "
+                    "optimizer "
+                    "state\n2. You're using last_epoch >= 0 for a fresh training run (not "
+                    "recommended)"
                 )
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
@@ -258,7 +266,8 @@ class LinearLR(LRScheduler):
     def __init__(self, optimizer, start_factor=1.0 / 3, end_factor=1.0, total_iters=5,
                  last_epoch=-1):  # fmt: skip
         if start_factor > 1.0 or start_factor <= 0:
-            raise ValueError("Starting multiplicative factor expected to be greater than 0 and less "
+            raise ValueError("Starting multiplicative factor expected to be greater than 0 "
+                             "and less "
                              "or equal to 1.")  # fmt: skip
         if end_factor > 1.0 or end_factor < 0:
             raise ValueError("Ending multiplicative factor expected to be between 0 and 1.")

@@ -70,7 +70,8 @@ class Optimizer:
 
     def __init__(self, params, defaults):
         if isinstance(params, Tensor):
-            raise TypeError("params argument given to the optimizer should be an iterable of Tensors "
+            raise TypeError("params argument given to the optimizer should be an iterable of "
+                            "Tensors "
                             f"or dicts, but got {params.type()}")  # fmt: skip
         self.defaults = defaults
         for name in HOOKS:
@@ -109,8 +110,10 @@ class Optimizer:
             group.setdefault(name, default)
         check_names(self.param_groups, group)
         if len(group["params"]) != len(set(group["params"])):
-            warnings.warn("optimizer contains a parameter group with duplicate parameters; in future, "
-                          "this will cause an error; see github.com/pytorch/pytorch/issues/40967 for "
+            warnings.warn("optimizer contains a parameter group with duplicate parameters; in "
+                          "future, "
+                          "this will cause an error; see "
+                          "github.com/pytorch/pytorch/issues/40967 for "
                           "more information", stacklevel=3)  # fmt: skip
         known = set(chain.from_iterable(g["params"] for g in self.param_groups))
         if not known.isdisjoint(group["params"]):

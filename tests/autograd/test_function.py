@@ -1,4 +1,4 @@
-"""Functions with derivatives of their own, hooks, modes: the same text as PyTorch for the same code."""
+"""Functions with derivatives of their own, hooks, modes: what PyTorch prints for the same code."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Random chains of views and in-place writes: values, histories and gradients as PyTorch has them."""
+"""Random chains of views and in-place writes: values, histories and gradients as PyTorch's."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Loaders give PyTorch's batches in PyTorch's order from the same seed: the same code under both."""
+"""Loaders give PyTorch's batches in PyTorch's order from the same seed."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ D.DataLoader(m.rows, batch_sampler=D.BatchSampler(D.SequentialSampler(m.rows), 3
 D.DataLoader(m.rows, batch_sampler=[[0, 1], [-1, 5, 5]])
 D.DataLoader(m.rows, batch_sampler=[[0, 10]])
 D.DataLoader(m.rows, batch_size=3, sampler=D.SubsetRandomSampler([1, 5, 7, 2]))
-D.DataLoader(m.rows, batch_size=3, sampler=D.RandomSampler(m.rows, replacement=True, num_samples=37))
+D.DataLoader(m.rows, batch_size=3, sampler=D.RandomSampler(m.rows, True, num_samples=37))
 D.DataLoader(m.rows, batch_size=5, sampler=D.RandomSampler(m.rows, num_samples=13))
 D.DataLoader(m.rows, batch_size=5, sampler=D.WeightedRandomSampler([0.1, 0.2, 0.3, 0.4], 8))
 D.DataLoader(m.rows, batch_size=3, collate_fn=lambda batch: len(batch))

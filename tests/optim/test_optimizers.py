@@ -1,4 +1,4 @@
-"""Optimizers take PyTorch's steps, keep its state and raise its errors: the same code under both."""
+"""Optimizers take PyTorch's steps, keep its state and raise its errors."""
 
 import warnings
 
@@ -145,7 +145,10 @@ def shared_memory(torch):
     """Two parameters in one storage."""
     base = torch.arange(4.0)
     a, b = torch.nn.Parameter(base[:2]), torch.nn.Parameter(base[2:])
-    for optimizer in (torch.optim.SGD([a, b], lr=0.1, momentum=0.5), torch.optim.Adam([a, b], lr=0.1)):
+    for optimizer in (
+        torch.optim.SGD([a, b], lr=0.1, momentum=0.5),
+        torch.optim.Adam([a, b], lr=0.1),
+    ):
         for _ in range(2):
             a.grad, b.grad = torch.ones(2), torch.ones(2) * 2
             optimizer.step()

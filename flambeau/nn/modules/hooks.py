@@ -125,7 +125,9 @@ class Passage:
         if not any(outs[i].requires_grad for i in places):
             return result
         self.outputs, self.out_places = len(outs), places
-        outs = replaced(tuple(outs), places, border(self.reached_outputs, [outs[i] for i in places]))
+        outs = replaced(
+            tuple(outs), places, border(self.reached_outputs, [outs[i] for i in places])
+        )
         if isinstance(result, tuple) and hasattr(result, "_fields"):
             return type(result)(*outs)
         return type(result)(outs) if isinstance(result, (tuple, list)) else outs[0]
@@ -142,7 +144,8 @@ class Passage:
             for hook in self.hooks:
                 if hook(self.module, (None,) * self.inputs, self.grad_output) is not None:
                     raise RuntimeError("backward hook for Modules where no input requires gradient "
-                                       "should always return None or None for all gradients.")  # fmt: skip
+                                       "should always return None or None for all "
+                                       "gradients.")  # fmt: skip
         return tuple(spread_grads[i] for i in self.out_places)
 
     def reached_inputs(self, grads):
@@ -154,7 +157,8 @@ class Passage:
                 grad_input = changed if isinstance(changed, tuple) else (changed,)
                 if len(grad_input) != self.inputs:
                     raise RuntimeError("Backward hook returned an invalid number of grad_input, "
-                                       f"got {len(grad_input)}, but expected {self.inputs}")  # fmt: skip
+                                       f"got {len(grad_input)}, but expected "
+                                       f"{self.inputs}")  # fmt: skip
         return tuple(grad_input[i] for i in self.places)
 
 

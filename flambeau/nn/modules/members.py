@@ -1,4 +1,4 @@
-"""What a module contains: walks over parameters, buffers and children, and changes to all of them."""
+"""What a module contains: walks over parameters, buffers, children, and changes to them all."""
 
 import flambeau.ir.dtype as dt
 from flambeau.autograd.modes import no_grad

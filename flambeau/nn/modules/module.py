@@ -11,7 +11,9 @@ from flambeau.nn.modules.state import State, _IncompatibleKeys
 
 def _forward_unimplemented(self, *args):
     """Define the computation that every call performs; every subclass has its own."""
-    raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+    raise NotImplementedError(
+        f'Module [{type(self).__name__}] is missing the required "forward" function'
+    )
 
 
 class Module(Registration, Members, Hooks, State):

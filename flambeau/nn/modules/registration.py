@@ -8,8 +8,8 @@ from flambeau.tensor import Tensor
 
 DICTIONARIES = """_parameters _buffers _modules _backward_pre_hooks _backward_hooks _forward_hooks
     _forward_hooks_with_kwargs _forward_hooks_always_called _forward_pre_hooks
-    _forward_pre_hooks_with_kwargs _state_dict_hooks _state_dict_pre_hooks _load_state_dict_pre_hooks
-    _load_state_dict_post_hooks""".split()
+    _forward_pre_hooks_with_kwargs _state_dict_hooks _state_dict_pre_hooks
+    _load_state_dict_pre_hooks _load_state_dict_post_hooks""".split()
 PLAIN = frozenset(("_parameters", "_buffers", "_modules"))  # keep insertion order anyway
 
 
@@ -66,7 +66,7 @@ class Registration:
         if isinstance(name, str) and hasattr(self, name) and name not in self._modules:
             raise KeyError(f"attribute '{name}' already exists")
         if isinstance(name, str) and "." in name:
-            raise KeyError(f"module name can't contain \".\", got: {name}")
+            raise KeyError(f'module name can\'t contain ".", got: {name}')
         check_name(self, "module", name, self._modules)
         self._modules[name] = module
 
@@ -119,7 +119,13 @@ class Registration:
         super().__delattr__(name)
 
     def __dir__(self):
-        names = [*dir(type(self)), *self.__dict__, *self._parameters, *self._modules, *self._buffers]
+        names = [
+            *dir(type(self)),
+            *self.__dict__,
+            *self._parameters,
+            *self._modules,
+            *self._buffers,
+        ]
         return sorted(name for name in names if not name[0].isdigit())
 
     def __getstate__(self):

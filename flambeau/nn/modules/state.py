@@ -169,7 +169,9 @@ class State:
         return add_hook(self._state_dict_pre_hooks, hook)
 
     def _register_load_state_dict_pre_hook(self, hook, with_module=False):
-        return add_hook(self._load_state_dict_pre_hooks, WithModule(hook, self if with_module else None))
+        return add_hook(
+            self._load_state_dict_pre_hooks, WithModule(hook, self if with_module else None)
+        )
 
     def register_load_state_dict_pre_hook(self, hook):
         """Call hook(module, state_dict, prefix, …) before values are loaded."""

@@ -1,7 +1,7 @@
 """DataLoader: batches of a data set, in the order that a sampler says.
 
-Rows of plain tensors are gathered by one recorded call a batch, which becomes part of the step that uses
-it; the order and the values are those of sample after sample.
+Rows of plain tensors are gathered by one recorded call a batch, which becomes part of the step
+that uses it; the order and the values are those of sample after sample.
 """
 
 import itertools
@@ -140,7 +140,9 @@ class Rows:
         """Yield lists of batches, as default_collate makes them of tuples."""
         batches = self.loader.batch_sampler
         if type(batches) is BatchSampler and whole_pass(batches.sampler):
-            yield from self.along(self.order(batches.sampler), batches.batch_size, batches.drop_last)
+            yield from self.along(
+                self.order(batches.sampler), batches.batch_size, batches.drop_last
+            )
             if type(batches.sampler) is RandomSampler:
                 self.after(batches.sampler)
         else:
@@ -257,5 +259,3 @@ def check_workers(num_workers, timeout, prefetch_factor, persistent_workers):
 def get_worker_info():
     """Facts about the worker process that asks: None, as there are no worker processes."""
     return None
-
-
