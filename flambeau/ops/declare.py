@@ -16,11 +16,16 @@ Common arguments
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from flambeau.ir.layout import Spec, broadcast_sizes, broadcast_strides, is_contiguous, result_strides
+from flambeau.ir.layout import (
+    Spec,
+    broadcast_sizes,
+    broadcast_strides,
+    is_contiguous,
+    result_strides,
+)
 from flambeau.ir.op import Formula, Op, Param
 from flambeau.trace.expansion import expand_call
 from flambeau.trace.modes import Mode
@@ -39,13 +44,16 @@ def parse(signature: str, numbers: Sequence[str], statics: Sequence[str]) -> tup
     name, _, rest = signature.partition("(")
     scope: dict[str, Any] = {}
     exec(f"def f({rest}: pass", scope)  # the signature is Python's own grammar
+    f, code = scope["f"], scope["f"].__code__
+    names = code.co_varnames
+    positional = code.co_argcount
+    defaults = dict(zip(reversed(names[:positional]), reversed(f.__defaults__ or ())))
+    defaults |= f.__kwdefaults__ or {}
     params = []
-    for p in inspect.signature(scope["f"]).parameters.values():
-        kind = "number" if p.name in numbers else "static" if p.name in statics else (
-            "tensors" if p.name in LISTS else "tensor" if p.name in TENSORS else "static")  # fmt: skip
-        required = p.default is inspect.Parameter.empty
-        params.append(Param(p.name, kind, None if required else p.default, required,
-                            p.kind is inspect.Parameter.KEYWORD_ONLY))  # fmt: skip
+    for place, n in enumerate(names):
+        kind = "number" if n in numbers else "static" if n in statics else (
+            "tensors" if n in LISTS else "tensor" if n in TENSORS else "static")  # fmt: skip
+        params.append(Param(n, kind, defaults.get(n), n not in defaults, place >= positional))
     return name, tuple(params)
 
 
@@ -53,7 +61,7 @@ def formulas(grad: Mapping[str, Callable[..., Any]] | None) -> dict[str, Formula
     """Derivatives with the names that they read."""
     found = {}
     for name, call in (grad or {}).items():
-        found[name] = Formula(call, tuple(inspect.signature(call).parameters))
+        found[name] = Formula(call, call.__code__.co_varnames[: call.__code__.co_argcount])
     return found
 
 
