@@ -156,6 +156,38 @@ def diagflat(input: Any, offset: int = 0) -> Any:
     return FUNCTIONS["diag_embed"](reshape(input, (-1,)), offset)
 
 
+# ------------------------------------------------------------------ padding
+
+MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}  # PyTorch's → NumPy's
+
+
+def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
+    """More elements before and after the last dims: a value, or the tensor's own again."""
+    if mode == "constant":
+        return FUNCTIONS["constant_pad_nd"](input, tuple(pad), 0 if value is None else value)
+    if mode not in MODES:
+        raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    if value is not None:
+        raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
+    for i in range(0, len(pad), 2):
+        dim = input.ndim - 1 - i // 2
+        where = padded_index(input.spec.size, dim, pad[i], pad[i + 1], mode)
+        input = input.index_select(dim, from_array(where, dt.int64))
+    return input
+
+
+def padded_index(size: Any, dim: int, before: int, after: int, mode: str) -> np.ndarray:
+    """Which index along a dim stands where."""
+    n = size[dim]
+    limit = max(before, after) if mode == "replicate" else n - (mode == "reflect")
+    if min(before, after) < 0 or max(before, after) > limit:
+        raise RuntimeError(
+            "Padding size should be less than the corresponding input dimension, but got: padding "
+            f"({before}, {after}) at dimension {dim} of input {list(size)}"
+        )
+    return np.pad(np.arange(n), (before, after), mode=MODES[mode])  # type: ignore[call-overload]
+
+
 # ------------------------------------------------------------------ several tensors
 
 

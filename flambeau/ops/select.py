@@ -347,17 +347,23 @@ scatter_value = structured(
     may_fail=True,
 )
 
-scatter_reduce = (
-    structured(  # scatter(..., reduce="add" or "multiply"): no derivative, as in PyTorch
-        "_scatter_combine(input, dim, index, src, reduce)",
-        public="",
-        clean=clean_dim,
-        shape=scatter_shape,
-        numpy=scatter_numpy,
-        samples=no_samples,
-        inplace=True,
-        may_fail=True,
+def no_derivative(g: Any) -> Any:
+    """scatter(reduce=...) has none in PyTorch either."""
+    raise RuntimeError(
+        "derivative for aten::scatter_ is not implemented\n  hint: scatter_add has one"
     )
+
+
+scatter_combine = structured(  # scatter(..., reduce="add") or "multiply"
+    "_scatter_combine(input, dim, index, src, reduce)",
+    public="",
+    clean=clean_dim,
+    shape=scatter_shape,
+    numpy=scatter_numpy,
+    grad=dict(input=no_derivative, src=no_derivative),
+    samples=no_samples,
+    inplace=True,
+    may_fail=True,
 )
 
 scatter_add = structured(
