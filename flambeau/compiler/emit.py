@@ -21,12 +21,14 @@ from flambeau.compiler.fuse import Cluster, Fused, Member, can_fail
 from flambeau.compiler.kernels import kernel_of
 from flambeau.compiler.memory import plan_memory, rounded
 from flambeau.compiler.schedule import Operand, Scalar, Scheduled, Unschedulable, schedule
+from flambeau.compiler.verify import verify_memory
 from flambeau.ir.failures import exception_of
 from flambeau.ir.kernel import words
 from flambeau.ir.layout import Layout, Offset
 from flambeau.ir.program import POSITIONS, Call, Number, Out, Program, Ref
 from flambeau.runtime.buffers import Buffer, allocate_class, part, size_class
 from flambeau.runtime.threads import Launch, get_num_threads
+from flambeau.settings import settings
 
 Word = tuple[int, int]
 MOST_THREADS = 256
@@ -118,7 +120,10 @@ class Emitter:
                 first[number, key] = last[number, key] = number
                 sizes[number, key] = nbytes
         births = sorted(((h, sizes[h], first[h], last[h]) for h in first), key=lambda b: b[2])
-        return plan_memory(births)
+        starts, arena = plan_memory(births)
+        if settings.check:
+            verify_memory(births, starts, arena)
+        return starts, arena
 
     # ---------------------------------------------------------------- words
 
@@ -205,7 +210,7 @@ class Emitter:
             return self.address(operand.home, operand.offset, operand.dtype.itemsize)
         else:
             slot, start = self.base(operand.home)
-            size = self.sizes[operand.home]
+            size = self.sizes.get(operand.home, 0)
             if ("home", operand.home) in self.slots and operand.home in self.inputs:
                 slot, start, size = self.slot(("end", operand.home)), 0, 0
                 if what == "low":

@@ -15,13 +15,13 @@ from typing import Any
 from flambeau.codegen import loops
 from flambeau.codegen.cpu.target import cpu
 from flambeau.codegen.scalar import cost
-from flambeau.compiler.emit import Compiled, Emitter
+from flambeau.compiler.emit import Compiled, Emitter, reaches_memory
 from flambeau.compiler.fuse import Cluster, Fused
 from flambeau.compiler.schedule import Operand, Scheduled
 from flambeau.ir.kernel import Nest, Stage, leaves
 from flambeau.ir.layout import Offset
 from flambeau.ir.program import POSITIONS, Call
-from flambeau.ir.show import show_call, show_nest, show_size
+from flambeau.ir.show import layouts_of, show_call, show_nest, show_size
 from flambeau.runtime.threads import Launch
 
 
@@ -168,6 +168,8 @@ def call_bytes(calls: list[Call]) -> float:
 def show_schedule(observer: Observer) -> str:
     """Every launch, in order: its kernel, its loops, and the memory that it touches."""
     lines: list[str] = []
+    program = observer.fused.program
+    layouts = layouts_of(program.calls, program.inputs)
     for number, note in enumerate(observer.notes, 1):
         lines += [f"{number:3}  {launch_line(note)}"]
         if note.scheduled is not None:
@@ -177,7 +179,7 @@ def show_schedule(observer: Observer) -> str:
             lines += [f"     {line}" for line in (*text[1:], *scalars(note.scheduled))]
         else:
             members = observer.fused.clusters[note.cluster].members
-            lines += [f"       {show_call(member.call)}" for member in members]
+            lines += [f"       {show_call(member.call, layouts)}" for member in members]
     return "\n".join(lines)
 
 
@@ -229,11 +231,12 @@ def where(observer: Observer, home: int) -> str:
 def show_memory(observer: Observer) -> str:
     """The arena: who lies where."""
     rows = []
+    stored = {observer.fused.homes[value] for value in reaches_memory(observer.fused)}
     for home, start in sorted(observer.starts.items(), key=lambda item: (item[1], str(item[0]))):
-        if isinstance(home, int):
+        if home in stored:
             rows.append(f"  {start:>9}  %{home}, {observer.sizes[home]} bytes")
-        else:
-            rows.append(f"  {start:>9}  scratch of kernel cluster {home[0]}")
+        elif not isinstance(home, int):
+            rows.append(f"  {start:>9}  scratch of cluster {home[0]}")
     live = sum(observer.sizes[home] for home in observer.live)
     first = f"arena {observer.arena} bytes; results {live} bytes in {len(observer.live)} buffers"
     return "\n".join([first, *rows])

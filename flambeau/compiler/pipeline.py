@@ -11,8 +11,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from flambeau.compiler.emit import Compiled, Emitter
@@ -22,7 +21,7 @@ from flambeau.compiler.rules import lower
 from flambeau.compiler.simplify import simplify
 from flambeau.compiler.verify import verify
 from flambeau.ir.program import Program
-from flambeau.ir.show import show
+from flambeau.ir.show import say, show
 from flambeau.settings import settings
 
 PASSES = (expand, lower, simplify, fuse)
@@ -41,36 +40,32 @@ def compile_program(program: Program, offsets: Sequence[int], fixed: set[int] | 
 
 
 def clusters_of(program: Program) -> Fused:
-    """The program after all passes; checked after each of them with FLAMBEAU_CHECK=1."""
+    """The program after all passes."""
+    *_, (_, fused) = passes(program)
+    return fused  # type: ignore[no-any-return]
+
+
+def passes(program: Program) -> Iterator[tuple[str, Any]]:
+    """What each pass makes, beside its name; with FLAMBEAU_CHECK=1 it is verified first."""
     thing: Any = program
-    for step in PASSES:
-        if settings.check:
-            verify(thing, step.__name__ if thing is not program else "recording")
-        thing = step(thing)
     if settings.check:
-        verify(thing, "fuse")
-    return thing  # type: ignore[no-any-return]
-
-
-# ------------------------------------------------------------------ FLAMBEAU_SHOW
+        verify(program, "recording")
+    for step in PASSES:
+        thing = step(thing)
+        if settings.check:
+            verify(thing, step.__name__)
+        yield step.__name__, thing
 
 
 def show_passes(program: Program, fixed: dict[int, int]) -> Compiled:
     """Compile, and print what FLAMBEAU_SHOW asks for as it is made."""
-    from flambeau.compiler.observe import Observer, show_code, show_schedule
+    from flambeau.compiler.observe import Observer, show_code, show_memory, show_schedule
 
-    thing: Any = program
-    for step in PASSES:
-        thing = step(thing)
-        say(step.__name__, lambda: show(thing))
-    observer = Observer(clusters_of(program), fixed)
+    for name, thing in passes(program):
+        say(name, lambda thing=thing: show(thing))
+    observer = Observer(thing, fixed)
     compiled = observer.emit()
     say("schedule", lambda: show_schedule(observer))
+    say("memory", lambda: show_memory(observer))
     say("llvm", lambda: show_code(observer))
     return compiled
-
-
-def say(word: str, text: Any) -> None:
-    """Print something to standard error, if FLAMBEAU_SHOW has its word."""
-    if word in settings.show:
-        print(f"── {word}\n{text()}", file=sys.stderr)

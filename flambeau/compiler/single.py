@@ -11,11 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from flambeau.compiler.emit import Compiled, Emitter
-from flambeau.compiler.expand import expand
-from flambeau.compiler.fuse import fuse
 from flambeau.compiler.kernels import kernel_of
-from flambeau.compiler.rules import lower
-from flambeau.compiler.simplify import simplify
+from flambeau.compiler.pipeline import clusters_of
 from flambeau.ir.layout import Layout, Offset
 from flambeau.ir.program import Call, Input, Number, Out, Program, Ref
 
@@ -113,7 +110,7 @@ def deserves(form: Call, single: Single) -> bool:
 
 
 def compile_single(form: Call, names: Renaming) -> Compiled | None:
-    fused = fuse(simplify(lower(expand(program_of(form, names)))))
+    fused = clusters_of(program_of(form, names))
     emitter = Emitter(fused, {})
     compiled = emitter.emit()
     native = any(step.call is None for step in emitter.steps) or not emitter.steps

@@ -2,16 +2,18 @@
 
     %3 float32[8, 3] = addmm(%1, %0, %2ᵀ)                             train.py:19
     %7 over %2 float32[3] = add(%2, %6, alpha=$0)                     train.py:21
-    %4 float32[8] = sum(%3, dim=(1,)) then mul($1), relu()
+    %4 float32[8] = sum(%3, dim=1) then mul($1), relu()
 
-`%3` is a value, `%7 over %2` the next value of the storage that held `%2`; `$0` is a Python number and `@0` an
-offset that programs are told when they run. Used by repr, errors, the command line and tests.
+`%3` is a value, `%7 over %2` the next value of the storage that held `%2`; `$0` is a Python number
+and `@0` an offset that programs are told when they run. Used by repr, errors, the command line and
+tests.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from flambeau.ir.dtype import DType
@@ -21,6 +23,7 @@ from flambeau.ir.program import POSITIONS, Call, Input, Number, Out, Program, Re
 from flambeau.ir.show_layout import show_size, show_strides, show_view
 from flambeau.ir.show_nest import show_nest, show_tree
 from flambeau.ir.tree import Tree
+from flambeau.settings import settings
 
 WIDTH = 120  # of a line, its source included
 COLUMN = 72  # where sources stand, if what is before leaves room
@@ -68,6 +71,12 @@ def show(thing: Any) -> str:
     if isinstance(thing, Cluster):
         return show_cluster(thing, layouts_of(call_of(m) for m in thing.members))
     return argument(thing, {})
+
+
+def say(word: str, text: Callable[[], str]) -> None:
+    """Print something to standard error, if FLAMBEAU_SHOW has its word."""
+    if word in settings.show:
+        print(f"── {word}\n{text()}", file=sys.stderr)
 
 
 def call_of(member: Member) -> Call:
@@ -349,7 +358,9 @@ def follows(call: Call, before: Call, layouts: Layouts) -> int:
     if out.over is not None:
         return -1
     reads = [r for r in call.refs() if r.value == out.value]
-    if len(reads) != 1 or reads[0] not in call.args or show_ref(reads[0], layouts) != f"%{out.value}":
+    if len(reads) != 1 or reads[0] not in call.args:
+        return -1
+    if show_ref(reads[0], layouts) != f"%{out.value}":
         return -1
     place = call.args.index(reads[0])
     before_it = [a for a in call.args[:place] if isinstance(a, Ref)]
@@ -360,4 +371,7 @@ def inner_reads(calls: Sequence[Call]) -> set[int]:
     return {ref.value for call in calls for ref in call.refs()}
 
 
-__all__ = ["brief", "layouts_of", "show", "show_call", "show_fused", "show_program", "show_ref"]
+__all__ = [
+    "brief", "layouts_of", "say", "show", "show_call", "show_fused", "show_nest", "show_program",
+    "show_ref", "show_size",
+]  # fmt: skip

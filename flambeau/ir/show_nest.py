@@ -8,7 +8,7 @@
       pass 2   x1 ← exp(x0 - r0) / r1
 
 `x0` is the element at pointer 0, `s0` a run-time number, `i1` the counter of loop 1, `r0` a result.
-Beside a pointer stand its strides, one a loop; `·` is a stride that the kernel is told when it runs.
+Beside a pointer stand its strides, one a loop; `·` is a stride that is known at run time only.
 """
 
 from __future__ import annotations

@@ -161,4 +161,8 @@ def new_entry(state: State, live: tuple[int, ...]) -> Entry:
     program = Program(inputs, calls, live, tuple(numbers), state.offsets)
     elements = sum(out.layout.numel for call in calls for out in call.outs)
     counters.programs += 1
+    if settings.show:
+        from flambeau.ir.show import say, show  # only readers of programs need the notation
+
+        say("trace", lambda: show(program))
     return Entry(program, live, len(calls) * RUN_CALL + elements * RUN_ELEMENT)
