@@ -45,26 +45,44 @@ def normal_(tensor, mean=0.0, std=1.0, generator=None):
 
 
 def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
-    """Draw from the normal distribution cut off at a and b, by inverting its distribution."""
+    """Draw from the normal distribution cut off at a and b, by rejection."""
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn("mean is more than 2 std from [a, b] in nn.init.trunc_normal_. "
                       "The distribution of values may be incorrect.", stacklevel=2)  # fmt: skip
-    low, high = (math.erf((end - mean) / std / math.sqrt(2)) for end in (a, b))
+    low, high = (math.erf((end - mean) / std / math.sqrt(2)) / 2 for end in (a, b))
     with no_grad():
-        tensor.uniform_(low, high, generator=generator)
-        drawn = erfinv(as_array(tensor).astype(np.float64)) * (std * math.sqrt(2.0)) + mean
-        return set_values(tensor, np.clip(drawn, a, b))
+        if high - low > LIKELY:
+            return redraw_normals(tensor, mean, std, a, b, generator)
+        return draw_under_density(tensor, mean, std, a, b, generator)
 
 
-def erfinv(y):
-    """The inverse of erf in float64: a first guess (S. Winitzki, 2008), then Newton's steps."""
-    log = np.log1p(-np.minimum(y * y, 1 - 1e-16))
-    half = 2 / (np.pi * 0.147) + log / 2
-    x = np.copysign(np.sqrt(np.sqrt(half * half - log / 0.147) - half), y)
-    erf = np.vectorize(math.erf, otypes=[np.float64])
-    for _ in range(4 if y.size else 0):
-        x = x - (erf(x) - y) * (np.sqrt(np.pi) / 2) * np.exp(x * x)
-    return x
+LIKELY = 0.3  # from this share on, normals that fall outside are drawn again
+
+
+def redraw_normals(tensor, mean, std, a, b, generator):
+    """Normals; those outside are drawn again (all are drawn, and those needed are taken)."""
+    values = as_array(tensor.normal_(mean, std, generator=generator))
+    outside = (values < a) | (values > b)
+    while outside.any():
+        again = as_array(tensor.normal_(mean, std, generator=generator))
+        values = np.where(outside, again, values)
+        outside = (values < a) | (values > b)
+    return set_values(tensor, values)
+
+
+def draw_under_density(tensor, mean, std, a, b, generator):
+    """Uniform numbers, each kept with a probability that is its density over the highest."""
+    peak = -0.5 * ((min(max(mean, a), b) - mean) / std) ** 2
+    values = np.zeros(tensor.shape)
+    wanted = np.ones(tensor.shape, bool)
+    while wanted.any():
+        drawn = as_array(tensor.uniform_(a, b, generator=generator))
+        with np.errstate(divide="ignore"):
+            limit = np.log(as_array(tensor.uniform_(generator=generator)))
+        kept = wanted & (-0.5 * ((drawn - mean) / std) ** 2 - peak > limit)
+        values[kept] = drawn[kept]
+        wanted &= ~kept
+    return set_values(tensor, values)
 
 
 def constant_(tensor, val):

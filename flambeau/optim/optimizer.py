@@ -192,7 +192,7 @@ class Optimizer:
             hook(self)
 
     def loaded(self, value, param, key=None):
-        """A loaded value in the type of the parameter that it belongs to; tensors are not copied."""
+        """A loaded value in the type of the parameter that it belongs to; no copy is made."""
         if isinstance(value, Tensor):
             return value if key == "step" or param.dtype.kind != "f" else value.to(param.dtype)
         if isinstance(value, dict):

@@ -196,8 +196,9 @@ def whole_pass(sampler):
     """Whether a sampler takes each sample once, in an order that is known beforehand."""
     if type(sampler) is SequentialSampler:
         return True
-    return type(sampler) is RandomSampler and not sampler.replacement and (
-        sampler._num_samples is None or sampler._num_samples == len(sampler.data_source))  # fmt: skip
+    if type(sampler) is not RandomSampler or sampler.replacement:
+        return False
+    return sampler._num_samples in (None, len(sampler.data_source))
 
 
 def rows_of(loader):
