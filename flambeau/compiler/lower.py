@@ -35,7 +35,7 @@ MOST_PIECES = 32  # pieces up to which a result is put together by copies
 
 def lower(program: Program) -> Program:
     """Rewrite every call that the table has a rule for."""
-    if not any(call.op.name in RULES for call in program.calls):
+    if not any(map(rule_for, program.calls)):
         return program
     return Lowering(program).program()
 
@@ -54,7 +54,7 @@ class Lowering:
     def program(self) -> Program:
         for call in self.source.calls:
             call = self.renamed(call)
-            rule = RULES.get(call.op.name)
+            rule = rule_for(call)
             if rule is None or len(call.outs) != 1 or not rule(self, call):
                 self.calls.append(call)
         return replace(self.source, calls=tuple(self.calls))
@@ -142,6 +142,20 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
         return function
 
     return note
+
+
+def rule_for(call: Call) -> Rule | None:
+    """The rule for an op by its name, or for all reductions."""
+    return RULES.get(call.op.name) or (RULES.get("any reduction") if call.op.kind == "reduction" else None)
+
+
+def made(low: Lowering, call: Call, op: Any, size: Ints, dtype: Any, *args: Any, compute: Any = None) -> Ref:
+    """A fresh tensor."""
+    layout = Layout(size, contiguous_strides(size))
+    value = low.fresh(-1)
+    low.homes[value] = value
+    low.emit(call, op, *args, out=Out(value, layout, dtype), compute=compute)
+    return Ref(value, layout, dtype)
 
 
 # ------------------------------------------------------------------ layouts
@@ -445,6 +459,3 @@ def constant_pad(low: Lowering, call: Call) -> bool:
         inside = part(inside, dim, max(before, 0), length)  # type: ignore[assignment]
     parts: list[tuple[Any, Layout]] = [(value, target)]
     return low.pieces(call, parts + ([(replace(x, layout=source), inside)] if prod(source.size) else []))
-
-
-__all__ = ["RULES", "contiguous_strides", "lower"]

@@ -1,7 +1,7 @@
-"""What a program became, for people to read: its launches, their kernels, and what they should cost.
+"""What a program became, for people to read: its launches, their kernels, what they should cost.
 
-An `Observer` is an Emitter that takes notes. Used by pipeline.py where FLAMBEAU_SHOW asks for schedules
-or code, and by `flambeau explain`; compiled programs that nobody looks at keep none of this.
+An `Observer` is an Emitter that takes notes. Used by pipeline.py where FLAMBEAU_SHOW asks for
+schedules or code, and by `flambeau explain`; programs that nobody looks at keep none of this.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from flambeau.compiler.fuse import Cluster, Fused
 from flambeau.compiler.schedule import Operand, Scheduled
 from flambeau.ir.kernel import Nest, Stage, leaves
 from flambeau.ir.layout import Offset
-from flambeau.ir.program import POSITIONS, Call
+from flambeau.ir.program import POSITIONS, Call, Number
 from flambeau.ir.show import layouts_of, show_call, show_nest, show_size
 from flambeau.runtime.threads import Launch
 
@@ -58,7 +58,8 @@ class Observer(Emitter):
             super().step(number, plan)
         for step in self.steps[before:]:
             if step.call is not None:
-                self.notes.append(Note(number, step.call, "in Python", bytes=call_bytes([step.call])))
+                moved = call_bytes([step.call])
+                self.notes.append(Note(number, step.call, "in Python", bytes=moved))
 
     def nest_launch(self, scheduled: Scheduled, number: int) -> Launch:
         self.pending = scheduled
@@ -146,7 +147,7 @@ def nest_bytes(scheduled: Scheduled) -> float:
 
 
 def kernel_cost(name: str, cluster: Cluster) -> tuple[float, float]:
-    """Of a kernel that is no nest: a product's multiplications; else the bytes of the call alone."""
+    """Of a kernel that is no nest: a product's multiplications; else only the bytes of the call."""
     moved = call_bytes([member.call for member in cluster.members])
     if name not in ("gemm", "dot"):
         return 0.0, moved if cluster.kind != "matmul" else 0.0
@@ -199,7 +200,7 @@ def scalars(scheduled: Scheduled) -> list[str]:
     found = []
     for number, scalar in enumerate(scheduled.scalars):
         source = scalar.source
-        text = f"${source.index}" if hasattr(source, "index") and hasattr(source, "type") else source
+        text = f"${source.index}" if isinstance(source, Number) else source
         found.append(f"s{number} = {text}")
     return [f"  {', '.join(found)}"] if found else []
 
@@ -231,7 +232,8 @@ def where(observer: Observer, home: int) -> str:
 def show_memory(observer: Observer) -> str:
     """The arena: who lies where."""
     rows = []
-    stored = {observer.fused.homes[value] for value in reaches_memory(observer.fused)}
+    reached = reaches_memory(observer.fused) - {POSITIONS}
+    stored = {observer.fused.homes[value] for value in reached}
     for home, start in sorted(observer.starts.items(), key=lambda item: (item[1], str(item[0]))):
         if home in stored:
             rows.append(f"  {start:>9}  %{home}, {observer.sizes[home]} bytes")

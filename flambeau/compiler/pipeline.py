@@ -27,11 +27,12 @@ from flambeau.settings import settings
 PASSES = (expand, lower, simplify, fuse)
 
 
-def compile_program(program: Program, offsets: Sequence[int], fixed: set[int] | None = None) -> Compiled:
+def compile_program(program: Program, offsets: Sequence[int],
+                    fixed: set[int] | None = None) -> Compiled:  # fmt: skip
     """A program → something whose `run` computes it in one native call.
 
-    `fixed`: the run-time offsets that have been the same in every sighting; they are compiled in, and
-    whoever runs the program checks them.
+    `fixed`: the run-time offsets that have been the same in every sighting; they are compiled in,
+    and whoever runs the program checks them.
     """
     constant = {index: offsets[index] for index in fixed or ()}
     if settings.show:

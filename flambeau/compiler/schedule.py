@@ -505,7 +505,7 @@ def stores_of(writer: Writer, member: Member, stage: int) -> list[Store]:
     elif member.level == "element" and used_later(writer, member, stage):
         tree = writer.value(member, out.value, stage)
         row = prod(writer.cluster.domain[d] for d in writer.loops[-1])
-        if worth_keeping(writer, member, tree) and writer.mode == "rows" and (
+        if worth_keeping(writer, member, tree) and writer.mode == "rows" and row > 1 and (
             row * out.dtype.itemsize <= SCRATCH_ROW):  # fmt: skip
             along = (0,) * (len(writer.loops) - 1) + (1,)
             access = writer.access(None, 0, out.dtype, along, row * out.dtype.itemsize)

@@ -23,13 +23,14 @@ from flambeau.compiler.lower import (
     Lowering,
     block_start,
     changed,
+    made,
     rule,
     stretched,
     view,
     whole_numbers,
 )
 from flambeau.ir import dtype as dt
-from flambeau.ir.layout import Ints, Layout, broadcast_sizes, contiguous_strides
+from flambeau.ir.layout import Ints, broadcast_sizes
 from flambeau.ir.op import Op
 from flambeau.ir.program import Call, Out, Ref, Size
 from flambeau.runtime.threads import Launch
@@ -142,15 +143,6 @@ def positions_of(low: Lowering, call: Call, update: Update, sizes: Ints) -> Ref:
     places = made(low, call, position, size, dt.int64, tensors, tuple(map(Size, sizes)),
                   tuple(map(Size, steps)), update.wrap, update.failure, update.dims, skip)  # fmt: skip
     return view(places, update.size, spread(update.size, update.block, places.layout.stride))
-
-
-def made(low: Lowering, call: Call, op: Any, size: Ints, dtype: Any, *args: Any, compute: Any = None) -> Ref:
-    """A fresh tensor."""
-    layout = Layout(size, contiguous_strides(size))
-    value = low.fresh(-1)
-    low.homes[value] = value
-    low.emit(call, op, *args, out=Out(value, layout, dtype), compute=compute)
-    return Ref(value, layout, dtype)
 
 
 def source_of(low: Lowering, call: Call, source: Any, size: Ints, dtype: Any) -> Ref:
