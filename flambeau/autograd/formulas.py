@@ -49,6 +49,7 @@ def inputs_of(node: Any) -> list[Any]:
     op, state = op_of(node), node.state
     following = dict(zip(state.needs or (), node.next))
     found: list[Any] = []
+    arg: Any
     for position, param in enumerate(op.params):
         arg = state.args[position] if position < len(state.args) else None
         if param.kind == "tensors":

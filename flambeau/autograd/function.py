@@ -103,9 +103,8 @@ class FunctionCtx:
         """What the user's backward gives for each argument that needs a gradient."""
         if self.saved is None:
             raise RuntimeError(AGAIN)
-        grads = self.function.backward(
-            self, *map(self.materialized(arrived), range(len(self.specs)))
-        )  # type: ignore[attr-defined]
+        outputs = map(self.materialized(arrived), range(len(self.specs)))
+        grads = self.function.backward(self, *outputs)
         grads = grads if isinstance(grads, tuple) else (grads,)
         check_count(self, grads)
         for number, target in enumerate(self.next):
@@ -123,6 +122,7 @@ class FunctionCtx:
 
         return gradient
 
+    function: Any = None  # the user's class
     specs: tuple[Any, ...] = ()
     input_specs: tuple[Any, ...] = ()
     state: Any = None
@@ -277,7 +277,7 @@ def view_without_history(x: Any) -> Any:
 
 def save_tensors(node: FunctionCtx, results: tuple[Any, ...], outs: tuple[Any, ...]) -> None:
     """Turn what was to be saved into storages and layouts."""
-    kept = []
+    kept: list[tuple[Any, Any]] = []
     for tensor in node.to_save:
         if tensor is None:
             kept.append((None, None))

@@ -184,7 +184,8 @@ def tensor_of(array: np.ndarray, like: Any) -> Any:
     """A tensor with an array's elements and another tensor's type."""
     import flambeau
 
-    return flambeau.tensor(array, dtype=like.spec.dtype)
+    make: Any = flambeau.tensor  # the function, which hides the module of that name
+    return make(array, dtype=like.spec.dtype)
 
 
 def set_values(x: Any, array: np.ndarray) -> None:

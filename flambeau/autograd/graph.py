@@ -6,7 +6,7 @@ only while somebody holds them.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from flambeau.autograd.formulas import AGAIN, inputs_of, node_name, op_of, restore
@@ -133,7 +133,7 @@ def saved(node: Any, name: str) -> Any:
     names = {p.name: i for i, p in enumerate(op_of(node).params)}
     names |= {"self": 0, "result": -1}
     place = names.get(name)
-    if place in node.state.keeps:
+    if place is not None and place in node.state.keeps:
         return restore(node, place, node.saved[node.state.keeps.index(place)])
     raise AttributeError(f"{node_name(node)} has no saved tensor '{name}'")
 
@@ -145,12 +145,16 @@ def keep(hooks: Any, fn: Any) -> RemovableHandle:
     return handle
 
 
+class GradientEdge(NamedTuple):
+    """A node, and one of its outputs."""
+
+    node: Any
+    output_nr: int
+
+
 def get_gradient_edge(tensor: Any) -> Any:
     """The (node, output) that a tensor's gradient arrives at."""
-    from collections import namedtuple
-
     if not tensor.requires_grad:
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not "
                            "require gradients")  # fmt: skip
-    kind = namedtuple("GradientEdge", "node output_nr")
-    return kind(*pair(tensor if tensor.edge is None else tensor.edge))
+    return GradientEdge(*pair(tensor if tensor.edge is None else tensor.edge))
