@@ -27,7 +27,7 @@ def to(
     copy: bool = False,
     memory_format: Any = preserve_format,
 ) -> Any:
-    """Another dtype or device: x.to(dtype), x.to(device, dtype), x.to(other); itself if that is so."""
+    """Another dtype or device: x.to(dtype), x.to(device, dtype), x.to(other)."""
     flags = []
     for arg in args:
         if isinstance(arg, DType):
@@ -213,8 +213,10 @@ def resize_for_out(self: Any, size: tuple[int, ...]) -> None:
         warnings.warn(
             "An output with one or more elements was resized since it had shape "
             f"{list(self.spec.size)}, which does not match the required output shape {list(size)}. "
-            "This behavior is deprecated, and in a future PyTorch release outputs will not be resized "
-            "unless they have zero elements. You can explicitly reuse an out tensor t by resizing it, "
+            "This behavior is deprecated, and in a future PyTorch release outputs will not be "
+            "resized "
+            "unless they have zero elements. You can explicitly reuse an out tensor t by "
+            "resizing it, "
             "inplace, to zero elements with t.resize_(0).",
             stacklevel=4,
         )

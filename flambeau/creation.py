@@ -1,4 +1,4 @@
-"""Tensors out of nothing: zeros, full, arange, eye and their like. `tensor` itself is in literal.py.
+"""Tensors out of nothing: zeros, full, arange, eye and their like.
 
 One value everywhere is recorded as a call; sequences are computed at once, by NumPy.
 """
@@ -424,5 +424,6 @@ def triu_indices(
 
 
 METHODS = "new_zeros new_ones new_empty new_full new_empty_strided".split()
-PUBLIC = """get_default_dtype set_default_dtype zeros ones full empty empty_strided zeros_like ones_like
+PUBLIC = """get_default_dtype set_default_dtype zeros ones full empty empty_strided zeros_like
+    ones_like
     full_like empty_like arange linspace logspace eye tril_indices triu_indices""".split()

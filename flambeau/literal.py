@@ -29,7 +29,8 @@ def tensor(
     check_device(device)
     if isinstance(data, Tensor):
         warnings.warn(
-            "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() "
+            "To copy construct from a tensor, it is recommended to use "
+            "sourceTensor.detach().clone() "
             "or sourceTensor.detach().clone().requires_grad_(True), rather than "
             "torch.tensor(sourceTensor).",
             stacklevel=2,
@@ -182,7 +183,8 @@ def numpy_dtype(dtype: np.dtype) -> dt.DType:
     found = dt.FROM_NUMPY.get(dtype.newbyteorder("=") if dtype.kind in "biufc" else dtype)
     if found is None:
         raise TypeError(
-            f"can't convert np.ndarray of type {dtype.type.__module__}.{dtype.type.__name__}. The only "
+            f"can't convert np.ndarray of type {dtype.type.__module__}.{dtype.type.__name__}. "
+            f"The only "
             "supported types are: float64, float32, float16, complex64, complex128, int64, int32, "
             "int16, int8, uint64, uint32, uint16, uint8, and bool."
         )
@@ -201,7 +203,8 @@ def check_array(array: np.ndarray) -> None:
     if any(s < 0 for s in array.strides):
         raise ValueError(
             "At least one stride in the given numpy array is negative, and tensors with negative "
-            "strides are not currently supported. (You can probably work around this by making a copy "
+            "strides are not currently supported. (You can probably work around this by making a "
+            "copy "
             "of your array  with array.copy().) "
         )
     if any(s % array.dtype.itemsize for s in array.strides):

@@ -1,7 +1,7 @@
 """Operators: which function stands behind `x + y`, `1 - x`, `x @ y`, `x += y`, `x < y`.
 
-Those of two operands answer NotImplemented where the other operand is nothing they know, so that its
-class is asked, or Python says what the operator cannot do.
+Those of two operands answer NotImplemented where the other operand is nothing they know, so that
+its class is asked, or Python says what the operator cannot do.
 """
 
 from __future__ import annotations

@@ -395,7 +395,9 @@ def random_(self: Any, *bounds: Any, generator: Any = None, **ends: Any) -> Any:
     return put(self, "_randint", generator, int(low), int(high))
 
 
-METHODS = """uniform_ normal_ log_normal_ exponential_ cauchy_ geometric_ bernoulli_ random_ bernoulli
+METHODS = """uniform_ normal_ log_normal_ exponential_ cauchy_ geometric_ bernoulli_ random_
+    bernoulli
     multinomial""".split()
-PUBLIC = """Generator default_generator manual_seed seed initial_seed get_rng_state set_rng_state rand
+PUBLIC = """Generator default_generator manual_seed seed initial_seed get_rng_state set_rng_state
+    rand
     randn randint randperm rand_like randn_like randint_like normal bernoulli multinomial""".split()

@@ -92,7 +92,7 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
     return index_put_(input.clone(), indices, values, accumulate)
 
 
-# ------------------------------------------------------------------ masks: their values are looked at
+# ------------------------------------------------------------------ masks, which are looked at
 
 
 def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
@@ -180,7 +180,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     return FUNCTIONS["_one_hot"](tensor, num_classes)
 
 
-# ------------------------------------------------------------------ results whose size depends on values
+# ------------------------------------------------------------------ as many as the values say
 
 
 def unique(

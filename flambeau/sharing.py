@@ -1,7 +1,7 @@
 """Memory shared with NumPy: numpy(), from_numpy, as_tensor; storages, copies and pickles.
 
-While an array that shares a tensor's memory may be alive the storage is *pinned*: work on it is done at
-once, so both sides always see each other's writes (trace/recorder.py looks at the pin).
+While an array that shares a tensor's memory may be alive the storage is *pinned*: work on it is
+done at once, so both sides always see each other's writes (trace/recorder.py looks at the pin).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Given:
 
 
 class Taken:
-    """The pin of memory that NumPy owns: the array that was given, and those that it is a view of."""
+    """The pin of memory that NumPy owns: the array that was given, and what it is a view of."""
 
     def __init__(self, array: Any) -> None:
         self.chain = [array]
@@ -161,8 +161,10 @@ def warn_read_only(array: np.ndarray) -> None:
     """Tensors can be written to, whatever the array says."""
     if not array.flags.writeable:
         warnings.warn(
-            "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. "
-            "This means writing to this tensor will result in undefined behavior. You may want to copy "
+            "The given NumPy array is not writable, and PyTorch does not support non-writable "
+            "tensors. "
+            "This means writing to this tensor will result in undefined behavior. You may want "
+            "to copy "
             "the array to protect its data or make it writable before converting it to a tensor.",
             stacklevel=4,
         )
@@ -310,7 +312,8 @@ def deepcopy(self: Any, memo: Any) -> Any:
         return memo[id(self)]
     if self.edge is not None:
         raise RuntimeError(
-            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
+            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
+            "protocol "
             "at the moment.  If you were attempting to deepcopy a module, this may be because of a "
             "torch.nn.utils.weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001"
         )

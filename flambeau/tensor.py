@@ -1,7 +1,8 @@
 """Tensor: what it is, its gradient, and looking at its values.
 
 Most methods come from elsewhere and are attached by methods.py: ops from the table, views from
-viewing.py, x[...] from indexing.py, operators from operators.py. Touches memory only to be looked at.
+viewing.py, x[...] from indexing.py, operators from operators.py. Touches memory only to be looked
+at.
 """
 
 from __future__ import annotations

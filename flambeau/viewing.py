@@ -1,7 +1,7 @@
 """Views: the same memory under another size, stride or start. No call is recorded that computes.
 
-Arguments are checked here; the rows in ops/views.py say what comes out. Each function is a method of
-Tensor, and where PyTorch has it, a function of `torch` too.
+Arguments are checked here; the rows in ops/views.py say what comes out. Each function is a method
+of Tensor, and where PyTorch has it, a function of `torch` too.
 """
 
 from __future__ import annotations
@@ -219,8 +219,10 @@ def permute(input: Any, *dims: Any) -> Any:
     dims = ints(dims)
     if len(dims) != input.ndim:
         raise RuntimeError(
-            "permute(sparse_coo): number of dimensions in the tensor input does not match the length "
-            f"of the desired ordering of dimensions i.e. input.dim() = {input.ndim} is not equal to "
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the "
+            "length "
+            f"of the desired ordering of dimensions i.e. input.dim() = {input.ndim} is not equal "
+            f"to "
             f"len(dims) = {len(dims)}"
         )
     order = tuple([one_dim(d, len(dims)) for d in dims])
@@ -274,7 +276,8 @@ def reversed_dims(self: Any) -> Any:
     if self.ndim != 2:
         warnings.warn(
             "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is "
-            "deprecated and it will throw an error in a future release. Consider `x.mT` to transpose "
+            "deprecated and it will throw an error in a future release. Consider `x.mT` to "
+            "transpose "
             "batches of matrices or `x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the "
             "dimensions of a tensor.",
             stacklevel=2,

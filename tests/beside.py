@@ -1,7 +1,8 @@
 """The same lines of code under PyTorch and under Flambeau, and whether they give the same.
 
 `same("x = torch.arange(6).view(2, 3)", "x.t()")` runs the lines with `torch` bound to each, and
-compares what the last one gives: value, dtype, shape, stride, offset, requires_grad, grad_fn's name; of an
+compares what the last one gives: value, dtype, shape, stride, offset, requires_grad, grad_fn's
+name; of an
 error its class and first words.
 """
 

@@ -1,4 +1,5 @@
-"""Random draws give PyTorch's numbers, in PyTorch's order, and leave the stream at the same place."""
+"""Random draws give PyTorch's numbers, in PyTorch's order, and leave the stream at the same "
+"place."""
 
 from __future__ import annotations
 
@@ -145,7 +146,8 @@ def test_draws_in_a_loop_differ_each_time() -> None:
     same(
         "torch.manual_seed(0)",
         "seen = []",
-        "for i in range(6):\n    x = torch.randn(20) * 2 + torch.rand(20)\n    seen.append(x.sum().item())",
+        "for i in range(6):\n    x = torch.randn(20) * 2 + torch.rand(20)\n    "
+        "seen.append(x.sum().item())",
         "seen",
         tolerance=1e-5,
     )

@@ -1,4 +1,5 @@
-"""Memory shared with NumPy: both sides see each other's writes, at once, for as long as they share."""
+"""Memory shared with NumPy: both sides see each other's writes, at once, for as long as they "
+"share."""
 
 from __future__ import annotations
 

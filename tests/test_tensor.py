@@ -10,25 +10,33 @@ import pytest
 import flambeau
 from tests.beside import same
 
-X = "x = torch.arange(6.).view(2, 3).clone(); i = torch.tensor([1, 2]); b = torch.tensor([True, False])"
+X = (
+    "x = torch.arange(6.).view(2, 3).clone(); i = torch.tensor([1, 2]); "
+    "b = torch.tensor([True, False])"
+)
 
 FACTS = """
 [x.shape, x.size(), x.size(1), x.stride(), x.stride(-1), x.dim(), x.ndim, x.numel(), x.nelement()]
 [x.element_size(), x.itemsize, x.nbytes, x.storage_offset(), x[1].storage_offset()]
-[x.is_contiguous(), x.t().is_contiguous(), x.is_floating_point(), i.is_floating_point(), x.is_complex()]
+[x.is_contiguous(), x.t().is_contiguous()]
+[x.is_floating_point(), i.is_floating_point(), x.is_complex()]
 [x.dtype, i.dtype, b.dtype, x.device, x.layout, x.is_cuda, x.is_leaf, x.requires_grad, x.grad]
 [x.type(), i.type(), b.type(), x.is_signed(), b.is_signed(), x.get_device()]
 [len(x), list(x), x.tolist(), b.tolist(), i[0].item(), b[0].item(), float(x[0, 1]), int(x[1, 1])]
 [bool(b[0]), bool(x[0, 0]), [10, 20, 30][i[0]], 3. in x, 9 in x, i[0] in i]
 [f"{x[0, 1]:.2f}", f"{i[0]:3d}", str(x), repr(i), f"{x}"]
 [x.T.shape, x.mT.shape, x.is_shared()]
-[isinstance(x, torch.FloatTensor), isinstance(i, torch.FloatTensor), isinstance(i, torch.LongTensor)]
-[torch.is_tensor(x), torch.is_tensor(1), torch.numel(x), torch.is_floating_point(x), torch.typename(x)]
+[isinstance(x, torch.FloatTensor)]
+[isinstance(i, torch.FloatTensor), isinstance(i, torch.LongTensor)]
+[torch.is_tensor(x), torch.is_tensor(1), torch.numel(x)]
+[torch.is_floating_point(x), torch.typename(x)]
 [torch.finfo(torch.float32).eps, torch.finfo(torch.float16).max, torch.finfo(torch.bfloat16).tiny]
 [torch.iinfo(torch.int8).max, torch.iinfo(torch.uint8).min, torch.finfo(torch.float64).bits]
-[torch.promote_types(torch.int32, torch.float16), torch.result_type(i, 1.5), torch.result_type(x, i)]
+[torch.promote_types(torch.int32, torch.float16)]
+[torch.result_type(i, 1.5), torch.result_type(x, i)]
 [torch.can_cast(torch.float32, torch.int32), torch.can_cast(torch.int32, torch.float32)]
-[torch.Size([1, 2]) + (3,), torch.Size([1, 2, 3])[1:], torch.Size([2]) * 2, torch.Size([2, 3]).numel()]
+[torch.Size([1, 2]) + (3,), torch.Size([1, 2, 3])[1:]]
+[torch.Size([2]) * 2, torch.Size([2, 3]).numel()]
 [torch.device("cpu"), str(torch.device("cuda:1")), torch.device("cpu") == torch.device("cpu")]
 [torch.float, torch.long, torch.half, torch.double, torch.int, torch.short, torch.bool]
 [x.float() is x, x.to(torch.float32) is x, x.contiguous() is x, x.to("cpu") is x, x.cpu() is x]

@@ -1,7 +1,7 @@
 """Random rows: each reads and writes `state`, the block of memory that a generator is.
 
-So the order of draws and the stream's position follow from data flow like everything else, and a draw
-whose result nobody wants still advances the stream. What is drawn is said in runtime/draws.py.
+So the order of draws and the stream's position follow from data flow like everything else, and a
+draw whose result nobody wants still advances the stream. What is drawn is said in runtime/draws.py.
 """
 
 from __future__ import annotations
