@@ -42,9 +42,26 @@ def tensor(
 
 def literal(data: Any, dtype: Any) -> Any:
     """The data as a tensor; its type is found where none is given."""
+    if data.__class__ is list and dtype is None:
+        quick = flat_list(data)
+        if quick is not None:
+            return quick
     array, found = as_array(data)
     stride = order_of(data) if isinstance(data, np.ndarray) else None
     return from_array(converted(array, check_supported(dtype or found)), dtype or found, stride)
+
+
+def flat_list(data: list[Any]) -> Any:
+    """A list of nothing but ints, or nothing but floats, without looking at each twice."""
+    kinds = set(map(type, data))
+    if kinds == {int}:
+        try:
+            return from_array(np.array(data, np.int64), dt.int64)
+        except OverflowError:
+            return None  # the long way says what is wrong
+    if kinds == {float} and get_default_dtype() is dt.float32:
+        return from_array(np.array(data, np.float32), dt.float32)
+    return None
 
 
 def order_of(array: np.ndarray) -> Any:

@@ -72,7 +72,7 @@ class Planned:
         elif name.startswith("scalar"):
             slot, start = emitter.number(self.scalars[int(name[6:])])
         elif name == "scratch":
-            slot, start = emitter.slots["arena"], emitter.starts[number, "packed"]
+            slot, start = emitter.slots["arena"], emitter.starts.get((number, "packed"), 0)
         else:
             raise AssertionError(f"a matmul asks for {name!r}")
         return slot, start + more
