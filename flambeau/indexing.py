@@ -242,7 +242,8 @@ def put(self: Any, index: Any, value: Any) -> None:
         return assign(seen, value)
     mask = one_mask(indices)
     if mask is not None and (not isinstance(value, Tensor) or value.spec.numel == 1):
-        return put_masked(seen, *mask, value)
+        dim, where = mask
+        return put_masked(seen, dim, where, value)
     value = value if isinstance(value, Tensor) else tensor(value, dtype=self.spec.dtype)
     tensors, dims = ready(seen, indices)
     recorder.record_write(

@@ -373,7 +373,7 @@ def check_grad(tensor: Tensor, grad: Any) -> None:
         )
 
 
-def from_array(array: np.ndarray, dtype: dt.DType, stride: Ints | None = None) -> Tensor:
+def from_array(array: np.ndarray, dtype: dt.DType, stride: Ints | None = None) -> Any:
     """A tensor with a copy of an array's elements, which are as they lie in memory."""
     out = empty_of(spec_of(array.shape, stride, dtype))
     if array.size:
@@ -381,7 +381,7 @@ def from_array(array: np.ndarray, dtype: dt.DType, stride: Ints | None = None) -
     return out
 
 
-def empty_of(spec: Spec) -> Tensor:
+def empty_of(spec: Spec) -> Any:
     """A tensor with memory whose content nobody knows."""
     nbytes = spec.numel * spec.dtype.itemsize
     return assemble(Tensor, Storage(nbytes, allocate(nbytes)), spec)

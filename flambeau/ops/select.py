@@ -1,7 +1,8 @@
 """Rows that read and write by index: x[i], gather and scatter, embedding.
 
 Every index is checked before anything is written; the error is PyTorch's. `tensors` are index
-tensors for the dims in `dims`; `source` what is written. A negative index counts from the end in x[i] only.
+tensors for the dims in `dims`; `source` what is written. A negative index
+counts from the end in x[i] only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """View rows: other sizes and strides on the same memory.
 
 A view that can begin elsewhere (select, slice) is recorded with `start`, which is a run-time
-input and which its derivative reads as `call.start`: the gradient goes back into zeros, where the view was.
+input and which its derivative reads as `call.start`: the gradient goes back into zeros,
+where the view was.
 """
 
 from __future__ import annotations
