@@ -33,6 +33,8 @@ def get(self: Any, index: Any) -> Any:
         return cut(self, 0, index)
     if cls is tuple and all(type(i) is int or type(i) is slice for i in index):
         return walk(self, index)
+    if isinstance(index, Tensor) and index.spec.dtype is dt.int64 and index.spec.size and self.ndim:
+        return FUNCTIONS["_index"](self, [index], (0,))
     seen, indices = apply(self, index)
     if not indices:
         return seen if seen is not self else whole_view(self)

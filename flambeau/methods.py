@@ -14,8 +14,9 @@ from flambeau.ops.table import TABLE
 from flambeau.tensor import FUNCTIONS, Tensor
 
 PUBLIC: dict[str, Any] = {}  # torch.name → function
+# Modules that have METHODS, NAMED or PUBLIC; later ones win.
 MODULES = """viewing parting creation sequences literal convert indexing history arranging
-    selecting random drawing sharing functions"""  # those that have METHODS, NAMED or PUBLIC; later ones win
+    selecting random drawing sharing functions"""
 
 
 def add_rows() -> None:
