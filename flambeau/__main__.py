@@ -8,11 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from flambeau.cli.explain import explain
 from flambeau.cli.look import cache, settings
 from flambeau.cli.run import run
 
 COMMANDS: dict[str, tuple[Callable[[list[str]], int], str]] = {
     "run": (run, "run a PyTorch program, unmodified, with Flambeau"),
+    "explain": (explain, "run a program, then show what became of its step, and what it cost"),
     "settings": (settings, "list the settings: environment variables, values, meanings"),
     "cache": (cache, "say what the kernel cache holds; `cache clear` empties it"),
 }

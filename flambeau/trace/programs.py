@@ -6,6 +6,7 @@ never data.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +52,8 @@ class Counters:
 
 
 counters = Counters()
+# Called before each run, with an entry, its memory, numbers and offsets: `flambeau explain`.
+watchers: list[Callable[..., None]] = []
 
 
 def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[int],
@@ -65,6 +68,8 @@ def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[in
         fixed = set(range(entry.program.offsets)) - entry.moving
         entry.compiled = pipeline.compile_program(entry.program, offsets, fixed)
         counters.compiled += 1
+    for watcher in watchers:
+        watcher(entry, memory, numbers, offsets)
     if entry.compiled is not None:
         counters.replayed += 1
         entry.compiled.run(memory, numbers, offsets, buffers)

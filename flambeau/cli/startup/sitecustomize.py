@@ -76,5 +76,15 @@ def hand_over():
         spec.loader.exec_module(module)
 
 
+def explain():
+    """Watch this process for `flambeau explain`; those that it starts are not watched."""
+    options = os.environ.pop("FLAMBEAU_EXPLAIN", None)
+    if options:
+        from flambeau.cli.watch import begin
+
+        begin(options)
+
+
 sys.meta_path.insert(0, AsTorch)
 hand_over()
+explain()
