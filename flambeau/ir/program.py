@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Layout, Offset
@@ -88,7 +89,7 @@ class Call:
     """
 
     op: Op
-    args: tuple[object, ...]
+    args: tuple[Any, ...]
     outs: tuple[Out, ...]
     compute: DType | None = None
     source: Source | None = field(default=None, compare=False)
@@ -109,8 +110,8 @@ class Call:
 class Program:
     """A stretch with its live results.
 
-    `inputs` are values in the order in which they entered; `live` the values wanted at the end, each
-    the last value of a storage born in the stretch. Writes to inputs are always wanted.
+    `inputs` are values in the order in which they entered; `live` the values wanted at the end,
+    each the last value of a storage born in the stretch. Writes to inputs are always wanted.
     """
 
     inputs: tuple[Input, ...]
@@ -138,5 +139,5 @@ def shown(thing: object) -> str:
     return show(thing)
 
 
-__all__ = ["POSITIONS", "Call", "Input", "Layout", "Number", "Offset", "Out", "Program", "Ref", "Size",
-           "Source"]  # fmt: skip
+__all__ = ["POSITIONS", "Call", "Input", "Layout", "Number", "Offset", "Out", "Program", "Ref",
+           "Size", "Source"]  # fmt: skip
