@@ -15,6 +15,7 @@ from flambeau.runtime.buffers import allocate
 from flambeau.tensor import FUNCTIONS, Tensor
 from flambeau.trace import flush, recorder
 from flambeau.trace.tensor import Counter
+from flambeau.trace.trie import here
 from flambeau.viewing import expand, ints
 
 
@@ -134,6 +135,7 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     if src.storage is self.storage:
         if src.spec is self.spec and src.offset == self.offset:
             return self
+        recorder.check_overlap(here.stretch, self, (src,))
         src = src.clone()
     return recorder.record_write(TABLE["copy"], self, src)
 

@@ -276,6 +276,7 @@ def cast_to(value: Any, target: Any) -> Any:
 def assign(target: Any, value: Any) -> None:
     """A whole view becomes the value; leading dims of size 1 of the value do not count."""
     if not isinstance(value, Tensor):
+        recorder.check_repeats(target.spec)
         fill_(target, value)
         return
     size = value.spec.size

@@ -11,7 +11,7 @@ from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Spec
 from flambeau.ir.op import Op
-from flambeau.ops.declare import elementwise
+from flambeau.ops.declare import declare, elementwise, elementwise_result
 from flambeau.ops.rules import keep, not_for, promoted, same, tensors_only, to_bool
 from flambeau.ops.samples import Sample, binary, unary
 from flambeau.trace.modes import Mode
@@ -219,11 +219,18 @@ def fill_type(mode: Mode, input: Spec, mask: Any, value: Any) -> tuple[DType, DT
     return keep(mode, input)
 
 
-masked_fill = elementwise(
+def fill_shape(mode: Mode, *facts: Any) -> Any:
+    """Row-major, whatever the operands' strides are."""
+    return (elementwise_result(facts, fill_type(mode, *facts)[1])[:2],)
+
+
+masked_fill = declare(
+    "elementwise",
     "masked_fill(input, mask, value)",
-    public="torch Tensor",
+    inplace=True,
     numbers=("value",),
-    dtype=fill_type,
+    infer=fill_shape,
+    compute=lambda mode, *facts: fill_type(mode, *facts)[0],
     numpy=lambda x, mask, value: np.where(mask != 0, value, x),
     scalar=lambda k, x, mask, value: k.where(k.truth(mask), value, x),
     grad=dict(

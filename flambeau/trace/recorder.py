@@ -207,6 +207,7 @@ def enter(stretch: Stretch, x: Any) -> Any:
         return enter(stretch, x.item())
     if isinstance(x, (bool, int, float)):
         return enter(stretch, (bool if cls is bool else int if isinstance(x, int) else float)(x))
+    forget_numbers(stretch)
     if isinstance(x, complex):
         raise NotImplementedError("complex numbers are not supported yet; use real tensors")
     raise TypeError(f"expected a tensor or a number, not {cls.__name__}")
@@ -300,6 +301,7 @@ def settled(stretch: Stretch, storage: Storage) -> Storage:
     if storage.buffer is None and storage.stretch is not stretch:
         flush.settle(storage)
     if storage.error is not None:
+        forget_numbers(stretch)
         raise storage.error
     return storage
 
@@ -327,6 +329,7 @@ def static(value: Any) -> Any:
     if cls is bool:
         return cls, value
     if isinstance(value, Recorded):
+        forget_numbers(here.stretch)
         raise TypeError("this argument must not be a tensor")
     return value
 
@@ -642,6 +645,8 @@ def record_write(op: Op, target: Any, *args: Any) -> Any:
     state = stretch.state.edges.get(key)
     if state is None:
         state = first_time(stretch, op, key, args, target)
+    if state.shares:
+        check_overlap(stretch, target, args)
     if stretch.backward_done and state.needs is not None:
         flush.flush(stretch)
         return record_write(op, target, *args)
@@ -681,7 +686,47 @@ def written_out(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...],
     state.specs = (state.spec,)
     state.next = state.slot + 1
     state.follow = follow_nothing
+    state.shares = shares_memory(op, target, args)
     return (overwritten(stretch, state.slot, target),)
+
+
+def shares_memory(op: Op, target: Any, args: tuple[Any, ...]) -> bool:
+    """Whether an elementwise call reads other parts of the storage that it writes to.
+
+    Pinned storages are no part of the key, so they are looked at in every call.
+    """
+    others = [a for a in args if isinstance(a, Recorded) and a is not target]
+    pinned = target.storage.pin is not None
+    return op.kind == "elementwise" and any(pinned or a.storage is target.storage for a in others)
+
+
+def check_overlap(stretch: Stretch, target: Any, args: tuple[Any, ...]) -> None:
+    """Refuse operands that lie partly in the memory that is written, where that can be told."""
+    for arg in args:
+        if isinstance(arg, Recorded) and arg.storage is target.storage and partly_same(arg, target):
+            forget_numbers(stretch)
+            raise RuntimeError(
+                "unsupported operation: some elements of the input tensor and the written-to tensor "
+                "refer to a single memory location. Please clone() the tensor before performing the "
+                "operation.")  # fmt: skip
+
+
+def partly_same(a: Any, b: Any) -> bool:
+    """Whether two dense views of one storage overlap without being the same view."""
+    if not (a.spec.numel and b.spec.numel and dense(a.spec) and dense(b.spec)):
+        return False
+    if a.offset == b.offset and a.spec.numel == b.spec.numel:
+        return bool(a.spec.stride != b.spec.stride)
+    return bool(a.offset < b.offset + b.spec.numel and b.offset < a.offset + a.spec.numel)
+
+
+def dense(spec: Spec) -> bool:
+    return is_dense(spec.size, spec.stride)
+
+
+def forget_numbers(stretch: Stretch) -> None:
+    """Drop the run-time numbers of a call that was not recorded after all."""
+    del stretch.numbers[stretch.state.numbers :]
 
 
 def check_fits(op: Op, size: tuple[int, ...], dtype: dt.DType, target: Spec) -> None:
@@ -692,8 +737,14 @@ def check_fits(op: Op, size: tuple[int, ...], dtype: dt.DType, target: Spec) -> 
     if dt.category(dtype) > dt.category(target.dtype) and not (op.name == "copy"):
         raise RuntimeError(f"result type {dtype.legacy} can't be cast to the desired output type "
                            f"{target.dtype.legacy}")  # fmt: skip
-    if 0 in target.stride and any(s == 0 and n > 1 for s, n in zip(target.stride, size)):
-        if op.name != "full" and not is_dense(size, target.stride):
+    if op.name != "full":
+        check_repeats(target)
+
+
+def check_repeats(target: Spec) -> None:
+    """Refuse to write to a view in which an element stands for several (expand)."""
+    if 0 in target.stride and any(s == 0 and n > 1 for s, n in zip(target.stride, target.size)):
+        if target.numel:
             raise RuntimeError(
                 "unsupported operation: more than one element of the written-to tensor refers to a "
                 "single memory location. Please clone() the tensor before performing the operation.")  # fmt: skip

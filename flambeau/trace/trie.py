@@ -27,7 +27,7 @@ class State:
     __slots__ = ("edges", "parent", "event", "slot", "next", "numbers", "offsets", "follow", "spec",
                  "specs", "size", "offset", "inputs", "args", "needs", "keeps", "first_number",
                  "programs", "macros", "depth", "stamp", "view",
-                 "nested", "used", "node")  # fmt: skip
+                 "nested", "used", "node", "shares")  # fmt: skip
 
     edges: dict[tuple[Any, ...], State]
     parent: State | None
@@ -55,6 +55,7 @@ class State:
     node: Callable[..., Any]  # makes the autograd node of a call with one result
     nested: bool  # whether some argument is a list of tensors
     view: Any  # the op of a view, which is no event
+    shares: bool  # whether a write reads other parts of the storage that it writes to
 
     def __init__(self, parent: State | None) -> None:
         self.edges = {}
@@ -63,7 +64,7 @@ class State:
         self.programs = self.macros = None
         self.offset = self.needs = None
         self.stamp = 0
-        self.nested = False
+        self.nested = self.shares = False
         self.used = 0
         State.count += 1
         if parent is None:
