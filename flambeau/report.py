@@ -25,7 +25,8 @@ def report(watch: Any, code: str = "") -> str:
         return heading("flambeau explain") + "\n" + nothing(watch)
     observer = record.measured.observer if record.measured else emitted(record)
     parts = [heading("flambeau explain"), title(record, len(watch.records)), *stages(record)]
-    parts += [section("schedule", show_schedule(observer)), section("memory", show_memory(observer))]
+    parts += [section("schedule", show_schedule(observer))]
+    parts += [section("memory", show_memory(observer))]
     parts += [section("kernels", kernels(record, observer))]
     if code:
         parts += [section(code, show_code(observer, assembly=code == "assembly"))]
@@ -115,13 +116,13 @@ def kernels(record: Any, observer: Observer) -> str:
     total = sum(t for t in taken if t is not None)
     rows = [["", "kernel", "of", "tasks", "words", "ops", "bytes", "time", "share", "rate"]]
     for number, (note, time) in enumerate(zip(observer.notes, taken), 1):
-        rows.append([str(number), note.name, calls_of(note, observer), *size(note),
-                     amount(note.operations), amount(note.bytes), *spent(note, time, total)])  # fmt: skip
+        costs = [amount(note.operations), amount(note.bytes), *spent(note, time, total)]
+        rows.append([str(number), note.name, calls_of(note, observer), *size(note), *costs])
     lines = table(rows, left=(1, 2))
     if measured:
         lines.append("")
-        lines.append(f"launches {micro(total)} one by one; the whole run, with its results' memory, "
-                     f"{micro(measured.whole)}")  # fmt: skip
+        whole = f"the whole run, with its results' memory, {micro(measured.whole)}"
+        lines.append(f"launches {micro(total)} one by one; {whole}")
     return "\n".join(lines)
 
 

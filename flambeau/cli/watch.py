@@ -1,8 +1,8 @@
-"""What `flambeau explain` does inside the program's own process: it watches programs, and measures.
+"""What `flambeau explain` does inside the program's own process: it watches, and measures.
 
-`startup/sitecustomize.py` calls `begin`; the report is printed when the process ends. Measuring runs a
-program once more, launch by launch, on copies of its inputs: what the user's program computes is the
-same with and without it.
+`startup/sitecustomize.py` calls `begin`; the report is printed when the process ends. Measuring
+runs a program once more, launch by launch, on copies of its inputs: what the user's program
+computes is the same with and without it.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Clock:
             parts.append(step.call if step.call is not None else Part(self, step, first))
             first += max(len(step.launches), 1)
         self.run = runner(observer, parts, observer.arena)
-        scope = self.run.__globals__  # type: ignore[attr-defined]
+        scope = self.run.__globals__
         scope["interpret"] = self.timed(scope["interpret"])
 
     def timed(self, interpret: Callable[..., None]) -> Callable[..., None]:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -43,7 +44,7 @@ def compile_program(program: Program, offsets: Sequence[int],
 def clusters_of(program: Program) -> Fused:
     """The program after all passes."""
     *_, (_, fused) = passes(program)
-    return fused  # type: ignore[no-any-return]
+    return fused
 
 
 def passes(program: Program) -> Iterator[tuple[str, Any]]:
@@ -63,7 +64,7 @@ def show_passes(program: Program, fixed: dict[int, int]) -> Compiled:
     from flambeau.compiler.observe import Observer, show_code, show_memory, show_schedule
 
     for name, thing in passes(program):
-        say(name, lambda thing=thing: show(thing))
+        say(name, functools.partial(show, thing))
     observer = Observer(thing, fixed)
     compiled = observer.emit()
     say("schedule", lambda: show_schedule(observer))

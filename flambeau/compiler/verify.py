@@ -165,9 +165,10 @@ def cluster_fault(cluster: Cluster) -> str | None:
         return None
     made: dict[int, Any] = {}
     for member in cluster.members:
-        for ref, strides in [*member.reads, *member.outs]:
+        touched: list[tuple[Ref | Out, Any]] = [*member.reads, *member.outs]
+        for view, strides in touched:
             if len(strides) != len(cluster.domain):
-                return f"%{ref.value} has {len(strides)} strides over {cluster.domain}"
+                return f"%{view.value} has {len(strides)} strides over {cluster.domain}"
         for ref, strides in member.reads:
             if ref.value in made and not same_strides(strides, made[ref.value], cluster.domain):
                 return f"%{ref.value} is not read where it is made: {member.call}"

@@ -232,9 +232,17 @@ def layouts_of(calls: Iterable[Call], inputs: Iterable[Input] = ()) -> dict[int,
     for value, layout in seen(calls):
         first = root(value, over)
         if first not in made and wider(layout, widest.get(first)):
-            widest[first] = layout
+            widest[first] = row_major(layout)
     known = {**widest, **made}
     return known | {v: known[root(v, over)] for v in over if root(v, over) in known}
+
+
+def row_major(layout: Layout) -> Layout:
+    """A layout without gaps whose dims stand in the order of memory: what it is probably a view of."""
+    order = sorted(range(len(layout.size)), key=lambda d: -layout.stride[d])
+    size = tuple(layout.size[d] for d in order)
+    stride = tuple(layout.stride[d] for d in order)
+    return Layout(size, stride, layout.offset) if is_contiguous(size, stride) else layout
 
 
 def seen(calls: Iterable[Call]) -> Iterable[tuple[int, Layout]]:

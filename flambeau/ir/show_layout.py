@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import permutations
 
-from flambeau.ir.layout import Ints, Layout, Offset, contiguous_strides, is_contiguous, view_strides
+from flambeau.ir.layout import Ints, Layout, Offset, is_contiguous, view_strides
 
 MOST_PERMUTED = 5  # dims up to which permutations are tried out
 
@@ -97,7 +97,7 @@ def sliced(layout: Layout, own: Layout) -> str | None:
     if starts is None:
         return None
     sizes, strides = list(layout.size), list(layout.stride)
-    words = []
+    words: list[str] = []
     for n, s, first in zip(own.size, own.stride, starts):
         step = strides[0] // s if strides and s and strides[0] % s == 0 else 0
         spare = len(own.size) - len(words) - len(sizes)  # dims that may be taken away by a number
@@ -146,8 +146,6 @@ def same(size: Ints, stride: Ints, own: Layout) -> bool:
 def strided(layout: Layout) -> str:
     """What no shorter word says."""
     start = "" if layout.offset == 0 else f", {layout.offset}"
-    if is_contiguous(layout.size, layout.stride) and not start:
-        return f".view({', '.join(map(str, layout.size))})"
     return f".as_strided({tuple(layout.size)}, {tuple(layout.stride)}{start})"
 
 
@@ -158,4 +156,4 @@ def show_strides(layout: Layout) -> str:
     return f" strides {layout.stride}"
 
 
-__all__ = ["contiguous_strides", "show_size", "show_strides", "show_view", "strided"]
+__all__ = ["show_size", "show_strides", "show_view"]
