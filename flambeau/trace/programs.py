@@ -112,6 +112,8 @@ def worth_compiling(entry: Entry) -> bool:
     """
     if not settings.compile or settings.eager or settings.numpy or entry.sightings < 2:
         return False
+    if not entry.program.calls:  # nothing but views
+        return False
     price = settings.patience * COMPILE_CALL * len(entry.program.calls)
     return entry.sightings * entry.cost >= price
 

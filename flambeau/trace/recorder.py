@@ -560,7 +560,10 @@ def record_view(op: Op, x: Any, start: int | None, unit: int, *args: Any) -> Any
         flush.flush(stretch)
         return record_view(op, x, start, unit, *args)
     stretch.state = state
-    return follow_view(stretch, state, x, start, unit)
+    out = follow_view(stretch, state, x, start, unit)
+    if state.depth >= stretch.limit:
+        flush.at_limit(stretch)
+    return out
 
 
 def first_view(stretch: Stretch, op: Op, key: tuple[Any, ...], x: Any, start: int | None,
@@ -569,6 +572,7 @@ def first_view(stretch: Stretch, op: Op, key: tuple[Any, ...], x: Any, start: in
     state.offset = stretch.slot_offset.get(x.slot) if start is None else key[3]
     state.offsets = len(stretch.offsets)
     state.next = state.slot + 1
+    state.depth += 1
     stretch.state.edges[key] = state
     return state
 
