@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 from flambeau.ir.dtype import DType
@@ -49,8 +50,8 @@ def is_dense(size: Ints, stride: Ints) -> bool:
 def result_strides(size: Ints, operands: Sequence[Ints]) -> Ints:
     """Strides of a fresh elementwise result: the memory order of the operands (preserve_format).
 
-    `operands` are strides already broadcast to `size`. Dims are sorted, by insertion, after the first
-    operand that tells two of them apart; broadcast dims (stride 0) tell nothing.
+    `operands` are strides already broadcast to `size`. Dims are sorted, by insertion, after the
+    first operand that tells two of them apart; broadcast dims (stride 0) tell nothing.
     """
     order = list(range(len(size) - 1, -1, -1))  # innermost first
     for i in range(1, len(order)):
@@ -123,6 +124,7 @@ def broadcast_strides(size: Ints, stride: Ints, to: Ints) -> Ints:
     )
 
 
+@lru_cache(maxsize=4096)
 def view_strides(size: Ints, stride: Ints, new: Ints) -> Ints | None:
     """Strides under which the same memory has size `new`, or None where only a copy can."""
     if prod(size) == 0:
