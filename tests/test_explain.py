@@ -1,0 +1,125 @@
+"""`flambeau explain` shows what ran, and changes nothing in what the program computes."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TRAINING = """
+import torch
+torch.manual_seed(0)
+x, t = torch.randn(64, 20), torch.randint(0, 5, (64,))
+w = torch.zeros(20, 5, requires_grad=True)
+b = torch.zeros(5, requires_grad=True)
+opt = torch.optim.SGD([w, b], lr=0.1, momentum=0.9)
+for step in range(8):
+    i = step % 4 * 16
+    z = torch.nn.functional.dropout(x[i:i + 16], 0.1)
+    loss = torch.nn.functional.cross_entropy(z @ w + b, t[i:i + 16])
+    opt.zero_grad()
+    loss.backward()
+    opt.step()
+    print(f"{loss.item():.6f}")
+"""
+
+
+def flambeau(folder, *arguments, **variables):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FLAMBEAU_")}
+    return subprocess.run(
+        [sys.executable, "-m", "flambeau_command", *arguments], cwd=folder, timeout=120,
+        capture_output=True, text=True,
+        env={**environment, "PYTHONPATH": str(ROOT), "FLAMBEAU_PATIENCE": "0", **variables},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("explain")
+    (place / "train.py").write_text(TRAINING)
+    return place
+
+
+@pytest.fixture(scope="module")
+def explained(folder):
+    done = flambeau(folder, "explain", "--llvm", "train.py")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def sections(text):
+    """The report by the names of its sections."""
+    parts = re.split(r"^── (\w[\w ]*) ─+\n", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2]))
+
+
+def test_the_program_computes_what_it_always_does(folder, explained):
+    plain = flambeau(folder, "run", "train.py").stdout
+    assert plain and explained.startswith(plain)
+
+
+def test_every_stage_is_shown(explained):
+    names = ["recorded", "expand", "lower", "simplify", "fuse", "schedule", "memory", "kernels", "llvm",
+             "all programs"]  # fmt: skip
+    assert list(sections(explained)) == names
+
+
+def test_calls_name_the_users_lines(explained):
+    recorded = sections(explained)["recorded"]
+    assert re.search(r"mm\(.*\) +train\.py:11$", recorded, re.MULTILINE)
+    assert "sgd_update" in recorded and "sgd_update" not in sections(explained)["expand"]
+
+
+def test_lines_fit_the_page(explained):
+    for name, text in sections(explained).items():
+        if name != "llvm":
+            assert max(map(len, text.split("\n"))) <= 120, name
+
+
+def test_shares_add_up(explained):
+    shares = [int(n) for n in re.findall(r"(\d+) %", sections(explained)["kernels"])]
+    assert len(shares) > 3 and 90 <= sum(shares) <= 110
+
+
+def test_the_code_is_llvms(explained):
+    code = sections(explained)["llvm"]
+    assert "define void @" in code and code.count("; kernel ") > 3
+
+
+def test_any_step_can_be_asked_for(folder):
+    first = flambeau(folder, "explain", "--step", "1", "train.py").stdout
+    assert "seen 8 times" not in first and "ran call by call" in first and "share" in first
+    late = flambeau(folder, "explain", "--step", "99", "train.py").stdout
+    assert "--step takes a number up to that" in late
+
+
+def test_a_program_without_calls_is_explained_too(folder):
+    done = flambeau(folder, "explain", "-c", "print('hello')")
+    assert done.stdout.startswith("hello\n") and "never computed anything" in done.stdout
+
+
+def test_the_exit_code_is_the_programs(folder):
+    assert flambeau(folder, "explain", "-c", "raise SystemExit(3)").returncode == 3
+
+
+def test_what_is_not_understood_is_refused(folder):
+    for arguments in (["--what", "train.py"], ["--step", "x", "train.py"], []):
+        done = flambeau(folder, "explain", *arguments)
+        assert done.returncode == 2 and "usage: flambeau explain" in done.stderr
+
+
+def test_passes_are_printed_as_they_happen(folder):
+    done = flambeau(folder, "run", "train.py", FLAMBEAU_SHOW="trace,fuse,schedule")
+    for word in ("trace", "fuse", "schedule"):
+        assert f"── {word}\n" in done.stderr
+    assert "── expand" not in done.stderr and done.stdout == flambeau(folder, "run", "train.py").stdout
+
+
+def test_checked_runs_give_the_same_numbers(folder):
+    checked = flambeau(folder, "run", "train.py", FLAMBEAU_CHECK="1")
+    assert checked.returncode == 0, checked.stderr
+    assert checked.stdout == flambeau(folder, "run", "train.py").stdout
