@@ -33,6 +33,8 @@ class AccessWriter:
             for word, place in word_at.items()
             if word.what == "stride"
         }
+        for a, access in enumerate(nest.accesses):
+            self.strides |= {(a, n): b.i64(-1) for n, s in enumerate(access.strides) if s == -1}
         if checked:
             self.error = b.word_pointer(word_at[Word("error")])
             self.aside = b.op("alloca [512 x i8], align 64", "ptr")
@@ -73,6 +75,10 @@ class AccessWriter:
             pointer = b.element(pointer, self.element(a), column)
             pointer, _ = self._checked(a, pointer, self._count(mask))
             return b.load_element(access.dtype, pointer, self.lanes, mask)
+        if stride == -1 and mask is None and not self.checked:
+            first = b.element(pointer, self.element(a), b.sub(b.i64(1 - self.lanes), column))
+            vector = b.load_element(access.dtype, first, self.lanes)
+            return b.shuffle(vector, vector, range(self.lanes - 1, -1, -1))
         index, pointer, mask = self._spread(a, pointer, column, mask)
         return b.gather_element(access.dtype, pointer, index, mask)
 

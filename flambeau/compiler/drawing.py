@@ -1,9 +1,10 @@
 """Random draws: a call becomes launches of the kernels in codegen/cpu/random.
 
-    %2, %3 = _dropout_mask(%1 state, (4, 8), float32, #0)    →    bernoulli  state, %3, 32, 1 - #0, scale
+    %2, %3 = _dropout_mask(%1 state, (4, 8), float32, #0)
+    →   bernoulli  state, %3, 32, 1 - #0, scale
 
-Parameters that follow from run-time numbers (a dropout's scale, an integer's span) are made as the frame
-is filled. Which of two kernels draws integers depends on them too: the other one gets no task.
+Parameters that follow from run-time numbers (a dropout's scale, an integer's span) are made as the
+frame is filled. Which of two kernels draws integers depends on them too: the other gets no task.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Drawn:
             words = [emitter.address(home, chances.layout.offset, chances.dtype.itemsize), (1, 0)]
             return [self.launch(emitter, "bernoulli_tensor", dtype, words, more=(rest[0],))]
         if name in FLOATS:
-            words = [emitter.number(Scalar(n, dt.float64)) for n in rest if n is not True and n is not False]
+            numbers = [n for n in rest if n is not True and n is not False]
+            words = [emitter.number(Scalar(n, dt.float64)) for n in numbers]
             kind = "normal_one_by_one" if name == "_normal" and not rest[2] else FLOATS[name]
             return [self.launch(emitter, kind, dtype, words)]
         if name == "_bernoulli":
@@ -60,7 +62,8 @@ class Drawn:
             return [self.launch(emitter, "randperm", dtype, [])]
         return self.integers(emitter, span_for(name, dtype), dtype, rest)
 
-    def integers(self, emitter: Any, span: Callable[..., draws.Span], dtype: DType, numbers: Any) -> list[Launch]:
+    def integers(self, emitter: Any, span: Callable[..., draws.Span], dtype: DType,
+                 numbers: Any) -> list[Launch]:  # fmt: skip
         """Both kernels; the one that the span does not ask for has no task."""
         words = [emitter.derived(part(span, at), numbers, "q") for at in ("low", "size")]
         return [
@@ -77,7 +80,8 @@ class Drawn:
         (out,) = (o for o in self.call.outs if o.over is None)
         homes = emitter.fused.homes
         found = [emitter.address(homes[state.value], state.layout.offset, 1),
-                 emitter.address(homes[out.value], 0, dtype.itemsize), (0, prod(out.size))]  # fmt: skip
+                 emitter.address(homes[out.value], 0, dtype.itemsize),
+                 (0, prod(out.size))]  # fmt: skip
         return Launch(kernel.address, (*found, *words), tasks)
 
 
@@ -124,6 +128,6 @@ def drawn(call: Call, emitter: Any) -> Drawn | None:
     return Drawn(call) if all(isinstance(n, Number | bool) for n in call.args[3:]) else None
 
 
-KERNELS = dict.fromkeys(
-    [*FLOATS, "_bernoulli", "_bernoulli_tensor", "_dropout_mask", "_randperm", "_random", "_random_from", "_randint"], drawn
-)
+OTHERS = ("_bernoulli", "_bernoulli_tensor", "_dropout_mask", "_randperm", "_random", "_random_from",
+          "_randint")  # fmt: skip
+KERNELS = dict.fromkeys([*FLOATS, *OTHERS], drawn)

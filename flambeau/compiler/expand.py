@@ -38,8 +38,9 @@ class Inliner:
 
     def __init__(self, program: Program) -> None:
         self.source = program
-        self.next = 1 + max([i.value for i in program.inputs]
-                            + [o.value for c in program.calls for o in c.outs], default=0)  # fmt: skip
+        taken = [i.value for i in program.inputs]
+        taken += [o.value for c in program.calls for o in c.outs]
+        self.next = 1 + max(taken, default=0)
         self.calls: list[Call] = []
 
     def program(self) -> Program:
@@ -54,14 +55,14 @@ class Inliner:
         inner = expansion_of(canonical(call))
         values = self.rename(call, inner)
         for step in inner.calls:
-            self.add(Call(step.op, tuple(self.argument(a, call, inner, values) for a in step.args),
-                          tuple(self.out(o, values) for o in step.outs), step.compute, call.source))  # fmt: skip
+            args = tuple(self.argument(a, call, inner, values) for a in step.args)
+            outs = tuple(self.out(o, values) for o in step.outs)
+            self.add(Call(step.op, args, outs, step.compute, call.source))
         self.finish(call, inner, values)
 
     def rename(self, call: Call, inner: Any) -> dict[int, Ref]:
         """Inner value → how the outer program refers to its storage (layout of offset 0)."""
         values = {entry.value: ref for entry, ref in zip(inner.inputs, call.refs())}
-        self.written = {}
         self.results = self.direct_results(call, inner)
         return values
 
@@ -128,8 +129,8 @@ def rename_last_write(calls: list[Call], value: int, name: int) -> None:
     """The last write to an argument gets the number that the outer program knows it by."""
     for n in range(len(calls) - 1, -1, -1):
         if any(o.value == value for o in calls[n].outs):
-            calls[n] = replace(calls[n], outs=tuple(
-                replace(o, value=name) if o.value == value else o for o in calls[n].outs))  # fmt: skip
+            outs = (replace(o, value=name) if o.value == value else o for o in calls[n].outs)
+            calls[n] = replace(calls[n], outs=tuple(outs))
             rename_reads(calls, n + 1, value, name)
             return
 
@@ -175,7 +176,8 @@ def shifted(layout: Layout, home: Layout) -> Layout:
         return Layout(layout.size, layout.stride, home.offset)
     if isinstance(home.offset, int) and isinstance(layout.offset, int):
         return Layout(layout.size, layout.stride, home.offset + layout.offset)
-    raise NotImplementedError("a view inside an expansion of an argument whose offset is a run-time input")
+    raise NotImplementedError(
+        "a view inside an expansion of an argument whose offset is a run-time input")  # fmt: skip
 
 
 def COPY() -> Any:

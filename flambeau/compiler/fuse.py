@@ -6,10 +6,11 @@
     %6 = amax(%5, dim=1)                               then    %7 = sub(%5, %6), …
     %7 = sub(%5, %6)
 
-A cluster has a *domain* (the sizes that its loops run over) and, where it reduces, the dims of the domain
-that go. Each member works per element, or per row (once per result of a reduction). Whoever
-joins must read what the cluster makes at the very index where it is made; everything else it reads from
-memory, with strides over the domain. What a cluster needs must not need the cluster: no cycles.
+A cluster has a *domain* (the sizes that its loops run over) and, where it reduces, the dims of the
+domain that go. Each member works per element, or per row (once per result of a reduction). Whoever
+joins must read what the cluster makes at the very index where it is made; everything else it reads
+from memory, with strides over the domain. What a cluster needs must not need the cluster: no
+cycles.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Cluster:
     members: list[Member] = field(default_factory=list)
     needs: int = 0  # bit set of clusters that must come before, directly or not
     made: dict[int, tuple[Member, Ints]] = field(default_factory=dict)  # value → strides, here
-    touched: dict[int, list[tuple[Ints | None, Any]]] = field(default_factory=dict)  # home → ways it is read
+    # home → the ways in which it is read
+    touched: dict[int, list[tuple[Ints | None, Any]]] = field(default_factory=dict)
     written: set[int] = field(default_factory=set)  # homes written over
 
     @property
@@ -227,7 +229,7 @@ class Fuser:
         return reduce_member(call, ref, dims)
 
     def fits(self, cluster: Cluster, member: Member) -> bool:
-        """Whether what it reads from the cluster is read where it is made, and writes don't collide."""
+        """Whether it reads what the cluster makes where that is made, and writes don't collide."""
         me = 1 << cluster.number
         if can_fail(member.call) and (self.settled & me or cluster.kind == "matmul"):
             return False
@@ -235,7 +237,8 @@ class Fuser:
                                      if o.over is not None):  # fmt: skip
             return False
         for ref, strides in member.reads:
-            if ref.value == POSITIONS or (ref.value in self.constants and ref.value not in self.maker):
+            constant = ref.value in self.constants and ref.value not in self.maker
+            if ref.value == POSITIONS or constant:
                 continue
             made = cluster.made.get(ref.value)
             if picked(member) is ref and made is not None:
@@ -248,7 +251,8 @@ class Fuser:
                 return False
             if not same_strides(strides, made[1], cluster.domain):
                 return False
-        if not all(self.may_write(cluster, member, o, s) for o, s in member.outs if o.over is not None):
+        over = [(o, strides) for o, strides in member.outs if o.over is not None]
+        if not all(self.may_write(cluster, member, o, strides) for o, strides in over):
             return False
         return len(accesses(cluster, member)) <= MOST_ACCESSES and self.one_row(cluster, member)
 
@@ -282,7 +286,7 @@ class Fuser:
         )
 
     def absorb(self, cluster: Cluster, needs: int) -> None:
-        """Merge the other maps that the new member reads, where domains agree and no cycle arises."""
+        """Merge other maps that the new member reads, where domains agree and no cycle arises."""
         if cluster.kind not in ("map", "reduce"):
             return
         for number in sorted(bits(needs), reverse=True):
@@ -310,8 +314,10 @@ class Fuser:
         for member in last.members:
             for ref, strides in member.reads:
                 made = first.made.get(ref.value)
-                if made is not None and (picked(member) is ref or
-                    ref.layout.offset != 0 or not same_strides(strides, made[1], last.domain)):  # fmt: skip
+                if made is None:
+                    continue
+                whole = ref.layout.offset == 0 and same_strides(strides, made[1], last.domain)
+                if picked(member) is ref or not whole:
                     return False
         joint = set(accesses(first)) | set(accesses(last))
         if len(joint) > MOST_ACCESSES:
@@ -431,7 +437,8 @@ def reshaped_member(call: Call, size: Ints, domain: Ints) -> Member | None:
 def can_fail(call: Call) -> bool:
     """Whether running a call may raise; division does for integers only."""
     plain = call.op.kind == "elementwise" and not call.op.own_types
-    return call.op.may_fail and not (plain and call.compute is not None and call.compute.kind == "f")
+    in_floats = plain and call.compute is not None and call.compute.kind == "f"
+    return call.op.may_fail and not in_floats
 
 
 def picked(member: Member) -> Ref | None:
@@ -500,11 +507,9 @@ def mergeable(strides: Ints, domain: Ints, dims: tuple[int, ...]) -> bool:
 
 def accesses(cluster: Cluster, *more: Member) -> set[Any]:
     """The distinct ways in which a cluster touches memory (an upper bound)."""
-    return {
-        (ref.value, strides, ref.layout.offset)
-        for m in (*cluster.members, *more)
-        for ref, strides in [*m.reads, *m.outs]
-    }
+    members = (*cluster.members, *more)
+    touched: list[tuple[Ref | Out, Ints]] = [t for m in members for t in (*m.reads, *m.outs)]
+    return {(ref.value, strides, ref.layout.offset) for ref, strides in touched}
 
 
 def bits(number: int) -> list[int]:

@@ -1,7 +1,7 @@
 """Which structured calls and effects have kernels of their own.
 
-A kernel is `function(call, emitter)`; it answers None to decline, or an object with `scratch` (bytes that
-it needs) and `launches(emitter, number)`.
+A kernel is `function(call, emitter)`; it answers None to decline, or an object with `scratch`
+(bytes that it needs) and `launches(emitter, number)`.
 """
 
 from __future__ import annotations

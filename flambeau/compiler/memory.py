@@ -5,8 +5,8 @@
     %4        cluster 2 the end (live)      a buffer of its own
     %5        cluster 4 cluster 5           arena + 0       (%2 is dead by then)
 
-Inputs stay where they are; live results get buffers that outlast the run; everything else shares one
-arena, by life time, first fit.
+Inputs stay where they are; live results get buffers that outlast the run; everything else shares
+one arena, by life time, first fit.
 """
 
 from __future__ import annotations

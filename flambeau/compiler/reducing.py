@@ -101,4 +101,5 @@ def finished(op: Op) -> Op:
     """What an op does with the total, as an op of its own."""
     scalar = op.scalar
     assert scalar is not None
-    return internal(f"{op.name}_of_total", lambda k, total, n: scalar(k, total, k.cast(n, total.dtype)))
+    name = f"{op.name}_of_total"
+    return internal(name, lambda k, total, n: scalar(k, total, k.cast(n, total.dtype)))

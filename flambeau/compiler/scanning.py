@@ -34,7 +34,7 @@ class Scanned:
         kernel = cpu().load_text(kernel_text(spec), spec.name)
         homes = emitter.fused.homes
         words = []
-        for operand, more in zip((ref, out), offsets):
+        for operand, more in zip(call.tensors(), offsets):
             item = operand.dtype.itemsize
             slot, start = emitter.address(homes[operand.value], operand.layout.offset, item)
             words.append((slot, start + more * item))

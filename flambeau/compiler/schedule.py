@@ -344,7 +344,8 @@ def schedule(cluster: Cluster, fused: Fused, stored: set[int]) -> list[Scheduled
 
 def finished(operands: list[Operand], scalars: list[Scalar], stages: tuple[Stage, ...], mode: str,
              sizes: Ints) -> Scheduled:  # fmt: skip
-    nest = Nest(len(sizes), tuple(map(as_access, operands)), tuple(s.dtype for s in scalars), stages,
+    accesses = tuple(as_access(operand, (0, 1, -1)) for operand in operands)
+    nest = Nest(len(sizes), accesses, tuple(s.dtype for s in scalars), stages,
                 mode)  # fmt: skip
     return Scheduled(nest, sizes, tuple(operands), tuple(scalars))
 
@@ -444,8 +445,9 @@ def trimmed(scheduled: Scheduled) -> Scheduled:
     return finished(operands, list(scheduled.scalars), stages, nest.mode, scheduled.sizes)
 
 
-def as_access(operand: Operand) -> Access:
-    strides = tuple(s if s in (0, 1) else None for s in operand.strides)
+def as_access(operand: Operand, known: tuple[int, ...] = (0, 1)) -> Access:
+    """An operand without sizes: of its strides only those in `known` are compiled in."""
+    strides = tuple(s if s in known else None for s in operand.strides)
     return Access(operand.dtype, strides, operand.home is None)
 
 

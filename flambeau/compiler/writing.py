@@ -32,7 +32,7 @@ from flambeau.compiler.lower import (
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Ints, broadcast_sizes
 from flambeau.ir.op import Op
-from flambeau.ir.program import Call, Out, Ref, Size
+from flambeau.ir.program import Call, Ref, Size
 from flambeau.runtime.threads import Launch
 
 

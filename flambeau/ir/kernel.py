@@ -33,7 +33,7 @@ STEPS = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
 class Access:
     """How one pointer walks through memory: a stride per loop, counted in elements.
 
-    A stride of 0 or 1 is compiled in; None is a run-time word. With `per_thread` the memory is
+    A stride of 0, 1 or -1 is compiled in; None is a run-time word. With `per_thread` the memory is
     scratch: each worker has its own copy, `per_thread` bytes (a run-time word) apart.
     """
 
@@ -193,8 +193,8 @@ def _shape_fault(nest: Nest) -> str | None:
     if nest.loops < (2 if "columns" in nest.mode else 1):
         return f"{nest.loops} loops are too few for {nest.mode}; hint: add a loop of size 1"
     for a, access in enumerate(nest.accesses):
-        if len(access.strides) != nest.loops or set(access.strides) - {0, 1, None}:
-            return f"access {a} has strides {access.strides}, one of 0, 1, None for each loop"
+        if len(access.strides) != nest.loops or set(access.strides) - {0, 1, -1, None}:
+            return f"access {a} has strides {access.strides}, one of 0, 1, -1, None for each loop"
     return None
 
 

@@ -18,7 +18,7 @@ from ..values import Value, computed, stored, vector_of
 from .walks import Loop, Walk, WalkWriter, merged
 
 LANES = 8
-SIDE_BY_SIDE = 4  # vectors of columns that go down together
+SIDE_BY_SIDE = 4  # vectors of columns, or single rows, that are scanned together
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +51,18 @@ def walk_of(size: Ints, source: Ints, target: Ints, dim: int) -> Walk:
     loops: list[Loop] = [(n, (a, b)) for n, a, b in zip(size, source, target)]
     others = merged(sorted((x for d, x in enumerate(loops) if d != dim and x[0] != 1),
                            key=lambda x: -abs(x[1][1])))  # fmt: skip
-    along = abs(target[dim])
     columns: Loop = (1, (0, 0))
-    if others and (abs(others[-1][1][1]) < along or others[-1][0] >= LANES):
+    if others:
         columns = others.pop()
     return Walk(tuple(others), (loops[dim],), columns)
 
 
 def scan_of(step: str, source: DType, dtype: DType, walk: Walk) -> Scan:
     """The kernel for a walk."""
-    n, strides = walk.columns
+    (_, strides), (_, down) = walk.columns, walk.serial[0]
     steps = tuple(s if s == 1 else None for s in strides)
-    return Scan(step, source, dtype, len(walk.outer), n > 1, steps)
+    vector = 0 < abs(strides[1]) < abs(down[1])
+    return Scan(step, source, dtype, len(walk.outer), vector, steps)
 
 
 class ScanWriter(WalkWriter):
@@ -73,56 +73,49 @@ class ScanWriter(WalkWriter):
         self.spec, self.total = spec, kept_in(spec.dtype)
 
     def inside(self, pointers: list[Value]) -> None:
-        if not self.spec.vector:
-            self._down(pointers, [None], None, 1)
-            return
-        b, step = self.b, LANES * SIDE_BY_SIDE
+        b, lanes = self.b, LANES if self.spec.vector else 1
+        step = lanes * SIDE_BY_SIDE
         full = b.add(self.first, b.int("and", b.sub(self.last, self.first), -step))
         with b.loop(self.first, full, step) as turn:
-            columns: list[Value | None] = [b.add(turn.index, LANES * v) for v in range(SIDE_BY_SIDE)]
-            self._down(pointers, columns, None, LANES)
-        with b.loop(full, self.last, LANES) as rest:
-            mask = b.active(b.sub(self.last, rest.index), LANES)
-            self._down(pointers, [rest.index], mask, LANES)
+            columns = [b.add(turn.index, lanes * v) for v in range(SIDE_BY_SIDE)]
+            self._down(pointers, columns, None, lanes)
+        with b.loop(full, self.last, lanes) as rest:
+            mask = b.active(b.sub(self.last, rest.index), lanes) if lanes > 1 else None
+            self._down(pointers, [rest.index], mask, lanes)
 
     def _down(
-        self, pointers: list[Value], columns: list[Value | None], mask: Value | None, lanes: int
+        self, pointers: list[Value], columns: list[Value], mask: Value | None, lanes: int
     ) -> None:
         """The scan itself, for some vectors of columns."""
         b = self.b
         kind = vector_of(computed(self.total), lanes)
         start = [b.number(kind, 0 if self.spec.step == "sum" else 1) for _ in columns]
+        tops = [self.advanced(pointers, self.loops - 1, column) for column in columns]
         with b.loop(0, self.sizes[self.outer], carry=start) as turn:
-            source, target = self.advanced(pointers, self.outer, turn.index)
-            items = [self._read(source, column, mask, lanes) for column in columns]
+            here = [self.advanced(top, self.outer, turn.index) for top in tops]
+            items = [self._read(source, mask, lanes) for source, _ in here]
             turn.next = [self._step(total, item) for total, item in zip(turn.carried, items)]
-            for total, column in zip(turn.next, columns):
-                self._write(total, target, column, mask, lanes)
+            for total, (_, target) in zip(turn.next, here):
+                self._write(total, target, mask, lanes)
 
     def _step(self, total: Value, item: Value) -> Value:
         return self.b.add(total, item) if self.spec.step == "sum" else self.b.mul(total, item)
 
-    def _read(self, pointer: Value, column: Value | None, mask: Value | None, lanes: int) -> Value:
+    def _read(self, pointer: Value, mask: Value | None, lanes: int) -> Value:
         b, dtype = self.b, self.spec.source
-        if column is None:
-            item = b.load_element(dtype, pointer)
-        elif self.spec.steps[0] == 1:
-            item = b.load_element(dtype, b.element(pointer, self.elements[0], column), lanes, mask)
+        if lanes == 1 or self.spec.steps[0] == 1:
+            item = b.load_element(dtype, pointer, lanes, mask)
         else:
-            item = b.gather_element(dtype, pointer, self.places(0, column, lanes, None), mask)
+            item = b.gather_element(dtype, pointer, self.places(0, b.i64(0), lanes, None), mask)
         return cast(b, cast(b, item, dtype, self.spec.dtype), self.spec.dtype, self.total)
 
-    def _write(
-        self, total: Value, pointer: Value, column: Value | None, mask: Value | None, lanes: int
-    ) -> None:
+    def _write(self, total: Value, pointer: Value, mask: Value | None, lanes: int) -> None:
         b, dtype = self.b, self.spec.dtype
         value = cast(b, total, self.total, dtype)
-        if column is None:
-            b.store_element(dtype, value, pointer)
-        elif self.spec.steps[1] == 1:
-            b.store_element(dtype, value, b.element(pointer, self.elements[1], column), mask)
+        if lanes == 1 or self.spec.steps[1] == 1:
+            b.store_element(dtype, value, pointer, mask)
         else:
-            b.scatter_element(dtype, value, pointer, self.places(1, column, lanes, None), mask)
+            b.scatter_element(dtype, value, pointer, self.places(1, b.i64(0), lanes, None), mask)
 
 
 def scan_text(spec: Scan, b: Builder) -> str:

@@ -43,7 +43,8 @@ def walk_of(size: Ints, target: Ints, source: Ints, position: Ints) -> Walk:
     moving = sorted((d for d in dims if d[1][0]), key=lambda d: -abs(d[1][0]))
     serial = merged([(n, tuple(s)) for n, s in dims if not s[0]])
     outer = merged([(n, tuple(s)) for n, s in moving])
-    columns = outer.pop() if outer else (1, (0, 0, 0))
+    beside = outer and abs(outer[-1][1][0]) == 1  # vectors pay where neighbours are written
+    columns = outer.pop() if beside else (1, (0, 0, 0))
     return Walk(tuple(outer), tuple(serial), columns)
 
 
