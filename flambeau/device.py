@@ -11,6 +11,8 @@ class device:  # noqa: N801 PyTorch's name
     """Where a tensor lies: `device("cpu")`, `device("cuda:1")`, `device("cuda", 1)`."""
 
     __slots__ = ("type", "index")
+    type: str
+    index: int | None
 
     def __init__(self, type: Any, index: int | None = None) -> None:
         if isinstance(type, device):

@@ -1,4 +1,7 @@
-"""@hot marks the few functions that run on every recorded call; other code may not be ugly for speed."""
+"""@hot marks the few functions that run on every recorded call.
+
+Other code may not be ugly for speed.
+"""
 
 from __future__ import annotations
 

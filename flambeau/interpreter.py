@@ -1,12 +1,12 @@
 """The call-by-call tier: a program, one call after the other.
 
-Each call runs by the native kernel that `code_for` has for it, else by its NumPy meaning, which is the
-specification of every op. Memory of results that no later call reads is given back as it goes.
+Each call runs by the native kernel that `code_for` has for it, else by its NumPy meaning, which is
+the specification of every op. Memory of results that no later call reads is given back as it goes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,8 @@ class Frame:
 
     __slots__ = ("homes", "buffers", "numbers", "offsets")
 
-    def __init__(self, homes: dict[int, int], buffers: Buffers, numbers: list[Any],
-                 offsets: list[int]) -> None:  # fmt: skip
+    def __init__(self, homes: dict[int, int], buffers: Buffers, numbers: Sequence[Any],
+                 offsets: Sequence[int]) -> None:  # fmt: skip
         self.homes, self.buffers = homes, buffers
         self.numbers, self.offsets = numbers, offsets
 
@@ -90,7 +90,7 @@ def dying_after(program: Program, homes: dict[int, int]) -> list[tuple[int, ...]
     keep = {homes[v] for v in program.live} | {i.value for i in program.inputs}
     last: dict[int, int] = {}
     for n, call in enumerate(program.calls):
-        for ref in (*call.refs(), *call.outs):
+        for ref in call.tensors():
             last[homes[ref.value]] = n
     dying: list[list[int]] = [[] for _ in program.calls]
     for home, n in last.items():
@@ -138,7 +138,7 @@ def to_integer(array: np.ndarray, dtype: dt.DType) -> np.ndarray:
 
 
 def argument(arg: Any, call: Call, frame: Frame) -> Any:
-    """An argument as the NumPy meaning takes it: widened, and cast where the op computes in a type."""
+    """An argument as the NumPy meaning takes it: widened, and cast where the op names a type."""
     if isinstance(arg, Ref):
         array = frame.array(arg)
         if call.op.kind == "effect":

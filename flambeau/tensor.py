@@ -8,7 +8,7 @@ at.
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +34,10 @@ class Tensor(Recorded):
 
     __slots__ = ()
     __array_priority__ = 1000  # NumPy leaves mixed arithmetic to us
+
+    if TYPE_CHECKING:  # most methods are attached at import, where a type checker cannot see them
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         from flambeau.literal import legacy

@@ -191,7 +191,7 @@ def _scale_avx512(b: Builder, x: Value, n: Value, most: int) -> Value:
     if lanes > most:
         half = lanes // 2
         low, high = (
-            _scale_avx512(b, *(b.shuffle(v, v, part) for v in (x, n)), most)
+            _scale_avx512(b, b.shuffle(x, x, part), b.shuffle(n, n, part), most)
             for part in (range(half), range(half, lanes))
         )
         return b.shuffle(low, high, range(lanes))

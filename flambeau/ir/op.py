@@ -1,4 +1,7 @@
-"""Op: the frozen record that a declaration makes. `ops/declare.py` fills it; every room reads it."""
+"""Op: the frozen record that a declaration makes.
+
+`ops/declare.py` fills it; every room reads it.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from typing import Any
 class Param:
     """One parameter of an op.
 
-    kind: 'tensor' (a tensor, or a number that becomes a run-time input), 'tensors' (a list of them),
-    'number' (a run-time number), 'static' (part of the key).
+    kind: 'tensor' (a tensor, or a number that becomes a run-time input), 'tensors' (a list of
+    them), 'number' (a run-time number), 'static' (part of the key).
     """
 
     name: str

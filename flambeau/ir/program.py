@@ -105,6 +105,10 @@ class Call:
             elif isinstance(arg, tuple):
                 yield from (a for a in arg if isinstance(a, Ref))
 
+    def tensors(self) -> tuple[Ref | Out, ...]:
+        """Every tensor that the call reads or makes."""
+        return (*self.refs(), *self.outs)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Program:

@@ -1,13 +1,14 @@
 """elementwise(), reduction(), structured(), composite(), effect(), view(): how ops are declared.
 
-A declaration is one call with keyword arguments. What is missing fails at import. From the row follow the
-function `torch.name`, the methods `name` and `name_`, `out=`, argument errors, stubs and tests.
+A declaration is one call with keyword arguments. What is missing fails at import. From the row
+follow the function `torch.name`, the methods `name` and `name_`, `out=`, argument errors, stubs and
+tests.
 
 Common arguments
     signature   PyTorch's own argument names: "add(input, other, *, alpha=1)"
     numpy       the meaning; takes the arguments in the signature's order, arrays for tensors
-    grad        parameter → derivative; its parameter names say what it reads: g, an input, out (out1 …
-                for further results), call (specs and static arguments by name)
+    grad        parameter → derivative; its parameter names say what it reads: g, an input, out
+                (out1 … for further results), call (specs and static arguments by name)
     samples     makes test cases (ops/samples.py)
     public      namespaces: "torch", "Tensor", "nn.functional", "special"
     clean       (facts) → facts: static arguments in one form; facts are Specs, Numbers and statics
@@ -31,15 +32,18 @@ from flambeau.trace.expansion import expand_call
 from flambeau.trace.modes import Mode
 
 # The names that hold tensors in PyTorch's signatures.
-TENSORS = frozenset("""input other weight bias mat1 mat2 mat vec vec2 batch1 batch2 tensor index target
-    mask source src self grad end tensor1 tensor2 value_tensor indices boundaries state values
-    running_mean running_var norm query key value attn_mask min max pos_weight condition""".split())
+TENSORS = frozenset("""input other weight bias mat1 mat2 mat vec vec2 batch1 batch2 tensor index
+    target mask source src self grad end tensor1 tensor2 value_tensor indices boundaries state
+    values running_mean running_var norm query key value attn_mask min max pos_weight
+    condition""".split())
 LISTS = frozenset("tensors params grads momenta exp_avgs exp_avg_sqs max_exp_avg_sqs steps".split())
 
 TABLE: dict[str, Op] = {}  # every row, by name
 
 
-def parse(signature: str, numbers: Sequence[str], statics: Sequence[str]) -> tuple[str, tuple[Param, ...]]:
+def parse(
+    signature: str, numbers: Sequence[str], statics: Sequence[str]
+) -> tuple[str, tuple[Param, ...]]:
     """ "add(input, other, *, alpha=1)" → its name and parameters."""
     name, _, rest = signature.partition("(")
     scope: dict[str, Any] = {}
@@ -109,8 +113,9 @@ def elementwise(signature: str, *, dtype: Callable[..., Any], numpy: Callable[..
     def compute(mode: Mode, *facts: Any) -> Any:
         return dtype(mode, *facts)[0]
 
-    return declare("elementwise", signature, infer=infer, compute=compute, numpy=numpy, scalar=scalar,
-                   samples=samples, inplace=inplace, numbers=numbers, **more)  # fmt: skip
+    return declare("elementwise", signature, infer=infer, compute=compute, numpy=numpy,
+                   scalar=scalar, samples=samples, inplace=inplace, numbers=numbers,
+                   **more)  # fmt: skip
 
 
 def elementwise_result(facts: Sequence[Any], dtype: Any) -> tuple[Any, ...]:
@@ -134,7 +139,7 @@ def reduction(signature: str, *, dtype: Callable[..., Any], numpy: Callable[...,
 
     reduce: which step the kernels repeat: sum, prod, max, min, any, all, argmax, argmin.
     dtype: (mode, *facts) → (the type to accumulate in, the type of the result).
-    prepare: (k, x) applied to each element before the step; scalar: (k, total, count) after the last.
+    prepare: (k, x) applied to each element before the step; scalar: (k, total, count) at the end.
     shape: (*facts) → (the dims that go, the result's size).
     """
 
@@ -152,8 +157,8 @@ def structured(signature: str, *, shape: Callable[..., Any], numpy: Callable[...
                samples: Callable[..., Any], kernel: Callable[..., Any] | None = None,
                **more: Any) -> Op:  # fmt: skip
     """An op with a kernel of its own. shape: (mode, *facts) → ((size, dtype), …) a result each."""
-    return declare("structured", signature, infer=shape, numpy=numpy, kernel=kernel, samples=samples,
-                   **more)  # fmt: skip
+    return declare("structured", signature, infer=shape, numpy=numpy, kernel=kernel,
+                   samples=samples, **more)  # fmt: skip
 
 
 def composite(signature: str, *, expand: Callable[..., Any], shape: Callable[..., Any],
@@ -167,16 +172,17 @@ def composite(signature: str, *, expand: Callable[..., Any], shape: Callable[...
 
 
 def effect(signature: str, *, shape: Callable[..., Any], numpy: Callable[..., Any],
-           writes: Sequence[str], kernel: Callable[..., Any] | None = None, **more: Any) -> Op:  # fmt: skip
+           writes: Sequence[str], kernel: Callable[..., Any] | None = None,
+           **more: Any) -> Op:  # fmt: skip
     """A call that changes some of its arguments: it runs even where nobody wants its results.
 
     numpy: (*arguments as they lie in memory, *results) changes them in place and returns nothing.
     """
-    return declare("effect", signature, infer=shape, numpy=numpy, writes=tuple(writes), kernel=kernel,
-                   samples=more.pop("samples", None), **more)  # fmt: skip
+    return declare("effect", signature, infer=shape, numpy=numpy, writes=tuple(writes),
+                   kernel=kernel, samples=more.pop("samples", None), **more)  # fmt: skip
 
 
 def view(signature: str, *, shape: Callable[..., Any], samples: Callable[..., Any],
          **more: Any) -> Op:  # fmt: skip
-    """The same memory under another size and stride. shape: (mode, spec, *statics) → (size, stride)."""
+    """The same memory under another size and stride: shape(mode, spec, *statics) names both."""
     return declare("view", signature, infer=shape, samples=samples, **more)

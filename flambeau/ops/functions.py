@@ -78,7 +78,7 @@ def inplace_of(op: Op) -> Callable[..., Any]:
 
 
 class Parts(dict[Op, Callable[..., tuple[Any, ...]]]):
-    """For each op, the function that gives the keys of its arguments; written when first asked for."""
+    """For each op, the function that gives its arguments' keys; written when first asked for."""
 
     def __missing__(self, op: Op) -> Callable[..., tuple[Any, ...]]:
         source = PARTS.format(name=op.name, args=", ".join(p.name for p in op.params),
@@ -159,5 +159,5 @@ def write_out(op: Op, out: Any, args: tuple[Any, ...]) -> Any:
                            "differentiation, but one of the arguments requires grad.")  # fmt: skip
     size = recorder.result_size(op, args)
     if size != out.spec.size:
-        out._resize_for_out(size)
+        out._resize_for_out(size)  # type: ignore[attr-defined]  # a method of Tensor
     return recorder.record_write(op, out, *args)

@@ -1,7 +1,7 @@
 """Composite rows that update parameters: one call for all parameters of an optimizer.
 
 Everything that changes from step to step (learning rates, bias corrections) is a run-time number
-that the optimizer computed before; flags are static. Recorded with gradients off, by flambeau/optim.
+that the optimizer computed before; flags are static. flambeau/optim records it with gradients off.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Memory: blocks with an address, taken from and given back to a pool.
 
-A Buffer owns its block until nobody holds the Buffer. Blocks are NumPy byte arrays underneath, so that
-NumPy's allocator (huge pages where they pay) is the only one. Foreign memory is held, never pooled.
+A Buffer owns its block until nobody holds the Buffer. Blocks are NumPy byte arrays underneath, so
+that NumPy's allocator (huge pages where they pay) is the only one. Foreign memory is held, never
+pooled.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ POOL_LIMIT = 1 << 29  # bytes kept for reuse; above it, blocks go back to the sy
 
 
 class _Pool:
-    """Free blocks by size class. Lists change by single operations only, so threads may share them."""
+    """Free blocks by size class. Lists change by single operations, so threads may share them."""
 
     def __init__(self) -> None:
         self.free: dict[int, list[tuple[int, np.ndarray]]] = {}

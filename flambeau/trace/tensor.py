@@ -69,7 +69,7 @@ class Recorded:
 
 def assemble(cls: type, storage: Storage, spec: Spec, offset: int = 0) -> Any:
     """A tensor that no stretch knows yet."""
-    tensor = object.__new__(cls)
+    tensor: Any = object.__new__(cls)
     tensor.storage, tensor.spec, tensor.offset = storage, spec, offset
     tensor.stretch = tensor.edge = tensor.base = tensor.meta = None
     tensor.slot = -1
