@@ -127,16 +127,17 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
                 f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}"
             )
         return fill_(self, src)
+    if src.storage is self.storage:
+        recorder.check_overlap(here.stretch, self, (src,))
+        if (src.offset, src.spec.size, src.spec.stride) != (
+            self.offset, self.spec.size, self.spec.stride
+        ):
+            src = src.clone()
     if src.spec.size != self.spec.size:
         broadcast_sizes(
             [self.spec.size, src.spec.size]
         )  # refuses in the words of elementwise calls
         src = expand(src, self.spec.size)
-    if src.storage is self.storage:
-        if src.spec is self.spec and src.offset == self.offset:
-            return self
-        recorder.check_overlap(here.stretch, self, (src,))
-        src = src.clone()
     return recorder.record_write(TABLE["copy"], self, src)
 
 
