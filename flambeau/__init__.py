@@ -7,6 +7,7 @@ asked for; nothing here imports a compiler.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import Any
 
 from flambeau import literal as _literal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -193,9 +194,15 @@ def padded_index(size: Any, dim: int, before: int, after: int, mode: str) -> np.
 
 def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
     """All tensors expanded to their common size."""
-    tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
-    size = broadcast_sizes([x.spec.size for x in tensors])
-    return tuple(x if x.spec.size == size else expand(x, size) for x in tensors)
+    given = one_by_one(tensors)
+    size = broadcast_sizes([x.spec.size for x in given])
+    return tuple(x if x.spec.size == size else expand(x, size) for x in given)
+
+
+def one_by_one(tensors: tuple[Any, ...]) -> Sequence[Any]:
+    """Tensors given as arguments, or as one list."""
+    listed = len(tensors) == 1 and isinstance(tensors[0], (tuple, list))
+    return tensors[0] if listed else tensors
 
 
 def broadcast_shapes(*shapes: Any) -> Any:
@@ -207,19 +214,18 @@ def broadcast_shapes(*shapes: Any) -> Any:
 
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
     """Coordinates of a grid, one tensor an axis."""
-    tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    axes = [atleast_1d(x) for x in one_by_one(tensors)]
     if indexing not in (None, "ij", "xy"):
         raise RuntimeError(
             f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
         )
-    swap = indexing == "xy" and len(tensors) > 1
-    tensors = [atleast_1d(x) for x in tensors]
+    swap = indexing == "xy" and len(axes) > 1
     if swap:
-        tensors[0], tensors[1] = tensors[1], tensors[0]
-    size, n = tuple(x.numel() for x in tensors), len(tensors)
+        axes[0], axes[1] = axes[1], axes[0]
+    size, n = tuple(x.numel() for x in axes), len(axes)
     grids = [
         expand(reshape(x, (1,) * i + (-1,) + (1,) * (n - 1 - i)), size)
-        for i, x in enumerate(tensors)
+        for i, x in enumerate(axes)
     ]
     if swap:
         grids[0], grids[1] = grids[1], grids[0]

@@ -49,9 +49,12 @@ def add_module(module: Any) -> None:
 add_rows()
 for _name in MODULES.split():
     add_module(importlib.import_module(f"flambeau.{_name}"))
-Tensor.split = parting.split_method
-Tensor.T = property(viewing.reversed_dims)
-Tensor.mT = property(viewing.matrix_transpose)
-Tensor.mH = property(lambda self: viewing.matrix_transpose(self, "mH"))
-Tensor.H = property(viewing.conjugate_transpose)
+for _name, _method in {
+    "split": parting.split_method,
+    "T": property(viewing.reversed_dims),
+    "mT": property(viewing.matrix_transpose),
+    "mH": property(lambda self: viewing.matrix_transpose(self, "mH")),
+    "H": property(viewing.conjugate_transpose),
+}.items():
+    setattr(Tensor, _name, _method)
 MISSING = operators.attach(Tensor, {**FUNCTIONS, **PUBLIC})

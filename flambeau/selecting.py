@@ -238,14 +238,14 @@ def searchsorted(
     side: str | None = None,
 ) -> Any:
     """Where numbers belong in a sorted sequence."""
-    side = side or ("right" if right else "left")
+    end: Any = side or ("right" if right else "left")
     rows = sorted_sequence._values()
     values = input._values() if isinstance(input, Tensor) else np.asarray(input)
     if rows.ndim == 1:
-        found = np.searchsorted(rows, values, side)
+        found = np.searchsorted(rows, values, end)
     else:
         flat = [
-            np.searchsorted(r, v, side)
+            np.searchsorted(r, v, end)
             for r, v in zip(rows.reshape(-1, rows.shape[-1]), values.reshape(-1, values.shape[-1]))
         ]
         found = np.stack(flat).reshape(values.shape)

@@ -20,7 +20,7 @@ from flambeau.device import check_device
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import extent, spec_of
 from flambeau.literal import check_array, numpy_dtype, tensor
-from flambeau.runtime.buffers import adopt, allocate
+from flambeau.runtime.buffers import Buffer, adopt, allocate
 from flambeau.tensor import Tensor, from_array
 from flambeau.trace import flush
 from flambeau.trace.storage import Storage
@@ -33,6 +33,8 @@ class Exporter:
     """What every array over a tensor's memory descends from: alive as long as one of them is."""
 
     __slots__ = ("__array_interface__", "buffer", "__weakref__")
+    __array_interface__: dict[str, Any]
+    buffer: Buffer
 
 
 class Given:
@@ -102,13 +104,15 @@ def exporter_of(storage: Storage) -> Exporter:
     pin = storage.pin
     exporter = pin.exporter() if isinstance(pin, Given) else None
     if exporter is None:
+        buffer = storage.buffer
+        assert buffer is not None  # nothing is pending: writes were settled
         exporter = Exporter()
-        exporter.buffer = storage.buffer
+        exporter.buffer = buffer
         exporter.__array_interface__ = {
-            "shape": (storage.buffer.memory.nbytes,),
+            "shape": (buffer.memory.nbytes,),
             "typestr": "|u1",
             "version": 3,
-            "data": (storage.buffer.address, False),
+            "data": (buffer.address, False),
         }
         storage.pin = Given(exporter, pin)
     return exporter
@@ -154,7 +158,8 @@ def from_numpy(ndarray: Any) -> Any:
 
 def bytes_at(address: int, nbytes: int) -> np.ndarray:
     """Memory as bytes, without a reference to its owner: owners are counted."""
-    return np.frombuffer((ctypes.c_ubyte * nbytes).from_address(address), np.uint8)
+    memory: Any = (ctypes.c_ubyte * nbytes).from_address(address)
+    return np.frombuffer(memory, np.uint8)
 
 
 def warn_read_only(array: np.ndarray) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ..ir.dtype import DType
 from ..ir.failures import DIVISION_BY_ZERO, code_of
@@ -150,7 +151,7 @@ class NestWriter:
             self.b, self.lanes, lambda leaf: self._leaf(leaf, place), known,
             report if self.error is not None else None,
             lambda node, position: self._pick(node, position, place),
-            lambda *check: self._outside(*check, place),
+            partial(self._outside, place),
         )  # fmt: skip
 
     def _pick(self, node: Tree, position: Value, place: Place) -> Value:
@@ -162,7 +163,7 @@ class NestWriter:
         return self.access.pick(a, pointer, position, place.column, place.mask)
 
     def _outside(
-        self, node: Tree, wrong: Value, index: Value, bound: Value, place: Place
+        self, place: Place, node: Tree, wrong: Value, index: Value, bound: Value
     ) -> None:
         """Report the first lane whose index is out of range."""
         b, (failure, dim) = self.b, node.data

@@ -36,6 +36,10 @@ class Member:
     reads: list[tuple[Ref, Ints]]
     outs: list[tuple[Out, Ints]]
 
+    def touches(self) -> list[tuple[Ref | Out, Ints]]:
+        """All that it reads or makes."""
+        return [*self.reads, *self.outs]
+
 
 @dataclass(slots=True)
 class Cluster:
@@ -508,8 +512,11 @@ def mergeable(strides: Ints, domain: Ints, dims: tuple[int, ...]) -> bool:
 def accesses(cluster: Cluster, *more: Member) -> set[Any]:
     """The distinct ways in which a cluster touches memory (an upper bound)."""
     members = (*cluster.members, *more)
-    touched: list[tuple[Ref | Out, Ints]] = [t for m in members for t in (*m.reads, *m.outs)]
-    return {(ref.value, strides, ref.layout.offset) for ref, strides in touched}
+    return {
+        (ref.value, strides, ref.layout.offset)
+        for member in members
+        for ref, strides in member.touches()
+    }
 
 
 def bits(number: int) -> list[int]:

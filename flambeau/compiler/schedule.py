@@ -192,6 +192,7 @@ class Writer:
 
     def positions(self, ref: Ref, strides: Ints) -> Tree:
         """Offsets themselves: the loops' counters times their strides."""
+        assert isinstance(ref.layout.offset, int)
         total = number_tree(ref.layout.offset, dt.int64)
         for loop, stride in enumerate(self.over_loops(strides)):
             if stride:

@@ -58,7 +58,7 @@ def constants(calls: Iterable[Call]) -> dict[int, Constant]:
             if out.over is not None:
                 found.pop(out.over, None)
             elif call.op.name == "full":
-                found[out.value] = Constant(call.args[call.op.position("value")], out.dtype)  # type: ignore[arg-type]
+                found[out.value] = Constant(call.args[call.op.position("value")], out.dtype)
     return found
 
 

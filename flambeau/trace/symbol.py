@@ -1,7 +1,7 @@
 """Run-time numbers while somebody writes formulas with them.
 
-A derivative or an expansion may hand a run-time number on to another call, and the trace knows then that
-it is the same number. Arithmetic on it in Python is noticed, since its result would be frozen.
+A derivative or an expansion may hand a run-time number on to another call, and the trace knows then
+that it is the same number. Arithmetic on it in Python is noticed, since its result would be frozen.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class _Symbolic:
     used: Any
 
     def __new__(cls, value: Any, index: int, used: Any) -> Any:
-        self = cls.__mro__[2].__new__(cls, value)  # type: ignore[call-arg]
+        number: Any = cls.__mro__[2]  # float or int
+        self = number.__new__(cls, value)
         self.index, self.used = index, used
         return self
 
@@ -55,7 +56,8 @@ IntSymbol.__hash__ = int.__hash__  # type: ignore[method-assign]
 
 def symbol(value: Any, index: int, used: Any) -> Any:
     """The symbol of a run-time number."""
-    return FloatSymbol(value, index, used) if isinstance(value, float) else IntSymbol(value, index, used)
+    cls = FloatSymbol if isinstance(value, float) else IntSymbol
+    return cls(value, index, used)
 
 
 def refuse() -> None:
