@@ -29,11 +29,11 @@ for step in range(8):
 
 
 def flambeau(folder, *arguments, **variables):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("FLAMBEAU_")}
+    usual = {name: value for name, value in os.environ.items() if not name.startswith("FLAMBEAU_")}
     return subprocess.run(
         [sys.executable, "-m", "flambeau_command", *arguments], cwd=folder, timeout=120,
         capture_output=True, text=True,
-        env={**environment, "PYTHONPATH": str(ROOT), "FLAMBEAU_PATIENCE": "0", **variables},
+        env={**usual, "PYTHONPATH": str(ROOT), "FLAMBEAU_PATIENCE": "0", **variables},
     )  # fmt: skip
 
 
@@ -63,9 +63,10 @@ def test_the_program_computes_what_it_always_does(folder, explained):
 
 
 def test_every_stage_is_shown(explained):
-    names = ["recorded", "expand", "lower", "simplify", "fuse", "schedule", "memory", "kernels", "llvm",
-             "all programs"]  # fmt: skip
-    assert list(sections(explained)) == names
+    assert list(sections(explained)) == [
+        "recorded", "expand", "lower", "simplify", "fuse", "schedule", "memory", "kernels", "llvm",
+        "all programs",
+    ]  # fmt: skip
 
 
 def test_calls_name_the_users_lines(explained):
@@ -116,7 +117,8 @@ def test_passes_are_printed_as_they_happen(folder):
     done = flambeau(folder, "run", "train.py", FLAMBEAU_SHOW="trace,fuse,schedule")
     for word in ("trace", "fuse", "schedule"):
         assert f"── {word}\n" in done.stderr
-    assert "── expand" not in done.stderr and done.stdout == flambeau(folder, "run", "train.py").stdout
+    assert "── expand" not in done.stderr
+    assert done.stdout == flambeau(folder, "run", "train.py").stdout
 
 
 def test_checked_runs_give_the_same_numbers(folder):

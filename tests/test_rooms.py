@@ -8,8 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent / "flambeau"
 
 # From the top down. A room may import itself and the rooms after it.
-FLOORS = ["cli", "front", "autograd", "ops", "trace", "compiler", "codegen", "interpreter", "runtime",
-          "ir"]  # fmt: skip
+FLOORS = "cli front autograd ops trace compiler codegen interpreter runtime ir".split()
 CLI = {"cli", "__main__", "report"}
 GROUND = {"settings", "hot", "size", "device", "ir"}
 
@@ -34,7 +33,7 @@ def module_of(path):
 
 
 def imported_by(path):
-    """The modules of Flambeau that a file imports, with their lines; for types only does not count."""
+    """The modules of Flambeau that a file imports, with their lines; not those for types only."""
     module = module_of(path)
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     tree = ast.parse(path.read_text())
@@ -46,7 +45,7 @@ def imported_by(path):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(package.split(".")[: len(package.split(".")) - node.level + 1])
-            source = node.module or "" if not node.level else f"{base}.{node.module or ''}".rstrip(".")
+            source = f"{base}.{node.module or ''}".rstrip(".") if node.level else node.module
             names = [submodule(source, alias.name) for alias in node.names]
         else:
             continue
@@ -108,8 +107,10 @@ def test_there_are_no_circles_between_files_of_the_engine():
 
 
 def test_an_import_brings_nothing_heavy():
-    heavy = ["llvmlite", "scipy", "matplotlib", "torch", "flambeau.report", "flambeau.compiler.observe"]
+    heavy = "llvmlite scipy matplotlib torch flambeau.report flambeau.compiler.observe".split()
     code = f"import flambeau, sys; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True,
-                          timeout=60, check=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, timeout=60,
+        check=True,
+    )  # fmt: skip
     assert done.stdout.strip() == "[]"

@@ -21,7 +21,7 @@ from flambeau.compiler.schedule import Operand, Scheduled
 from flambeau.ir.kernel import Nest, Stage, leaves
 from flambeau.ir.layout import Offset
 from flambeau.ir.program import POSITIONS, Call, Number
-from flambeau.ir.show import layouts_of, show_call, show_nest, show_size
+from flambeau.ir.show import WIDTH, folded, layouts_of, show_call, show_nest, show_size
 from flambeau.runtime.threads import Launch
 
 
@@ -181,7 +181,7 @@ def show_schedule(observer: Observer) -> str:
         else:
             members = observer.fused.clusters[note.cluster].members
             lines += [f"       {show_call(member.call, layouts)}" for member in members]
-    return "\n".join(lines)
+    return "\n".join(part for line in lines for part in folded(line, WIDTH, "       "))
 
 
 def launch_line(note: Note) -> str:

@@ -145,7 +145,7 @@ def arguments(call: Call, layouts: Layouts, without: int = -1) -> str:
             continue
         named = named or param.keyword or not param.kind.startswith("tensor")
         one = param.name == "dim" and isinstance(arg, tuple) and len(arg) == 1
-        text = argument(arg[0] if one else arg, layouts)  # type: ignore[index]
+        text = argument(arg[0] if one else arg, layouts)
         parts.append(f"{param.name}={text}" if named else text)
     return ", ".join(parts)
 
@@ -238,11 +238,14 @@ def layouts_of(calls: Iterable[Call], inputs: Iterable[Input] = ()) -> dict[int,
 
 
 def row_major(layout: Layout) -> Layout:
-    """A layout without gaps whose dims stand in the order of memory: what it is probably a view of."""
+    """What an input probably is that is seen so: dims in the order of memory, from its start."""
+    start = 0 if isinstance(layout.offset, Offset) else layout.offset
     order = sorted(range(len(layout.size)), key=lambda d: -layout.stride[d])
     size = tuple(layout.size[d] for d in order)
     stride = tuple(layout.stride[d] for d in order)
-    return Layout(size, stride, layout.offset) if is_contiguous(size, stride) else layout
+    if is_contiguous(size, stride):
+        return Layout(size, stride, start)
+    return Layout(layout.size, layout.stride, start)
 
 
 def seen(calls: Iterable[Call]) -> Iterable[tuple[int, Layout]]:

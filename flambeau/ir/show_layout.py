@@ -25,9 +25,7 @@ def show_view(layout: Layout, own: Layout) -> str:
     """
     prefix, start = "", layout.offset
     if isinstance(start, Offset):
-        prefix, start = ("" if start == own.offset else str(start)), 0
-        own = Layout(own.size, own.stride)
-    elif isinstance(own.offset, Offset):
+        prefix, start = str(start), 0
         own = Layout(own.size, own.stride)
     size, stride = layout.size, layout.stride
     if same(size, stride, own) and start == own.offset:

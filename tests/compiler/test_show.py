@@ -79,15 +79,18 @@ def evaluated(words, own):
 def small_layouts(own):
     """Every layout of up to two dims with small strides that stays inside the storage."""
     limit = extent(own.size, own.stride)
-    for size in itertools.chain([()], [(n,) for n in (1, 2, 3)], itertools.product((1, 2, 3), (1, 2, 4))):
+    pairs = itertools.product((1, 2, 3), (1, 2, 4))
+    for size in [(), (1,), (2,), (3,), *pairs]:
         for stride in itertools.product((0, 1, 2, 3, 4, 12), repeat=len(size)):
             for offset in (0, 1, 4, 5):
                 if offset + extent(size, stride) <= limit:
                     yield Layout(size, stride, offset)
 
 
-@pytest.mark.parametrize("own", [Layout((3, 4), (4, 1)), Layout((4, 3), (1, 4)), Layout((12,), (1,)),
-                                 Layout((3, 1, 4), (4, 4, 1)), Layout((), ())], ids=str)  # fmt: skip
+OWNERS = [((3, 4), (4, 1)), ((4, 3), (1, 4)), ((12,), (1,)), ((3, 1, 4), (4, 4, 1)), ((), ())]
+
+
+@pytest.mark.parametrize("own", [Layout(*facts) for facts in OWNERS], ids=str)
 def test_the_words_of_a_view_mean_the_view(own):
     for layout in small_layouts(own):
         words = show_view(layout, own)
@@ -178,6 +181,14 @@ def test_writes_say_what_they_write_over():
 
     shown = lines(recorded(write, x))
     assert any(" over %0" in line and "float32[2, 6]" in line for line in shown)
+
+
+def test_slices_begin_where_the_program_is_told():
+    x = flambeau.ones(8, 4)
+    x.tolist()
+    program = recorded(lambda x: x[2:4] * x[4:6].sum(), x)
+    assert lines(program)[1:3] == [
+        "%3 float32[] = sum_all(%0@1)", "%4 float32[2, 4] = mul(%0@0, %3)"]  # fmt: skip
 
 
 def test_long_calls_are_cut_after_commas():
