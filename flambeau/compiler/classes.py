@@ -1,4 +1,4 @@
-"""Class indices: one_hot, and what the losses of classifiers read and write by class; see lower.py."""
+"""Class indices: one_hot, and what losses read and write by class; see lower.py."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pick_class(low: Lowering, call: Call) -> bool:
 
 
 def computed_here(low: Lowering, x: Ref) -> bool:
-    """Whether x need not reach memory: then its rows are summed under a mask as they are computed."""
+    """Whether x need not reach memory: its rows are summed, masked, as they are computed."""
     maker = next((c for c in reversed(low.calls) if any(o.value == x.value for o in c.outs)), None)
     if maker is None or maker.op.kind != "elementwise" or maker.outs[0].over is not None:
         return False
@@ -76,4 +76,6 @@ def one_hot(low: Lowering, call: Call) -> bool:
     if not classes or not whole_numbers(index) or not low.apart(call):
         return False
     columns = positions(size, (*(0,) * (len(size) - 1), 1))
-    return low.emit(call, lowered.one_hot, spread(index, len(size) - 1, classes), columns, Size(classes))
+    return low.emit(
+        call, lowered.one_hot, spread(index, len(size) - 1, classes), columns, Size(classes)
+    )

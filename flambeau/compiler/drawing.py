@@ -128,6 +128,6 @@ def drawn(call: Call, emitter: Any) -> Drawn | None:
     return Drawn(call) if all(isinstance(n, Number | bool) for n in call.args[3:]) else None
 
 
-OTHERS = ("_bernoulli", "_bernoulli_tensor", "_dropout_mask", "_randperm", "_random", "_random_from",
-          "_randint")  # fmt: skip
+OTHERS = ("_bernoulli", "_bernoulli_tensor", "_dropout_mask", "_randperm", "_random",
+          "_random_from", "_randint")  # fmt: skip
 KERNELS = dict.fromkeys([*FLOATS, *OTHERS], drawn)

@@ -97,6 +97,8 @@ class Emitter:
 
             return matmul_plan(cluster, self.fused, stored)
         (member,) = cluster.members
+        if nothing_to_do(member.call):
+            return []
         kernel = kernel_of(member.call.op)
         if kernel is not None:
             made = kernel(member.call, self)
@@ -226,6 +228,11 @@ class Emitter:
             parts.append(step.call if step.call is not None else target.tape(step.launches))
         run = runner(self, parts, arena)
         return Compiled(self.program, self.fixed, run, self.steps)
+
+
+def nothing_to_do(call: Call) -> bool:
+    """Whether all results are empty, and nothing else happens."""
+    return call.op.kind == "structured" and not any(o.layout.numel for o in call.outs) and not can_fail(call)
 
 
 def bits_of(value: Any, floating: bool) -> int:

@@ -1,8 +1,8 @@
 """Lower: structured calls become elementwise ones over other layouts, which then fuse.
 
     %2 = index_select(%0, 1, %1)       →   %2 = pick(%0 with stride 0 along dim 1, %1, …)
-    %5 = cat((%3, %4), 1)              →   %5 = storage; %6 = copy(%3) over part of %5; %7 = copy(%4) …
-    %9 = tril(%8)                      →   %9 = lower_triangle(%8, positions with strides (-1, 1), 0)
+    %5 = cat((%3, %4), 1)              →   %5 = storage; %6 = copy(%3) over part of %5; …
+    %9 = tril(%8)                      →   %9 = lower_triangle(%8, positions, strides (-1, 1), 0)
 
 What needs another layout than strides can say stays as it is, and runs by its NumPy meaning or by a
 kernel of its own. The table knows ops by name.
@@ -44,8 +44,8 @@ class Lowering:
     def __init__(self, program: Program) -> None:
         self.source = program
         self.homes = program.storage_of()
-        self.next = 1 + max([i.value for i in program.inputs]
-                            + [o.value for c in program.calls for o in c.outs], default=0)  # fmt: skip
+        made = [o.value for c in program.calls for o in c.outs]
+        self.next = 1 + max([i.value for i in program.inputs] + made, default=0)
         self.calls: list[Call] = []
         self.live = {self.homes[v] for v in program.live}
         self.latest: dict[int, int] = {}  # value of the source → the value that its storage has now
@@ -97,7 +97,7 @@ class Lowering:
         return self.next - 1
 
     def pieces(self, call: Call, parts: Sequence[tuple[Any, Layout]]) -> bool:
-        """Put a result together: (what is copied or a number, where it goes), one after the other."""
+        """Put a result together: (what is copied, or a number; where it goes), one by one."""
         (out,) = call.outs
         if len(parts) > MOST_PIECES or not parts or not self.apart(call):
             return False
@@ -126,7 +126,9 @@ class Lowering:
         if stride is None or not self.apart(call):
             return False
         layout = Layout(size, stride, out.layout.offset)
-        return self.emit(call, COPY(), source, out=replace(out, layout=layout), compute=source.dtype)
+        return self.emit(
+            call, COPY(), source, out=replace(out, layout=layout), compute=source.dtype
+        )
 
 
 Rule = Callable[[Lowering, Call], bool]
@@ -145,10 +147,14 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 def rule_for(call: Call) -> Rule | None:
     """The rule for an op by its name, or for all reductions."""
-    return RULES.get(call.op.name) or (RULES.get("any reduction") if call.op.kind == "reduction" else None)
+    return RULES.get(call.op.name) or (
+        RULES.get("any reduction") if call.op.kind == "reduction" else None
+    )
 
 
-def made(low: Lowering, call: Call, op: Any, size: Ints, dtype: Any, *args: Any, compute: Any = None) -> Ref:
+def made(
+    low: Lowering, call: Call, op: Any, size: Ints, dtype: Any, *args: Any, compute: Any = None
+) -> Ref:
     """A fresh tensor."""
     layout = Layout(size, contiguous_strides(size))
     value = low.fresh(-1)

@@ -1,8 +1,8 @@
 """Ops that only the compiler makes: what structured calls are lowered to (see lower.py).
 
-They are elementwise, so they fuse with their neighbours. Operands keep their own types. The first operand
-of one that `picks` is a function from a position to the element there; positions come from indices,
-which are checked before anything is read.
+They are elementwise, so they fuse with their neighbours. Operands keep their own types. The first
+operand of one that `picks` is a function from a position to the element there; positions come from
+indices, which are checked before anything is read.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from flambeau.ir import dtype as dt
+from flambeau.ir.layout import Ints
 from flambeau.ir.op import Op
 from flambeau.ir.tree import Tree
 
 
-def internal(name: str, scalar: Callable[..., Any] | None, kind: str = "elementwise", **more: Any) -> Op:
+def internal(
+    name: str, scalar: Callable[..., Any] | None, kind: str = "elementwise", **more: Any
+) -> Op:
     """An op without a signature: nobody calls it."""
 
     def infer(*facts: Any) -> Any:
@@ -24,8 +27,8 @@ def internal(name: str, scalar: Callable[..., Any] | None, kind: str = "elementw
     return Op(name, kind, (), infer, scalar=scalar, own_types=kind == "elementwise", **more)
 
 
-def pick_scalar(k: Any, x: Any, indices: Sequence[Tree], sizes: Sequence[Tree], steps: Sequence[Tree],
-                wrap: bool, failure: str, dims: tuple[int, ...]) -> Tree:  # fmt: skip
+def pick_scalar(k: Any, x: Any, indices: Sequence[Tree], sizes: Sequence[Tree],
+                steps: Sequence[Tree], wrap: bool, failure: str, dims: Ints) -> Tree:  # fmt: skip
     """The element at the sum of index · step; with `wrap` negative indices count from the end."""
     position: Any = None
     for index, n, step, dim in zip(indices, sizes, steps, dims):
@@ -34,7 +37,7 @@ def pick_scalar(k: Any, x: Any, indices: Sequence[Tree], sizes: Sequence[Tree], 
             index = k.where(index < 0, index + n, index)
         place = k.check(index, n, failure, dim) * step
         position = place if position is None else position + place
-    return x(position)  # type: ignore[no-any-return]
+    return x(position)
 
 
 def class_scalar(k: Any, x: Any, index: Tree, n: Tree, step: Tree, ignore: Tree) -> Tree:

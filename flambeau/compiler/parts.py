@@ -1,4 +1,4 @@
-"""Results put together from parts, and parts of matrices: cat, roll, pad, tril and their kin; see lower.py."""
+"""Results put together from parts, and parts of matrices: cat, roll, pad, tril; see lower.py."""
 
 from __future__ import annotations
 
@@ -140,7 +140,9 @@ def constant_pad(low: Lowering, call: Call) -> bool:
     for n in range(len(pad) // 2):
         dim, (before, after) = len(x.size) - 1 - n, pad[2 * n : 2 * n + 2]
         length = x.size[dim] + min(before, 0) + min(after, 0)
-        source = part(source, dim, max(-before, 0), length)  # type: ignore[assignment]
+        source = part(source, dim, max(-before, 0), length)
         inside = part(inside, dim, max(before, 0), length)  # type: ignore[assignment]
     parts: list[tuple[Any, Layout]] = [(value, target)]
-    return low.pieces(call, parts + ([(replace(x, layout=source), inside)] if prod(source.size) else []))
+    return low.pieces(
+        call, parts + ([(replace(x, layout=source), inside)] if prod(source.size) else [])
+    )

@@ -1,4 +1,4 @@
-"""Reads by index: index_select, gather, x[i], embedding. Each is a pick, which is elementwise; see lower.py."""
+"""Reads by index: index_select, gather, x[i], embedding; each is a pick (see lower.py)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def gather(low: Lowering, call: Call) -> bool:
     if not x.size or len(x.size) != len(index.size):
         return False
     base = view(x, index.size, changed(x.layout.stride, dim, 0))
-    return picked(low, call, base, [index], (x.size[dim],), (x.layout.stride[dim],), "along", (dim,))
+    return picked(
+        low, call, base, [index], (x.size[dim],), (x.layout.stride[dim],), "along", (dim,)
+    )
 
 
 @rule("embedding")
@@ -73,7 +75,11 @@ def take(low: Lowering, call: Call) -> bool:
 @rule("_index")
 def index(low: Lowering, call: Call) -> bool:
     x, tensors, dims = call.args
-    size, block, at = call.outs[0].size, broadcast_sizes([t.size for t in tensors]), block_start(dims)
+    size, block, at = (
+        call.outs[0].size,
+        broadcast_sizes([t.size for t in tensors]),
+        block_start(dims),
+    )
     rest = [s for d, s in enumerate(x.layout.stride) if d not in dims]
     base = view(x, size, ints([*rest[:at], *(0,) * len(block), *rest[at:]]))
     along = [over_block(t, size, block, at) for t in tensors]

@@ -1,7 +1,7 @@
 """Reductions over dims that no single loop walks over: one group of neighbours after the other.
 
-    %2 = sum(%1, (0, 2, 3))    →    %3 = sum(%1, (2, 3)), kept wide;  %2 = sum(%3, 0)
-    %2 = sum(%1, ())           →    %2 = copy(%1)
+%2 = sum(%1, (0, 2, 3))    →    %3 = sum(%1, (2, 3)), kept wide;  %2 = sum(%3, 0)
+%2 = sum(%1, ())           →    %2 = copy(%1)
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
                                           %3 = copy(%0)
                                           %5 = scatter(%4, %2) over %3
 
-The first is elementwise and fuses; nothing is written before all indices are checked. Rules as in lower.py.
+The first is elementwise and fuses; nothing is written before all indices are checked. The rules are
+as in lower.py.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ from flambeau.runtime.threads import Launch
 class Update:
     """What is written where.
 
-    size: of what is written. block: the dims of it that the indices walk over. rest: for each dim of the
-    target that has no index, its dim in `size`.
+    size: of what is written. block: the dims of it that the indices walk over. rest: for each dim
+    of the target that has no index, its dim in `size`.
     """
 
     source: Any
@@ -80,11 +81,13 @@ def kernel_text(spec: Scatter) -> str:
     return scatter_text(spec, cpu().builder())
 
 
-scatter = lowered.internal("scatter", None, "structured", kernel=lambda call, emitter: Written(call))
+scatter = lowered.internal(
+    "scatter", None, "structured", kernel=lambda call, emitter: Written(call)
+)
 
 
-def position_scalar(k: Any, indices: Any, sizes: Any, steps: Any, wrap: bool, failure: str, dims: Ints,
-                    skip: Any) -> Any:  # fmt: skip
+def position_scalar(k: Any, indices: Any, sizes: Any, steps: Any, wrap: bool, failure: str,
+                    dims: Ints,                     skip: Any) -> Any:  # fmt: skip
     """The place of an element; -1 where the index is one to skip."""
     if skip is not None:
         index = k.cast(indices[0], dt.int64)
@@ -102,6 +105,8 @@ def written(low: Lowering, call: Call, target: Ref, update: Update) -> bool:
     (out,) = call.outs
     narrow = out.dtype.itemsize == 2 and out.dtype.kind == "f" and update.combine != "set"
     sizes = tuple(target.size[d] for d in update.dims)
+    if not prod(update.size) and out.over is None:
+        return low.emit(call, COPY(), target, compute=target.dtype)
     if narrow or 0 in sizes or not prod(update.size) or not whole_numbers(*update.tensors):
         return False
     if not placed(low, call, target):
@@ -121,7 +126,7 @@ def spread(size: Ints, dims: Ints, strides: Sequence[int]) -> Ints:
 
 
 def placed(low: Lowering, call: Call, target: Ref) -> bool:
-    """Whether the result is fresh, or the target itself, and nothing else that is read lies there."""
+    """Whether the result is fresh, or the target itself with nothing else that is read in it."""
     (out,) = call.outs
     if out.over is None:
         return True
@@ -141,7 +146,8 @@ def positions_of(low: Lowering, call: Call, update: Update, sizes: Ints) -> Ref:
     size = broadcast_sizes([t.size for t in update.tensors])
     tensors = tuple(stretched(t, size) for t in update.tensors)
     places = made(low, call, position, size, dt.int64, tensors, tuple(map(Size, sizes)),
-                  tuple(map(Size, steps)), update.wrap, update.failure, update.dims, skip)  # fmt: skip
+                  tuple(map(Size, steps)), update.wrap, update.failure, update.dims,
+                  skip)  # fmt: skip
     return view(places, update.size, spread(update.size, update.block, places.layout.stride))
 
 
@@ -189,8 +195,8 @@ def slices(low: Lowering, call: Call) -> bool:
 
 
 scaled = Op("scaled", "elementwise", (), position.infer, scalar=lambda k, x, alpha: x * alpha)
-REDUCE = {None: "set", "sum": "sum", "add": "sum", "prod": "prod", "multiply": "prod", "amax": "amax",
-          "amin": "amin"}  # fmt: skip
+REDUCE = {None: "set", "sum": "sum", "add": "sum", "prod": "prod", "multiply": "prod",
+          "amax": "amax", "amin": "amin"}  # fmt: skip
 
 
 @rule("scatter", "_scatter_value", "_scatter_combine", "scatter_add")
@@ -203,7 +209,9 @@ def scattered(low: Lowering, call: Call) -> bool:
     combine = "sum" if call.op.name == "scatter_add" else REDUCE[reduce[0] if reduce else None]
     dims = tuple(range(len(index.size)))
     rest = tuple(d for d in dims if d != dim)
-    return written(low, call, target, Update(source, index.size, [index], (dim,), dims, rest, "along", combine))
+    return written(
+        low, call, target, Update(source, index.size, [index], (dim,), dims, rest, "along", combine)
+    )
 
 
 @rule("_index_put")

@@ -33,6 +33,12 @@ CHECKS: dict[str, Maker] = {
     ),
     "target": lambda i, n, dim: IndexError(f"Target {i} is out of bounds."),
     "one_hot": _one_hot,
+    "bce input": lambda i, n, dim: RuntimeError(
+        "all elements of input should be between 0 and 1"
+    ),
+    "bce target": lambda i, n, dim: RuntimeError(
+        "all elements of target should be between 0 and 1"
+    ),
 }
 
 

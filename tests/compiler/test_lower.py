@@ -1,4 +1,4 @@
-"""Structured calls, natively: beside PyTorch, in both tiers, and what happens when an index is wrong."""
+"""Structured calls, natively: beside PyTorch, in both tiers; what a wrong index does."""
 
 from __future__ import annotations
 
@@ -146,7 +146,8 @@ WRITES: dict[str, tuple[Body, tuple[np.ndarray, ...]]] = {
     "index_add": (lambda t, x, i, s: t.index_add(x, 0, i, s[:4, :5]), (index(4, high=6),)),
     "index_add scaled": (
         lambda t, x, i, s: t.index_add(x, 1, i, s[:6, :4], alpha=3), (index(4, high=5),)),
-    "index_add turned": (lambda t, x, i, s: t.index_add(x.t(), 1, i, s[:5, :4]), (index(4, high=6),)),
+    "index_add turned": (
+        lambda t, x, i, s: t.index_add(x.t(), 1, i, s[:5, :4]), (index(4, high=6),)),
     "index_copy": (lambda t, x, i, s: t.index_copy(x, 0, i, s[:3, :5]), (np.array([4, 0, 1]),)),
     "index_fill": (lambda t, x, i, s: t.index_fill(x, 1, i, 2), (index(3, high=5),)),
     "scatter_add": (lambda t, x, i, s: t.scatter_add(x, 1, i, s), (index(6, 7, high=5),)),
@@ -204,7 +205,10 @@ def test_reductions_over_dims_that_are_no_one_loop(
     assert tier == "numpy" or not steps
 
 
-@pytest.mark.parametrize("kwargs", [{}, {"reduction": "sum"}, {"reduction": "none"}, {"weight": True}],
+LOSSES: list[dict[str, Any]] = [{}, {"reduction": "sum"}, {"reduction": "none"}, {"weight": True}]
+
+
+@pytest.mark.parametrize("kwargs", LOSSES,
                          ids=str)  # fmt: skip
 def test_losses_of_classes(kwargs: dict[str, Any], tier: str, steps: set[str]) -> None:
     target = index(64, high=10)

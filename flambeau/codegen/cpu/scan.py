@@ -1,8 +1,8 @@
 """Running sums and products along one loop, kept in the type in which PyTorch keeps them.
 
-float32 is added up in float64, float16 and bfloat16 in float32, integers in int64. Where memory runs
-along another dim, vectors of columns go down together; else several rows run side by side, because each
-addition waits for the one before.
+float32 is added up in float64, float16 and bfloat16 in float32, integers in int64. Where memory
+runs along another dim, vectors of columns go down together; else several rows run side by side,
+because each addition waits for the one before.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def kept_in(dtype: DType) -> DType:
 
 
 def walk_of(size: Ints, source: Ints, target: Ints, dim: int) -> Walk:
-    """The scanned dim in order; the dim with the shortest steps along vectors, unless that is it."""
+    """The scanned dim in order; of the others the one with the shortest steps along vectors."""
     loops: list[Loop] = [(n, (a, b)) for n, a, b in zip(size, source, target)]
     others = merged(sorted((x for d, x in enumerate(loops) if d != dim and x[0] != 1),
                            key=lambda x: -abs(x[1][1])))  # fmt: skip

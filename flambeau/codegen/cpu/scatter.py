@@ -1,8 +1,9 @@
 """Writes by position: target[position[i] + …] = source[i], or combined with what is there.
 
-A domain has dims along which the target moves (no two of their elements meet: they are cut into tasks
-and walked by vectors) and dims along which only the position does (they run in order, so that the last
-of equals wins and sums have one order). A negative position is left out. Positions were checked before.
+A domain has dims along which the target moves (no two of their elements meet: they are cut into
+tasks and walked by vectors) and dims along which only the position does (they run in order, so that
+the last of equals wins and sums have one order). A negative position is left out. Positions were
+checked before.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ COMBINE = ("set", "sum", "prod", "amax", "amin")
 
 @dataclass(frozen=True, slots=True)
 class Scatter:
-    """What a kernel depends on. Steps are strides along the vectors, of target, source, position."""
+    """What a kernel depends on. Steps: along the vectors, of target, source, position."""
 
     dtype: DType
     combine: str
@@ -34,7 +35,8 @@ class Scatter:
     @property
     def name(self) -> str:
         steps = "_".join("n" if s is None else str(s) for s in self.steps)
-        return f"scatter_{self.combine}_{self.dtype.name}_{self.outer}{self.serial}{self.vector:d}_{steps}"
+        loops = f"{self.outer}{self.serial}{self.vector:d}"
+        return f"scatter_{self.combine}_{self.dtype.name}_{loops}_{steps}"
 
 
 def walk_of(size: Ints, target: Ints, source: Ints, position: Ints) -> Walk:
@@ -59,7 +61,9 @@ class ScatterWriter(WalkWriter):
     """Writes one kernel: target, source, position."""
 
     def __init__(self, spec: Scatter, b: Builder) -> None:
-        super().__init__(b, (stored(spec.dtype), stored(spec.dtype), "i64"), spec.outer, spec.serial)
+        super().__init__(
+            b, (stored(spec.dtype), stored(spec.dtype), "i64"), spec.outer, spec.serial
+        )
         self.spec = spec
         lanes = min(16, max(2, b.vector_bytes // size_of(stored(spec.dtype))))
         self.lanes = lanes if spec.vector else 1
@@ -143,7 +147,9 @@ class ScatterWriter(WalkWriter):
         if step == 0:
             return b.splat(b.load_element(dtype, pointer), self.lanes)
         if step == 1:
-            return b.load_element(dtype, b.element(pointer, self.elements[operand], column), self.lanes, mask)
+            return b.load_element(
+                dtype, b.element(pointer, self.elements[operand], column), self.lanes, mask
+            )
         return b.gather_element(dtype, pointer, self._places(operand, column), mask)
 
     def _combined(self, x: Value, y: Value) -> Value:

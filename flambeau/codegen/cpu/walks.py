@@ -1,7 +1,8 @@
-"""Loops of hand-written kernels: some are cut into tasks, some run in order, one goes along vectors.
+"""Loops of hand-written kernels: cut into tasks, run in order, or walked by vectors.
 
 A walk has sizes and, for each operand, strides in elements. Kernels take both as words, so that one
-kernel serves all sizes. How a walk is cut depends on sizes only: the same bits on any number of threads.
+kernel serves all sizes. How a walk is cut depends on sizes only: the same bits on any number of
+threads.
 """
 
 from __future__ import annotations
