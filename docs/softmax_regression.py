@@ -1,4 +1,4 @@
-"""Softmax regression: one linear layer, ten classes. docs/architecture.md follows one step of it."""
+"""Softmax regression: one linear layer, ten classes. docs/architecture.md follows a step of it."""
 
 import torch
 import torch.nn.functional as F

@@ -20,6 +20,7 @@ from math import prod
 from typing import Any
 
 from flambeau.compiler.simplify import Constant, constants
+from flambeau.compiler.stages import overtaken
 from flambeau.ir.layout import Ints, broadcast_strides, spec_of, view_strides
 from flambeau.ir.program import POSITIONS, Call, Out, Program, Ref
 
@@ -258,6 +259,10 @@ class Fuser:
         over = [(o, strides) for o, strides in member.outs if o.over is not None]
         if not all(self.may_write(cluster, member, o, strides) for o, strides in over):
             return False
+        passes = bool(cluster.reduced) or member.level == "reduce"
+        if passes and (over or cluster.written):
+            if overtaken([*cluster.members, member], self.homes):
+                return False
         return len(accesses(cluster, member)) <= MOST_ACCESSES and self.one_row(cluster, member)
 
     def may_write(self, cluster: Cluster, member: Member, out: Out, strides: Ints) -> bool:

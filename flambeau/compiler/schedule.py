@@ -21,6 +21,7 @@ from flambeau.codegen import loops
 from flambeau.codegen.scalar import cost, k
 from flambeau.compiler.fuse import Cluster, Fused, Member, facts_of, same_strides
 from flambeau.compiler.simplify import Constant
+from flambeau.compiler.stages import stages
 from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
 from flambeau.ir.kernel import Access, Nest, Reduce, Stage, Store
@@ -481,17 +482,7 @@ def by_stage(writer: Writer) -> list[Member]:
 
 def place_members(writer: Writer) -> None:
     """The first pass in which each member's operands are there."""
-    for member in writer.cluster.members:
-        stage = 0
-        for ref, _ in member.reads:
-            made = writer.cluster.made.get(ref.value)
-            if made is None:
-                continue
-            source = made[0]
-            before = writer.stage_of[ref.value]
-            per_row = source.level in ("reduce", "row")
-            stage = max(stage, before + (1 if per_row and member.level != "row" else 0))
-        writer.stage_of[member.call.outs[0].value] = stage
+    writer.stage_of.update(stages(writer.cluster.members))
 
 
 def stores_of(writer: Writer, member: Member, stage: int) -> list[Store]:

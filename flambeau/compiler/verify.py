@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from flambeau.compiler.fuse import Cluster, Fused, bits, same_strides
+from flambeau.compiler.stages import overtaken
 from flambeau.ir.layout import Layout, Offset
 from flambeau.ir.program import POSITIONS, Call, Number, Out, Program, Ref
 from flambeau.ir.show import show
@@ -132,6 +133,8 @@ def fused_fault(fused: Fused) -> str | None:
         return order
     for cluster in fused.clusters:
         fault = cluster_fault(cluster)
+        if fault is None and cluster.kind == "reduce" and overtaken(cluster.members, fused.homes):
+            fault = f"a pass of cluster {cluster.number} needs what an earlier one wrote over"
         if fault is not None:
             return fault
     return Checker(fused.program).check(in_order(fused))

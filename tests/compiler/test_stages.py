@@ -1,0 +1,66 @@
+"""What a pass has written over, no later pass reads: programs that change what they then use."""
+
+import pytest
+
+import flambeau
+from flambeau.settings import settings
+
+
+def changed_then_normalised(x):
+    """The elements are written over in the pass that sums them, and needed once more after it."""
+    x += 1
+    return x / x.sum()
+
+
+def changed_row_by_row(x):
+    x *= 2
+    return x - x.mean(1, keepdim=True)
+
+
+def scalar_from_what_it_changes(x):
+    """A number is moved by a mean, then read by every element."""
+    a = flambeau.ones(())
+    a.tolist()
+    for _ in range(2):
+        a -= 0.1 * x.mean()
+        x = x + a * x
+    return x
+
+
+def running_mean(x):
+    """A row's result is written over, and another row's result reads what was there before."""
+    mean = flambeau.zeros(x.shape[0])
+    mean.tolist()
+    old = mean * 3
+    mean.mul_(0.9).add_(x.mean(1), alpha=0.1)
+    return (x - mean[:, None]) * (old[:, None] + 1)
+
+
+def weights_by_hand(x):
+    w = flambeau.ones(x.shape[1])
+    w.tolist()
+    error = x @ w - 1
+    w -= 0.01 * (error[:, None] * x).mean(0)
+    return (x * w).sum(1)
+
+
+CASES = [changed_then_normalised, changed_row_by_row, scalar_from_what_it_changes, running_mean,
+         weights_by_hand]  # fmt: skip
+
+
+def outcome(function, **how):
+    """The result of the third time, and what became of the argument."""
+    with settings.override(**how):
+        for _ in range(3):
+            x = flambeau.arange(60.0).reshape(4, 15) / 7
+            x.tolist()
+            result = function(x)
+            values = result.tolist(), x.tolist()
+    return [n for value in values for row in value for n in (row if isinstance(row, list) else [row])]
+
+
+@pytest.mark.parametrize("function", CASES, ids=lambda f: f.__name__)
+def test_what_is_written_over_is_not_read_again(function):
+    plain = outcome(function, numpy=True)
+    assert outcome(function, patience=0.0, check=True) == pytest.approx(plain, rel=1e-5)
+    assert outcome(function, compile=False) == pytest.approx(plain, rel=1e-5)
