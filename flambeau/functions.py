@@ -7,6 +7,7 @@ Products of matrices are in products.py, losses in losses.py; nothing is compute
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 from flambeau import losses, products, return_types
@@ -98,6 +99,10 @@ def aminmax(input, *, dim=None, keepdim=False):
 return_types.named("aminmax", "min", "max")
 
 
+TOO_FEW = ("(): degrees of freedom is <= 0. Correction should be strictly less than the reduction "
+           "factor (input numel divided by output numel).")  # fmt: skip
+
+
 def _spread(name: str) -> Any:
     """var, std and their forms with the mean; `unbiased` is the old name of correction=1."""
     record = row[name]
@@ -109,7 +114,12 @@ def _spread(name: str) -> Any:
             dim, unbiased = None, dim
         if unbiased is not None:
             correction = int(unbiased)
-        return record(input, dim, 1 if correction is None else correction, keepdim, out=out)
+        correction = 1 if correction is None else correction
+        result = record(input, dim, correction, keepdim, out=out)
+        results = (result[0] if isinstance(result, tuple) else result).spec.numel
+        if (input.spec.numel // results if results else 0) <= correction:
+            warnings.warn(name + TOO_FEW, UserWarning, stacklevel=2)
+        return result
 
     function.__name__ = function.__qualname__ = name
     return function
@@ -182,16 +192,6 @@ def div(input, other, *, rounding_mode=None, out=None):
 def div_(input, other, *, rounding_mode=None):
     """div, over the input."""
     return record_write(TABLE[rounded(rounding_mode)], input, input, other)
-
-
-def floor_divide(input, other, *, out=None):
-    """input / other, rounded down."""
-    return row["div_floor"](input, other, out=out)
-
-
-def floor_divide_(input, other):
-    """floor_divide, over the input."""
-    return record_write(TABLE["div_floor"], input, input, other)
 
 
 def clamp_name(low: Any, high: Any) -> str:
@@ -365,9 +365,9 @@ FUNCTIONS.update(selu=selu, celu=celu, relu6=relu6)
 
 # ------------------------------------------------------------------ what methods.py reads
 
-METHODS = """sum mean prod max min var std norm pow pow_ square square_ div div_ floor_divide
-    floor_divide_ clamp clamp_ clamp_min clamp_min_ clamp_max clamp_max_ isclose allclose equal
-    aminmax sum_to_size""".split()
+METHODS = """sum mean prod max min var std norm pow pow_ square square_ div div_
+    clamp clamp_ clamp_min clamp_min_ clamp_max clamp_max_ isclose allclose equal aminmax
+    sum_to_size""".split()
 METHODS += products.METHODS
 NAMED = {
     "where": where_method, "clip": clamp, "clip_": clamp_, "divide": div, "divide_": div_,
@@ -378,7 +378,7 @@ NAMED = {
 }  # fmt: skip
 clip, divide, true_divide, gelu = clamp, div, row["true_divide"], row["gelu"]
 softplus, logsigmoid, sigmoid, tanh = (row[n] for n in "softplus logsigmoid sigmoid tanh".split())
-PUBLIC = """sum mean prod max min var std var_mean std_mean norm pow square square_ div floor_divide
+PUBLIC = """sum mean prod max min var std var_mean std_mean norm pow square square_ div
     clamp clamp_ clamp_min clamp_max where isclose allclose equal result_type clip divide
     true_divide selu celu selu_ celu_ prelu aminmax cosine_similarity""".split()
 PUBLIC += products.PUBLIC

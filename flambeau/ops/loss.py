@@ -9,9 +9,10 @@ import numpy as np
 
 from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
+from flambeau.ir.failures import CHECKS
 from flambeau.ir.layout import Ints, Spec, broadcast_sizes
 from flambeau.ir.op import Op
-from flambeau.ops.declare import composite, structured
+from flambeau.ops.declare import composite, declare, elementwise_result, structured
 from flambeau.ops.functions import function_of
 from flambeau.ops.samples import Sample
 from flambeau.ops.softmax import wide
@@ -154,9 +155,38 @@ def weighted(losses: Any, weight: Any) -> Any:
     return losses if weight is None else losses * weight
 
 
+def probability_numpy(x: Any, name: str) -> Any:
+    """The number itself, if it is between 0 and 1."""
+    if not np.all((x >= 0) & (x <= 1)):
+        raise CHECKS[f"bce {name}"](0, 0, 0)
+    return x
+
+
+def probability_scalar(k: Any, x: Any, name: str) -> Any:
+    """x - 0 where x is between 0 and 1; else a failed check."""
+    outside = k.cast(~((x >= 0) & (x <= 1)), dt.int64)
+    return x - k.cast(k.check(outside, k.number(1, dt.int64), f"bce {name}"), x.dtype)
+
+
+probability = declare(
+    "elementwise",
+    "_probability(input, name)",
+    public="",
+    infer=lambda mode, input, name: (elementwise_result((input,), input.dtype),),
+    compute=lambda mode, input, name: input.dtype,
+    numpy=probability_numpy,
+    scalar=probability_scalar,
+    grad=dict(input=lambda g: g),
+    samples=no_samples,
+    own_types=True,
+    may_fail=True,
+)
+PROBABILITY: Any = function_of(probability)
+
+
 def bce_expand(input: Any, target: Any, weight: Any, reduction: str) -> Any:
     """-(t log x + (1 - t) log (1 - x)), with logarithms of at least -100."""
-    x, t = wide(input), wide(target)
+    x, t = PROBABILITY(wide(input), "input"), PROBABILITY(wide(target), "target")
     losses = (t - 1) * (-x).log1p().clamp_min(-100) - t * x.log().clamp_min(-100)
     return over(weighted(losses, weight), reduction).to(input.dtype)
 
@@ -188,6 +218,7 @@ binary_cross_entropy = composite(
     expand=bce_expand,
     grad=dict(input=bce_input_grad, target=bce_target_grad),
     samples=probabilities,
+    may_fail=True,
 )
 
 

@@ -255,6 +255,23 @@ div_floor = elementwise(
     samples=binary(nonzero=True, kinked=True),
 )
 
+def refuse_derivative(g: Any) -> Any:
+    """As PyTorch: what `div` with rounding_mode="floor" has, this one lacks."""
+    raise RuntimeError("derivative for aten::floor_divide is not implemented\n  hint: "
+                       "torch.div(input, other, rounding_mode='floor') has one")  # fmt: skip
+
+
+floor_divide = elementwise(
+    "floor_divide(input, other)",
+    node="torch::autograd::NotImplemented",
+    dtype=not_for("b", "div_floor_cpu", same),
+    numpy=floor_numpy,
+    scalar=lambda k, x, y: k.floor_div(x, y),
+    grad=dict(input=refuse_derivative, other=refuse_derivative),
+    may_fail=True,
+    samples=binary(nonzero=True, kinked=True),
+)
+
 div_trunc = elementwise(
     "div_trunc(input, other)",
     public="",

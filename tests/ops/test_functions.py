@@ -100,7 +100,8 @@ x.sigmoid_() x.tanh_() x.exp_() x.abs_() F.relu(x,inplace=True) F.leaky_relu(x,0
 F.elu(x,inplace=True) F.relu6(x,True) x.addmm_(x[:,:2],x[:,:2].t()[:,:3]@w[:,:3]) x[0,0].add(n)
 z0+1 z0*n z0/2 z0+x.double() torch.max(x,1,True).values.shape torch.sum(n,0,dtype=torch.float32)
 n.sum(dtype=torch.int8) x.prod(dtype=torch.float64) x.mean(dtype=torch.float64)
-x.cumsum(0,dtype=torch.float64)
+x.cumsum(0,dtype=torch.float64) F.binary_cross_entropy(y,t) F.binary_cross_entropy(s,y)
+F.binary_cross_entropy(s/0,t) F.binary_cross_entropy(s.round(),t)
 """.split()
 
 
@@ -172,6 +173,44 @@ def test_value_and_gradient(expression: str) -> None:
     mine, _ = evaluate(ours, expression, True, facts_of_result(cases.our_facts))
     other, _ = evaluate(theirs, expression, True, facts_of_result(cases.their_facts))
     assert not cases.difference(mine, other)
+
+
+WARNED = """
+x.var((0,1),correction=6) x[:1,:1].std() x[:,:1].var(1) torch.var_mean(x[0,0]) x[:0].var(0)
+torch.std_mean(x,1,correction=2.5) x[:0].std(1) x[:,:1].var(1,correction=0)
+""".split()
+
+
+@pytest.mark.parametrize("expression", WARNED)
+def test_warnings(expression: str) -> None:
+    given = []
+    for torch in (ours, theirs):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            eval(expression, scope(torch, False))
+        given.append([(w.category, str(w.message).split(" (Triggered")[0]) for w in caught])
+    assert given[0] == given[1]
+
+
+@pytest.mark.parametrize("expression", ["x//2", "2//x", "torch.floor_divide(x,y)", "(x*1)//x"])
+def test_floor_divide_has_no_derivative(expression: str) -> None:
+    for torch in (ours, theirs):
+        result = eval(expression, scope(torch, True))
+        with pytest.raises(RuntimeError, match="derivative for aten::floor_divide is not"):
+            result.sum().backward()
+
+
+@pytest.mark.parametrize("size", [3, 3000])
+@pytest.mark.parametrize("wrong", [-0.1, 1.1, float("nan")])
+def test_binary_cross_entropy_of_what_is_no_probability(size: int, wrong: float) -> None:
+    """In both tiers: the first times call by call, later compiled."""
+    for _ in range(4):
+        for input, target, name in ((wrong, 0.5, "input"), (0.5, wrong, "target")):
+            x = ours.full((size,), 0.5, requires_grad=True) * 1
+            x[size // 2] = input
+            loss = ours.nn.functional.binary_cross_entropy(x, ours.full((size,), target))
+            with pytest.raises(RuntimeError, match=f"all elements of {name} should be between"):
+                loss.item()
 
 
 @pytest.mark.parametrize("expression", PLAIN)
