@@ -7,7 +7,14 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any
 
-from flambeau.compiler.observe import Note, Observer, show_code, show_memory, show_schedule
+from flambeau.compiler.observe import (
+    Note,
+    Observer,
+    show_code,
+    show_memory,
+    show_schedule,
+    show_tape,
+)
 from flambeau.compiler.pipeline import passes
 from flambeau.ir.show import show
 from flambeau.trace.programs import counters
@@ -27,6 +34,7 @@ def report(watch: Any, code: str = "") -> str:
     parts = [heading("flambeau explain"), title(record, len(watch.records)), *stages(record)]
     parts += [section("schedule", show_schedule(observer))]
     parts += [section("memory", show_memory(observer))]
+    parts += [section("tape", show_tape(observer))]
     parts += [section("kernels", kernels(record, observer))]
     if code:
         parts += [section(code, show_code(observer, assembly=code == "assembly"))]

@@ -64,8 +64,8 @@ def test_the_program_computes_what_it_always_does(folder, explained):
 
 def test_every_stage_is_shown(explained):
     assert list(sections(explained)) == [
-        "recorded", "expand", "lower", "simplify", "fuse", "schedule", "memory", "kernels", "llvm",
-        "all programs",
+        "recorded", "expand", "lower", "simplify", "fuse", "schedule", "memory", "tape", "kernels",
+        "llvm", "all programs",
     ]  # fmt: skip
 
 

@@ -15,10 +15,10 @@ from typing import Any
 from flambeau.codegen import loops
 from flambeau.codegen.cpu.target import cpu
 from flambeau.codegen.scalar import cost
-from flambeau.compiler.emit import Compiled, Emitter, reaches_memory
+from flambeau.compiler.emit import Compiled, Emitter, reaches_memory, run_source
 from flambeau.compiler.fuse import Cluster, Fused
 from flambeau.compiler.schedule import Operand, Scheduled
-from flambeau.ir.kernel import Nest, Stage, leaves
+from flambeau.ir.kernel import Nest, Stage, Word, leaves, words
 from flambeau.ir.layout import Offset
 from flambeau.ir.program import POSITIONS, Call, Number
 from flambeau.ir.show import WIDTH, folded, layouts_of, show_call, show_nest, show_size
@@ -244,6 +244,41 @@ def show_memory(observer: Observer) -> str:
     return "\n".join([first, *rows])
 
 
+def show_tape(observer: Observer) -> str:
+    """What one run does: the function that fills the frame, and the words of each launch."""
+    parts = [step.call or step for step in observer.steps]
+    lines = run_source(observer, parts, observer.arena)
+    for number, note in enumerate(observer.notes, 1):
+        if note.launch is not None:
+            lines.append(f"{number:3}  {note.name}: {' · '.join(words_of(note))}")
+    return "\n".join(part for line in lines for part in folded(line, WIDTH, "", (", ", " · ")))
+
+
+def words_of(note: Note) -> list[str]:
+    """The words of a launch, by name where its kernel is a nest."""
+    assert note.launch is not None
+    texts = [word_text(*word) for word in note.launch.words]
+    if note.scheduled is None:
+        return texts
+    names = [name_of(word) for word in words(note.scheduled.nest, loops.checking())]
+    return [f"{name} {text}" for name, text in zip(names, texts)]
+
+
+def word_text(slot: int, addend: int) -> str:
+    """A constant, or a word of the frame and what is added to it."""
+    if slot == 0:
+        return str(addend)
+    return f"frame[{slot}]" + (f"+{addend}" if addend else "")
+
+
+def name_of(word: Word) -> str:
+    """x0, size 0, stride 0/1, s0, …: as in the nest."""
+    short = {"pointer": f"x{word.number}", "scalar": f"s{word.number}", "grain": "grain",
+             "stride": f"stride {word.number}/{word.second}", "chunk": "chunk",
+             "error": "error"}  # fmt: skip
+    return short.get(word.what, f"{word.what} {word.number}")
+
+
 def show_code(observer: Observer, assembly: bool = False) -> str:
     """The LLVM IR of each distinct kernel, or this machine's assembly for it."""
     seen: set[int] = set()
@@ -259,4 +294,4 @@ def show_code(observer: Observer, assembly: bool = False) -> str:
     return "\n".join(parts)
 
 
-__all__ = ["Note", "Observer", "show_code", "show_memory", "show_schedule"]
+__all__ = ["Note", "Observer", "show_code", "show_memory", "show_schedule", "show_tape"]

@@ -211,12 +211,15 @@ def with_source(text: str, call: Call, indent: str = "") -> str:
     return "\n".join([f"{first:{column}}{place}", *rest])
 
 
-def folded(text: str, width: int, indent: str) -> list[str]:
+def folded(text: str, width: int, indent: str, marks: tuple[str, ...] = (", ",)) -> list[str]:
     """A long line as several, cut after commas."""
     lines = []
-    while len(text) > width and (cut := text.rfind(", ", len(indent) + 8, width)) > 0:
-        lines.append(text[: cut + 1])
-        text = f"{indent}        {text[cut + 2 :]}"
+    while len(text) > width:
+        cut = max(text.rfind(mark, len(indent) + 8, width) + len(mark) for mark in marks)
+        if cut < len(indent) + 8:
+            break
+        lines.append(text[:cut].rstrip())
+        text = f"{indent}        {text[cut:]}"
     return [*lines, text]
 
 
