@@ -106,7 +106,7 @@ def at_limit(stretch: Stretch) -> None:
 
 def in_step(state: State) -> int:
     """The largest multiple of the sequence's period below the limit, so that cuts keep their phase."""
-    marks = [signature(s) for s in state.path() if s.view is not None or isinstance(s.event, Call)]
+    marks = [signature(s) for s in state.path() if isinstance(s.event, Call)]
     for period in range(1, len(marks) // 2):
         tail = min(len(marks) - period, max(3 * period, len(marks) // 2))
         if marks[-tail:] == marks[-tail - period : -period]:
@@ -116,8 +116,6 @@ def in_step(state: State) -> int:
 
 def signature(state: State) -> int:
     """A call relative to its place: operands by distance, those from far back by name."""
-    if state.view is not None:
-        return hash((state.view, state.spec))
     call = state.event
     assert isinstance(call, Call)
     places = tuple(

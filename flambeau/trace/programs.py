@@ -35,6 +35,7 @@ class Entry:
     cost: float  # of one run call by call
     sightings: int = 0
     interpreted: Interpreted | None = None
+    by_numpy: bool = False  # whether `interpreted` runs by NumPy meanings alone
     compiled: Any = None
     offsets: tuple[int, ...] | None = None  # those of the first sighting
     moving: set[int] = field(default_factory=set)  # the run-time offsets that have changed since
@@ -70,13 +71,13 @@ def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[in
         counters.compiled += 1
     for watcher in watchers:
         watcher(entry, memory, numbers, offsets)
-    if entry.compiled is not None:
+    if entry.compiled is not None and may_compile():
         counters.replayed += 1
         entry.compiled.run(memory, numbers, offsets, buffers)
     else:
         counters.interpreted += 1
-        if entry.interpreted is None:
-            entry.interpreted = interpreted(entry.program)
+        if entry.interpreted is None or entry.by_numpy is not settings.numpy:
+            entry.interpreted, entry.by_numpy = interpreted(entry.program), settings.numpy
         entry.interpreted.run(memory, numbers, offsets, buffers)
 
 
@@ -95,14 +96,22 @@ def by_numpy(call: Call) -> None:
 
 
 def watch_offsets(entry: Entry, offsets: list[int]) -> None:
-    """Offsets that never change are compiled in; when one does, the program is compiled once more."""
+    """Offsets that never change are compiled in; when one does, the program is compiled once more.
+
+    Where that happens again, none is taken for constant any longer.
+    """
     if entry.offsets is None:
         entry.offsets = tuple(offsets)
     elif entry.offsets != tuple(offsets):
         moved = {i for i, (a, b) in enumerate(zip(entry.offsets, offsets)) if a != b} - entry.moving
         if moved:
-            entry.moving |= moved
+            entry.moving |= set(range(len(offsets))) if entry.moving and entry.compiled else moved
             entry.compiled = None
+
+
+def may_compile() -> bool:
+    """Whether the settings leave the second tier on; they may change while a program is known."""
+    return settings.compile and not settings.eager and not settings.numpy
 
 
 def worth_compiling(entry: Entry) -> bool:
@@ -110,7 +119,7 @@ def worth_compiling(entry: Entry) -> bool:
 
     Counts, never clocks or caches: the tier of each run, and so its bits, are reproducible.
     """
-    if not settings.compile or settings.eager or settings.numpy or entry.sightings < 2:
+    if not may_compile() or entry.sightings < 2:
         return False
     if not entry.program.calls:  # nothing but views
         return False

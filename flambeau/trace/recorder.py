@@ -28,6 +28,7 @@ from flambeau.trace.tensor import Recorded
 from flambeau.trace.trie import State, Stretch, here
 
 PACKAGE = str(Path(__file__).resolve().parent.parent)
+SLOTS = 8000  # of a stretch, from which on a view ends it: a loop of views alone stays bounded
 SNAPSHOT = 1 << 20  # bytes up to which a read of pinned memory copies it rather than run at once
 
 new_node, new_storage, new_tensor = Node.__new__, Storage.__new__, object.__new__
@@ -561,8 +562,8 @@ def record_view(op: Op, x: Any, start: int | None, unit: int, *args: Any) -> Any
         return record_view(op, x, start, unit, *args)
     stretch.state = state
     out = follow_view(stretch, state, x, start, unit)
-    if state.depth >= stretch.limit:
-        flush.at_limit(stretch)
+    if state.next >= SLOTS or stretch.limit == 0:
+        flush.flush(stretch)
     return out
 
 
@@ -572,7 +573,6 @@ def first_view(stretch: Stretch, op: Op, key: tuple[Any, ...], x: Any, start: in
     state.offset = stretch.slot_offset.get(x.slot) if start is None else key[3]
     state.offsets = len(stretch.offsets)
     state.next = state.slot + 1
-    state.depth += 1
     stretch.state.edges[key] = state
     return state
 
