@@ -177,8 +177,18 @@ def expand(self: Any, *size: Any, implicit: bool = False) -> Any:
         )
     new = tuple(expanded(old, size, d, lead) for d in range(len(size)))
     return record_view(
-        views.expand, self, None, 1, new, broadcast_strides(old, self.spec.stride, new)
+        views.expand, self, None, 1, new, expanded_strides(old, self.spec.stride, new)
     )
+
+
+def expanded_strides(old: Any, stride: Any, new: Any) -> Any:
+    """0 along dims that repeat; a new dim of size 1 has the stride of a row-major one."""
+    if not old:
+        return (0,) * len(new)
+    strides = list(broadcast_strides(old, stride, new))
+    for d in range(len(new) - len(old) - 1, -1, -1):
+        strides[d] = new[d + 1] * strides[d + 1] if new[d] == 1 else 0
+    return tuple(strides)
 
 
 def expanded(old: Any, size: Any, d: int, lead: int) -> int:
