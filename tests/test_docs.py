@@ -31,10 +31,8 @@ def blocks(name, language):
 
 def test_the_row_of_add_an_op_works():
     (row,) = blocks("add_an_op.md", "python")
-    done = subprocess.run(
-        [sys.executable, "-c", CHECK_SINC.format(row=row)], cwd=ROOT, capture_output=True, text=True,
-        timeout=60, check=True,
-    )  # fmt: skip
+    command = [sys.executable, "-c", CHECK_SINC.format(row=row)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     got = [float(n) for n in done.stdout.strip("[]\n").split(",")]
     x = np.array([0.0, -0.5, 0.3, 2.0])
     slope = np.array([0, *((np.cos(np.pi * x[1:]) - np.sinc(x[1:])) / x[1:])])
@@ -59,7 +57,8 @@ def test_files_that_documents_name_are_there():
     named = set()
     for path in DOCS.glob("*.md"):
         named.update(re.findall(r"`((?:\w+/)*\w+\.py)`", path.read_text()))
-    rooms = [ROOT, ROOT / "flambeau", DOCS, *(p for p in (ROOT / "flambeau").rglob("*") if p.is_dir())]
+    inside = [path for path in (ROOT / "flambeau").rglob("*") if path.is_dir()]
+    rooms = [ROOT, ROOT / "flambeau", DOCS, *inside]
     missing = [name for name in named if not any((room / name).exists() for room in rooms)]
     assert named and not missing
 
