@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 
-from flambeau.ops.loss import check_reduction, class_dim, over
+from flambeau.ops.class_loss import class_dim
+from flambeau.ops.loss import check_reduction, over
 from flambeau.tensor import FUNCTIONS
 
 row = FUNCTIONS

@@ -15,7 +15,8 @@ from flambeau.autograd.hooks import hooks_of
 from flambeau.trace.node import Edge
 from flambeau.trace.tensor import Recorded
 
-OWN = ("AccumulateGrad", "CopySlices", "CopyBackwards")  # whose name() is given with a namespace
+# Nodes whose name() is given with a namespace.
+OWN = ("AccumulateGrad", "CopySlices", "CopyBackwards", "NotImplemented")
 
 
 class Node:

@@ -263,7 +263,7 @@ def refuse_derivative(g: Any) -> Any:
 
 floor_divide = elementwise(
     "floor_divide(input, other)",
-    node="torch::autograd::NotImplemented",
+    node="NotImplemented",
     dtype=not_for("b", "div_floor_cpu", same),
     numpy=floor_numpy,
     scalar=lambda k, x, y: k.floor_div(x, y),

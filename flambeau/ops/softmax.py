@@ -242,7 +242,36 @@ def norm_arguments(input: Spec, ord: Any, dim: Any, keepdim: Any, dtype: Any) ->
     if input.dtype.kind not in "fc":
         raise RuntimeError("linalg.vector_norm: Expected a floating point or complex tensor as "
                            f"input. Got {input.dtype.legacy}")  # fmt: skip
+    if isinstance(ord, str):
+        raise TypeError("linalg_vector_norm(): argument 'ord' (position 2) must be Number, not str")
+    check_norm_dtype(input.dtype, dtype)
+    if ord < 0 or ord == math.inf:
+        check_extreme(input, ord, None if dim is None or dim == () else dims)
     return input, float(ord), dims, kept, dtype
+
+
+def check_norm_dtype(given: Any, wanted: Any) -> None:
+    """A norm may be asked for in a wider type only."""
+    if wanted is None:
+        return
+    if wanted.kind not in "fc":
+        raise RuntimeError("linalg.vector_norm: dtype should be floating point or complex, but got "
+                           f"{wanted.legacy}")  # fmt: skip
+    if dt.promote(given, wanted) is not wanted:
+        raise RuntimeError(f"linalg.vector_norm: the dtype of the input ({given.legacy}) should be "
+                           "convertible without narrowing to the specified dtype "
+                           f"({wanted.legacy})")  # fmt: skip
+
+
+def check_extreme(input: Spec, ord: float, dims: Any) -> None:
+    """Such a norm of nothing is no number. dims None: over everything."""
+    empty = [d for d, n in enumerate(input.size) if not n and (dims is None or d in dims)]
+    if not empty:
+        return
+    place = "an empty tensor because the operation" if dims is None else (
+        f"the dimension {empty[0]}because this dimension is empty and the operation")  # fmt: skip
+    raise RuntimeError(f"linalg.vector_norm cannot compute the {ord:g} norm on {place} does not "
+                       "have an identity")  # fmt: skip
 
 
 def norm_shape(mode: Mode, input: Spec, ord: float, dim: Any, keepdim: bool, dtype: Any) -> Any:
@@ -257,8 +286,6 @@ def norm_expand(input: Any, ord: float, dim: Any, keepdim: bool, dtype: Any) -> 
 def power_mean(x: Any, ord: float, dim: Any, keepdim: bool) -> Any:
     """(Σ |x|^p)^(1/p), and its limits."""
     if ord == math.inf or ord == -math.inf:
-        if not x.numel():
-            return x.sum(dim, keepdim=keepdim)
         return x.abs().amax(dim, keepdim) if ord > 0 else x.abs().amin(dim, keepdim)
     if ord == 0:
         return x.ne(0).to(x.dtype).sum(dim, keepdim=keepdim)
