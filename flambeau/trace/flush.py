@@ -10,13 +10,12 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from flambeau.ir.program import Call, Ref
 from flambeau.runtime.buffers import Buffer, allocate
 from flambeau.settings import settings
-from flambeau.trace import interrupt, programs, trie
+from flambeau.trace import interrupt, period, programs, trie
 from flambeau.trace.programs import counters
 from flambeau.trace.storage import Storage
-from flambeau.trace.trie import State, Stretch, here
+from flambeau.trace.trie import Stretch, here
 
 _running = threading.RLock()  # programs run one at a time; they use all threads themselves
 
@@ -99,38 +98,9 @@ def at_limit(stretch: Stretch) -> None:
     if stretch.limit > 1 and not settings.eager:
         state = stretch.state
         if state.stamp == 0:
-            state.stamp = in_step(state)
+            state.stamp = period.in_step(state)
         trie.limit.calls = state.stamp
     flush(stretch)
-
-
-def in_step(state: State) -> int:
-    """The largest multiple of the sequence's period below the limit, so that cuts keep their phase."""
-    marks = [signature(s) for s in state.path() if isinstance(s.event, Call)]
-    for period in range(1, len(marks) // 2):
-        tail = min(len(marks) - period, max(3 * period, len(marks) // 2))
-        if marks[-tail:] == marks[-tail - period : -period]:
-            return trie.CALL_LIMIT // period * period
-    return trie.CALL_LIMIT
-
-
-def signature(state: State) -> int:
-    """A call relative to its place: operands by distance, those from far back by name."""
-    call = state.event
-    assert isinstance(call, Call)
-    places = tuple(
-        (distance(state.slot - a.value), a.layout.size, a.layout.stride)
-        if isinstance(a, Ref)
-        else str(a)
-        for a in call.args
-    )
-    sizes = tuple(out.layout.size for out in call.outs)
-    return hash((call.op, places, sizes))
-
-
-def distance(slots: int) -> int | None:
-    """How far back an operand lies; what lies far back came from outside the period."""
-    return slots if slots < trie.CALL_LIMIT // 4 else None
 
 
 # ------------------------------------------------------------------ pinned memory
