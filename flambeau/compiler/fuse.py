@@ -252,7 +252,7 @@ class Fuser:
                 if self.homes[ref.value] in cluster.written:
                     return False
                 continue
-            if ref.layout.offset != 0 and made[0].outs[0][0].layout.offset != ref.layout.offset:
+            if ref.layout.offset != made_at(made[0], ref.value):
                 return False
             if not same_strides(strides, made[1], cluster.domain):
                 return False
@@ -441,6 +441,11 @@ def reshaped_member(call: Call, size: Ints, domain: Ints) -> Member | None:
             return None
         outs.append((out, strides))
     return Member(call, "element", reads, outs)
+
+
+def made_at(member: Member, value: int) -> Any:
+    """The offset at which a member makes a value."""
+    return next(out.layout.offset for out, _ in member.outs if out.value == value)
 
 
 def can_fail(call: Call) -> bool:
