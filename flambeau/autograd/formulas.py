@@ -31,7 +31,7 @@ def node_name(node: Any) -> str:
     if hasattr(node, "next_functions"):  # what grad_fn shows
         return str(node.name()).removeprefix("torch::autograd::")
     state = node.state
-    return str((state.view or state.event.op).node)
+    return state.view.node if state.view is not None else state.event.op.node_for(state.args)
 
 
 class Facts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambeau.autograd.formulas import Facts, gradients, node_name
+from flambeau.autograd.formulas import AGAIN, Facts, gradients, node_name
 from flambeau.autograd.modes import set_mode
 from flambeau.ir.layout import Spec, is_contiguous
 from flambeau.ir.op import Op
@@ -219,7 +219,9 @@ class CopySlices(Written):
         self.next = (history, *self.inner.next)
 
     def apply_backward(self, arrived: dict[int, Any], walk: Any) -> Any:
-        """For the base, then for each argument of the inner call."""
+        """For the base, then for each argument of the inner call; only once, unless retained."""
+        if self.inner is None:
+            raise RuntimeError(AGAIN)
         rest = self.memory(arrived[0], filled=True)
         part = self.part_of(rest)
         inner = part.clone()
@@ -227,8 +229,8 @@ class CopySlices(Written):
         if self.next[0] is not None:
             yield self.whole(rest) if rest.spec.size != self.spec.size else rest
         yield from gradients(self.inner, {self.number: inner}, walk)
-        if not walk.retain and self.inner.saved:
-            self.inner.saved = None
+        if not walk.retain:
+            self.inner = None
 
 
 class Ended:
@@ -264,7 +266,7 @@ class Replaced(Ended):
 def ended_name(call: Any) -> str:
     """What PyTorch calls the node of zero_(), fill_() and others."""
     if call.op.name != "full":
-        return str(call.op.node)
+        return str(call.op.node_for(call.args))
     value = call.args[call.op.position("value")]
     return "ZeroBackward0" if value == 0 else "FillBackward2"
 

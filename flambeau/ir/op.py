@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +53,7 @@ class Op:
     clean: Callable[..., Any] | None = None
     samples: Callable[..., Any] | None = None
     node: str = ""
+    overload: Callable[..., int] | None = None  # (*facts) → the number in the node's name
     public: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     inplace: bool = False
@@ -65,6 +66,12 @@ class Op:
 
     def __repr__(self) -> str:
         return self.name
+
+    def node_for(self, facts: Sequence[Any]) -> str:
+        """What PyTorch calls the node of a call."""
+        if self.overload is None:
+            return self.node
+        return f"{self.node.rstrip('0123456789')}{self.overload(*facts)}"
 
     def position(self, name: str) -> int:
         """The index of a parameter."""

@@ -12,7 +12,7 @@ from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Spec
 from flambeau.ir.op import Op
 from flambeau.ops.declare import declare, elementwise, elementwise_result
-from flambeau.ops.rules import keep, not_for, promoted, same, tensors_only, to_bool
+from flambeau.ops.rules import if_tensor, keep, not_for, promoted, same, tensors_only, to_bool
 from flambeau.ops.samples import Sample, binary, unary
 from flambeau.trace.modes import Mode
 
@@ -227,6 +227,7 @@ def fill_shape(mode: Mode, *facts: Any) -> Any:
 masked_fill = declare(
     "elementwise",
     "masked_fill(input, mask, value)",
+    overload=if_tensor(2, 1, 0),
     inplace=True,
     numbers=("value",),
     infer=fill_shape,

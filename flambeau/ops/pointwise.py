@@ -12,7 +12,7 @@ from flambeau.ir.layout import Spec
 from flambeau.ir.program import Number
 from flambeau.ops.copies import cast, clone, copy, full
 from flambeau.ops.declare import declare, elementwise, elementwise_result
-from flambeau.ops.rules import by_first, not_for, same, to_float, zeros
+from flambeau.ops.rules import by_first, if_tensor, not_for, same, to_float, zeros
 from flambeau.ops.samples import binary, ternary
 from flambeau.trace.modes import Mode
 
@@ -97,7 +97,7 @@ def rsub_shape(mode: Mode, input: Any, other: Any, alpha: Any) -> Any:
 rsub = declare(
     "elementwise",
     "rsub(input, other, *, alpha=1)",
-    node="RsubBackward1",
+    overload=if_tensor(1, 0, 1),
     numbers=("alpha",),
     infer=rsub_shape,
     compute=lambda mode, *facts: difference_type(mode, *facts)[0],
@@ -173,6 +173,7 @@ def lerp_numpy(x: Any, y: Any, w: Any) -> Any:
 
 lerp = elementwise(
     "lerp(input, end, weight)",
+    overload=if_tensor(2, 1, 0),
     dtype=lerp_type,
     numpy=lerp_numpy,
     scalar=lambda k, x, y, w: k.where(k.lt(k.abs(w), 0.5), x + w * (y - x), y - (y - x) * (1 - w)),
@@ -286,6 +287,7 @@ div_trunc = elementwise(
 
 remainder = elementwise(
     "remainder(input, other)",
+    overload=if_tensor(1, 1, 0),
     dtype=not_for("b", "remainder_cpu", same),
     numpy=remainder_numpy,
     scalar=lambda k, x, y: k.remainder(x, y),
@@ -305,6 +307,7 @@ def fmod_numpy(x: Any, y: Any) -> Any:
 
 fmod = elementwise(
     "fmod(input, other)",
+    overload=if_tensor(1, 1, 0),
     dtype=not_for("b", "fmod_cpu", same),
     numpy=fmod_numpy,
     scalar=lambda k, x, y: k.fmod(x, y),

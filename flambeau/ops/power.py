@@ -11,7 +11,16 @@ from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Spec
 from flambeau.ir.program import Number
 from flambeau.ops.declare import elementwise
-from flambeau.ops.rules import lifted, not_for, promoted, same, tensors_only, to_float, zeros
+from flambeau.ops.rules import (
+    if_tensor,
+    lifted,
+    not_for,
+    promoted,
+    same,
+    tensors_only,
+    to_float,
+    zeros,
+)
 from flambeau.ops.samples import Sample, binary, unary
 from flambeau.trace.modes import Mode
 
@@ -89,6 +98,7 @@ power2 = elementwise(
     "pow_tensor(input, other)",
     public="",
     node="PowBackward1",
+    overload=if_tensor(0, 1, 2),
     dtype=not_for("b", "pow", same),
     numpy=power_of_tensors,
     scalar=lambda k, x, y: k.pow(x, y),

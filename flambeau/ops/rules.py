@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -175,6 +175,11 @@ def tensors_only(name: str, rule: Any, names: tuple[str, ...] = ("input", "other
 def keep(mode: Mode, input: Spec, *rest: Any) -> tuple[DType, DType]:
     """The first argument's type, whatever the others are."""
     return input.dtype, input.dtype
+
+
+def if_tensor(place: int, then: int, otherwise: int) -> Callable[..., int]:
+    """Which overload PyTorch takes: one for a tensor in this place, another for a number."""
+    return lambda *facts: otherwise if isinstance(facts[place], Number) else then
 
 
 def zeros(g: Any) -> Any:

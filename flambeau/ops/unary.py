@@ -173,6 +173,7 @@ def round_type(mode: Mode, input: Spec, decimals: int) -> tuple[DType, DType]:
 
 round_ = elementwise(
     "round(input, *, decimals=0)",
+    overload=lambda input, decimals: 1 if decimals else 0,
     dtype=round_type,
     numpy=round_numpy,
     scalar=round_scalar,

@@ -25,14 +25,14 @@ TOLERANCE = {dt.float64: (1e-10, 1e-10), dt.float32: (2e-5, 2e-5), dt.float16: (
              dt.bfloat16: (1.6e-2, 1.6e-2)}  # fmt: skip
 # PyTorch rounds each step to the narrow type here; Flambeau rounds once.
 STEPWISE = {"prod", "prod_all", "nll_loss", "nll_loss2d"}
-# Nodes that PyTorch names after the function around them, or with a namespace.
-UNNAMED = {"celu_scaled", "nll_loss2d", "floor_divide"}
+# Nodes that PyTorch names after the function around them or with a namespace; where all bounds are
+# numbers, clamp_tensor is not what it calls.
+UNNAMED = {"celu_scaled", "nll_loss2d", "floor_divide", "clamp_tensor"}
 # Derivatives that PyTorch lacks or refuses where Flambeau has them.
 UNDERIVED = {"hardsigmoid", "scatter_add"}
 # Where PyTorch's own answer to NaN and infinity is an accident of its algorithm: Welford's mean of
-# infinities depends on their order, vectorised gelu(inf) is NaN; probabilities are checked eagerly
-# there.
-UNSPICED = {"var_mean", "std_mean", "gelu", "binary_cross_entropy"}
+# infinities depends on their order, vectorised gelu(inf) is NaN.
+UNSPICED = {"var_mean", "std_mean", "gelu"}
 
 
 @dataclass(frozen=True)

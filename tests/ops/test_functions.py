@@ -68,6 +68,10 @@ x.sum_to_size(3) torch.abs(x) torch.absolute(x) torch.negative(x) torch.subtract
 torch.multiply(x,y) torch.divide(x,p) torch.true_divide(x,p)
 """.split()
 
+# Which of its overloads PyTorch itself calls inside a composition (a squeeze in place, a division
+# by an integer) is no part of the meaning.
+OVERLOADS = {"SqueezeBackward4": "SqueezeBackward1", "DivBackward1": "DivBackward0"}
+
 # Composed of several calls, where PyTorch has one node.
 COMPOSED = """
 x.clamp_min(0) x.clamp_max(0) F.softshrink(x) F.hardshrink(x) F.prelu(x,v[:1]) F.prelu(x,v)
@@ -165,7 +169,7 @@ def test_value_gradient_and_node(expression: str) -> None:
     mine, my_node = evaluate(ours, expression, True, facts_of_result(cases.our_facts))
     other, node = evaluate(theirs, expression, True, facts_of_result(cases.their_facts))
     assert not cases.difference(mine, other)
-    assert my_node.rstrip("0123456789") == node.rstrip("0123456789")
+    assert my_node == OVERLOADS.get(node, node)
 
 
 @pytest.mark.parametrize("expression", COMPOSED)
