@@ -149,7 +149,7 @@ def fill_(self: Any, value: Any) -> Any:
                 f"fill_ only supports 0-dimension value tensor but got tensor with "
                 f"{value.ndim} dimensions."
             )
-        return copy_(self, value)
+        return copy_(self, value.clone() if value.storage is self.storage else value)
     return recorder.record_write(
         TABLE["full"], self, self.spec.size, number_of(value), self.spec.dtype
     )

@@ -280,6 +280,8 @@ def assign(target: Any, value: Any) -> None:
         fill_(target, value)
         return
     size = value.spec.size
+    if not size and target.spec.size and value.storage is target.storage:
+        value = value.clone()  # one element everywhere is read before anything is written
     while len(size) > target.ndim and size[0] == 1:
         size = size[1:]
     value = value if size == value.spec.size else view(value, size)

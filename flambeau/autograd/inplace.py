@@ -33,6 +33,11 @@ AMBIGUOUS = (
     "moving both the view and the inplace either both inside the no_grad block (if you don't want "
     "the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
 )
+INFERENCE = (
+    "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone "
+    "to get a normal tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 "
+    "for more details."
+)
 MANY_VIEWS = {"SplitBackward0": "Split", "SplitWithSizesBackward0": "SplitWithSizes",
               "UnbindBackward0": "Unbind"}  # fmt: skip
 
@@ -42,9 +47,12 @@ MANY_VIEWS = {"SplitBackward0": "Split", "SplitWithSizesBackward0": "SplitWithSi
 
 def before_write(stretch: Stretch, op: Op, target: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Refuse writes that PyTorch refuses; the arguments, as derivatives are to see them."""
+    if stretch.mode.grad:
+        check_write(target)
+    if target.storage.inference and not stretch.mode.inference:
+        raise RuntimeError(INFERENCE)
     if not stretch.mode.grad:
         return args
-    check_write(target)
     if args and args[0] is target and needs_old(op, args):
         return (old_value(target), *args[1:])
     return args

@@ -238,6 +238,8 @@ def wild_write(torch: Any, env: list[Any], i: int, j: int, k: int) -> Any:
 @act
 def write_scalar(torch: Any, env: list[Any], i: int, j: int, k: int) -> Any:
     x = pick(env, i)
+    if x.requires_grad and any(s == 0 and n > 1 for s, n in zip(x.stride(), x.shape)):
+        x = x.clone()  # PyTorch cannot differentiate such a fill
     c = k % 3
     return [lambda: x.mul_(c - 1), lambda: x.fill_(c), lambda: x.zero_(), lambda: x.add_(c),
             lambda: x.clamp_(-1, c), lambda: x.tanh_(), lambda: x.neg_(), lambda: x.relu_()][j % 8]()  # fmt: skip
