@@ -47,7 +47,8 @@ def running(step: Any) -> Any:
 
     def numpy(x: Any, dim: int, dtype: DType | None) -> Any:
         x = as_type(x, dtype)
-        return step.accumulate(x, dim) if x.ndim else x
+        wide = np.float64 if x.dtype == np.float32 else None  # as PyTorch accumulates
+        return step.accumulate(x, dim, wide) if x.ndim else x
 
     return numpy
 

@@ -34,7 +34,7 @@ __all__ = [
 ]  # fmt: skip
 
 Words = tuple[tuple[int, int], ...]
-SPIN_SECONDS = 2e-4
+SPIN_SECONDS = 2e-3  # as long as other runtimes' threads wait: to wake one can take as long
 FEW_TASKS = 6  # that sleeping threads are not woken for; threads_native.py knows it too
 
 
