@@ -55,7 +55,8 @@ def running(step: Any) -> Any:
 
 def backwards(x: Any, dim: int) -> Any:
     """Each element and all behind it, added up."""
-    return np.flip(np.add.accumulate(np.flip(x, dim), dim), dim) if x.ndim else x
+    wide = np.float64 if x.dtype == np.float32 else None
+    return np.flip(np.add.accumulate(np.flip(x, dim), dim, wide), dim) if x.ndim else x
 
 
 cumsum = structured(
