@@ -21,7 +21,7 @@ from flambeau.ir import dtype as dt
 from flambeau.ir.layout import extent, spec_of
 from flambeau.literal import check_array, numpy_dtype, tensor
 from flambeau.runtime.buffers import Buffer, adopt, allocate
-from flambeau.tensor import Tensor, from_array
+from flambeau.tensor import Tensor, fresh, from_array
 from flambeau.trace import flush
 from flambeau.trace.storage import Storage
 from flambeau.trace.tensor import assemble
@@ -153,7 +153,7 @@ def from_numpy(ndarray: Any) -> Any:
     buffer = adopt(bytes_at(address, nbytes), None)
     storage = Storage(nbytes, buffer)
     storage.pin = buffer.owner = Taken(ndarray)
-    return assemble(Tensor, storage, spec)
+    return fresh(storage, spec)
 
 
 def bytes_at(address: int, nbytes: int) -> np.ndarray:

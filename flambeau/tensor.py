@@ -141,7 +141,7 @@ class Tensor(Recorded):
         return self
 
     def is_inference(self) -> bool:
-        return self.meta is not None and self.meta.inference
+        return self.storage.inference
 
     def _is_view(self) -> bool:
         return self.base is not None
@@ -152,6 +152,8 @@ class Tensor(Recorded):
 
     @property
     def _version(self) -> int:
+        if self.storage.inference:
+            raise RuntimeError("Inference tensors do not track version counter.")
         return self._counter().version
 
     # ---------------------------------------------------------------- gradients
@@ -175,6 +177,8 @@ class Tensor(Recorded):
             )
         if requires_grad and self.spec.dtype.kind not in "fc":
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
+        if requires_grad:
+            refuse_inference(self.storage)
         if self.spec.requires_grad != bool(requires_grad):
             self.spec = self.spec.with_grad(bool(requires_grad))
             self.stretch = None  # it enters anew, as what it is now
@@ -377,6 +381,14 @@ def check_grad(tensor: Tensor, grad: Any) -> None:
         )
 
 
+def refuse_inference(storage: Storage) -> None:
+    """Memory of inference mode may not begin to require gradients elsewhere."""
+    if storage.inference and not here.stretch.mode.inference:
+        raise RuntimeError(
+            "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed."
+        )
+
+
 def from_array(array: np.ndarray, dtype: dt.DType, stride: Ints | None = None) -> Any:
     """A tensor with a copy of an array's elements, which are as they lie in memory."""
     out = empty_of(spec_of(array.shape, stride, dtype))
@@ -388,7 +400,14 @@ def from_array(array: np.ndarray, dtype: dt.DType, stride: Ints | None = None) -
 def empty_of(spec: Spec) -> Any:
     """A tensor with memory whose content nobody knows."""
     nbytes = spec.numel * spec.dtype.itemsize
-    return assemble(Tensor, Storage(nbytes, allocate(nbytes)), spec)
+    return fresh(Storage(nbytes, allocate(nbytes)), spec)
+
+
+def fresh(storage: Storage, spec: Spec) -> Any:
+    """A tensor on memory that was not known before."""
+    if here.stretch.mode.inference:
+        storage.mark_inference()
+    return assemble(Tensor, storage, spec)
 
 
 recorder.results_are(Tensor)

@@ -277,6 +277,7 @@ def view_without_history(x: Any) -> Any:
 
 def save_tensors(node: FunctionCtx, results: tuple[Any, ...], outs: tuple[Any, ...]) -> None:
     """Turn what was to be saved into storages and layouts."""
+    recorder.refuse_inference(node.to_save)
     kept: list[tuple[Any, Any]] = []
     for tensor in node.to_save:
         if tensor is None:

@@ -35,8 +35,8 @@ AMBIGUOUS = (
 )
 INFERENCE = (
     "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone "
-    "to get a normal tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 "
-    "for more details."
+    "to get a normal tensor before doing inplace update.See "
+    "https://github.com/pytorch/rfcs/pull/17 for more details."
 )
 MANY_VIEWS = {"SplitBackward0": "Split", "SplitWithSizesBackward0": "SplitWithSizes",
               "UnbindBackward0": "Unbind"}  # fmt: skip
@@ -47,12 +47,12 @@ MANY_VIEWS = {"SplitBackward0": "Split", "SplitWithSizesBackward0": "SplitWithSi
 
 def before_write(stretch: Stretch, op: Op, target: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Refuse writes that PyTorch refuses; the arguments, as derivatives are to see them."""
-    if stretch.mode.grad:
-        check_write(target)
     if target.storage.inference and not stretch.mode.inference:
-        raise RuntimeError(INFERENCE)
+        if target._counter() is target.storage:  # but x.data may be written to
+            raise RuntimeError(INFERENCE)
     if not stretch.mode.grad:
         return args
+    check_write(target)
     if args and args[0] is target and needs_old(op, args):
         return (old_value(target), *args[1:])
     return args

@@ -1,6 +1,6 @@
 """Parameter and Buffer: tensors that a Module registers when they are assigned to it."""
 
-from flambeau.tensor import Tensor
+from flambeau.tensor import Tensor, refuse_inference
 from flambeau.trace.tensor import assemble
 from flambeau.trace.trie import here
 
@@ -19,6 +19,8 @@ def same_memory(cls, data, requires_grad):
     """A tensor of another class on the memory of `data`, without its history."""
     if requires_grad and data.spec.dtype.kind not in "fc":
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+    if requires_grad:
+        refuse_inference(data.storage)
     out = assemble(cls, data.storage, data.spec.with_grad(bool(requires_grad)), data.offset)
     if data.meta is not None and data.meta.counter is not None:
         out._meta().counter = data.meta.counter

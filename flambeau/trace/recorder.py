@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -134,6 +134,14 @@ def follow_effect(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
     return results[0] if len(results) == 1 else results
 
 
+def follow_inference(follow: Callable[..., Any], *args: Any) -> Any:
+    """A call in inference mode: its results are marked."""
+    results = follow(*args)
+    for result in results if isinstance(results, tuple) else (results,):
+        result.storage.mark_inference()
+    return results
+
+
 @hot
 def make_node(stretch: Stretch, state: State, args: tuple[Any, ...], outs: tuple[Any, ...]) -> Node:
     """The node of a call: where gradients go next, and what the formulas will read."""
@@ -231,7 +239,8 @@ def enter_tensor(stretch: Stretch, x: Any) -> int:
         offset = offset_key(stretch, storage, x.offset, storage.born if here_already else -1)
     spec = x.spec
     leaf = x.edge is None
-    key = ("enter", spec, storage.index if here_already else -1, offset, leaf)
+    kind = leaf if storage.rare is None else (leaf, storage.inference)
+    key = ("enter", spec, storage.index if here_already else -1, offset, kind)
     state = stretch.state.edges.get(key)
     if state is None:
         state = first_entry(stretch, key, spec, here_already, offset)
@@ -271,7 +280,7 @@ def enter_pinned(stretch: Stretch, x: Any) -> int:
         return enter_at_once(stretch, x)
     storage = flush.snapshot(x, nbytes)
     leaf = x.edge is None
-    key = ("enter", x.spec, -1, None, leaf)
+    key = ("enter", x.spec, -1, None, (leaf, x.storage.inference))
     state = stretch.state.edges.get(key)
     if state is None:
         state = first_entry(stretch, key, x.spec, False, None)
@@ -472,6 +481,8 @@ def fresh_outs(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...],
     if state.needs is not None and len(specs) == 1:
         state.node = node_maker(state)
     state.follow = follow_effect if op.writes else follow_one if len(specs) == 1 else follow_many
+    if stretch.mode.inference:
+        state.follow = partial(follow_inference, state.follow)
     return tuple(outs)
 
 
@@ -501,7 +512,7 @@ def overwritten(stretch: Stretch, value: int, target: Any) -> Out:
 def gradient_plan(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...]) -> Any:
     """Which arguments need a gradient, and what their formulas read; None where none does."""
     state.needs, state.keeps = None, ()
-    if not stretch.mode.grad or not op.grad:
+    if not stretch.mode.grad or stretch.mode.inference or not op.grad:
         return None
     wants = [i for i, p in enumerate(op.params) if p.name in op.grad and wants_grad(args[i])]
     if not wants:
@@ -513,10 +524,24 @@ def gradient_plan(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...])
             place = names.get(name, -1 - int(name[3:] or 0) if name.startswith("out") else None)
             if place is not None and place not in keeps:
                 keeps.append(place)
+    refuse_inference([args[i] for i in keeps if i >= 0])
     state.needs, state.keeps = tuple(wants), tuple(keeps)
     plain = all(isinstance(args[i], Recorded) for i in (*wants, *keeps) if i >= 0)
     state.nested = not plain
     return state.needs
+
+
+def refuse_inference(kept: Any) -> None:
+    """What was made in inference mode can't be kept for backward."""
+    for arg in kept:
+        if isinstance(arg, (tuple, list)):
+            refuse_inference(arg)
+        elif isinstance(arg, Recorded) and arg.storage.inference:
+            raise RuntimeError(
+                "Inference tensors cannot be saved for backward. Please do not use Tensors created "
+                "in inference mode in computation tracked by autograd. To work around this, you can "
+                "make a clone to get a normal tensor and use it in autograd, or use "
+                "`torch.no_grad()` instead of `torch.inference_mode()`.")  # fmt: skip
 
 
 def wants_grad(arg: Any) -> bool:
@@ -581,7 +606,8 @@ def view_state(stretch: Stretch, op: Op, parent: State | None, x: Any, args: Any
     """What a view gives, wherever it is recorded."""
     size, stride, *other = op.infer(stretch.mode, x.spec, *args)
     dtype = other[0] if other else x.spec.dtype
-    needs = bool(stretch.mode.grad and x.spec.requires_grad and op.grad)
+    mode = stretch.mode
+    needs = bool(mode.grad and not mode.inference and x.spec.requires_grad and op.grad)
     state = State(parent)
     state.view, state.args = op, (x.spec, *args)
     state.first_number, state.keeps = -1, ()
@@ -641,7 +667,7 @@ parts_of: dict[Op, Callable[..., tuple[Any, ...]]] = {}
 def record_write(op: Op, target: Any, *args: Any) -> Any:
     """Record a call whose result replaces the elements of `target`: in-place and `out=` calls."""
     kept, stretch = args, here.stretch
-    if stretch.mode.grad or target.meta is not None and target.meta.inference:
+    if stretch.mode.grad or target.storage.rare is not None:
         kept = before_write(stretch, op, target, args)
         stretch = here.stretch
     slot = target.slot if target.stretch is stretch else enter_target(stretch, target)
@@ -661,10 +687,16 @@ def record_write(op: Op, target: Any, *args: Any) -> Any:
     return target
 
 
-before_write: Callable[[Stretch, Op, Any, tuple[Any, ...]], tuple[Any, ...]]  # autograd/inplace.py
-rebase: Callable[[Stretch, Any, Node], None]  # autograd/inplace.py
-refresh_history: Callable[[Any], None]  # autograd/inplace.py
-forget: Callable[[Stretch, Any, Any], None]  # autograd/inplace.py
+
+
+def _missing(*args: Any) -> Any:
+    raise AssertionError("autograd/inplace.py, which is above, puts its own functions here")
+
+
+before_write: Callable[[Stretch, Op, Any, tuple[Any, ...]], tuple[Any, ...]] = _missing
+rebase: Callable[[Stretch, Any, Node], None] = _missing
+refresh_history: Callable[[Any], None] = _missing
+forget: Callable[[Stretch, Any, Any], None] = _missing
 
 
 def enter_target(stretch: Stretch, target: Any) -> int:

@@ -19,6 +19,7 @@ class Storage:
     born: the first value it had in `stretch` (equal offsets are looked for within one storage).
     pin: somebody outside may see this memory (a NumPy array): work on it is never delayed.
     error: what a failed flush left instead of a value.
+    inference: it was made in inference mode, and no gradient may depend on it.
     """
 
     __slots__ = ("buffer", "nbytes", "stretch", "born", "index", "version", "rare", "__weakref__")
@@ -29,7 +30,7 @@ class Storage:
     born: int
     index: int
     version: int
-    rare: dict[str, Any] | None  # pin and error: few storages have them
+    rare: dict[str, Any] | None  # pin, error, inference: few storages have them
 
     def __init__(self, nbytes: int, buffer: Buffer | None = None) -> None:
         self.nbytes, self.buffer = nbytes, buffer
@@ -55,6 +56,14 @@ class Storage:
     @error.setter
     def error(self, error: BaseException | None) -> None:
         self.rare = {**(self.rare or {}), "error": error}
+
+    @property
+    def inference(self) -> bool:
+        return self.rare is not None and "inference" in self.rare
+
+    def mark_inference(self) -> None:
+        """Made in inference mode."""
+        self.rare = {**(self.rare or {}), "inference": True}
 
     def pinned(self) -> bool:
         """Whether an alias outside Flambeau can still be alive."""

@@ -21,7 +21,7 @@ class Meta:
     """What few tensors have: a gradient, hooks, a version counter of their own."""
 
     __slots__ = ("grad", "hooks", "post_hooks", "counter", "retains_grad", "history", "name",
-                 "inference", "backward_hooks")  # fmt: skip
+                 "backward_hooks")  # fmt: skip
 
     def __init__(self) -> None:
         self.grad: Any = None
@@ -31,7 +31,6 @@ class Meta:
         self.retains_grad = False
         self.history = 0
         self.name = None
-        self.inference = False
         self.backward_hooks: Any = None
 
 
