@@ -68,6 +68,9 @@ def as_tensor(value):
 class Optimizer:
     """The base class of all optimizers."""
 
+    def take_back(self):
+        """Called when what a step recorded failed as it ran; updates of a user's own need nothing."""
+
     def __init__(self, params, defaults):
         if isinstance(params, Tensor):
             raise TypeError("params argument given to the optimizer should be an iterable of "
@@ -257,7 +260,11 @@ def with_hooks(step):
         result = step(self, *args, **kwargs)
         for hook in (*self._optimizer_step_post_hooks.values(), *_global_post.values()):
             hook(self, args, kwargs)
-        flush.flush_current()
+        try:
+            flush.flush_current()
+        except BaseException:
+            self.take_back()
+            raise
         return result
 
     hooked.hooked = True
@@ -273,12 +280,13 @@ class Stepping(Optimizer):
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        before = here.stretch.mode.grad
+        before, self.stepped = here.stretch.mode.grad, []
         set_mode(grad=False)
         try:
             for group in self.param_groups:
                 params, grads = with_gradients(group["params"])
                 if params:
+                    self.stepped += params
                     self.update(group, params, grads)
         finally:
             set_mode(grad=before)
@@ -287,6 +295,16 @@ class Stepping(Optimizer):
     def update(self, group, params, grads):
         """Record the update of a group; subclasses define it."""
         raise NotImplementedError
+
+    def take_back(self):
+        """A step that failed when it ran was none: steps are not counted, new state is dropped."""
+        for param in self.stepped:
+            own = self.state.get(param, {})
+            tensors = [v for v in dict.values(own) if isinstance(v, Tensor)]
+            if any(t.storage.error is not None for t in tensors):
+                del self.state[param]
+            elif "step" in own:
+                own["step"] = own.count() - 1
 
 
 def with_gradients(params):

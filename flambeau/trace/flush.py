@@ -64,6 +64,7 @@ def finish(stretch: Stretch) -> None:
     On a failure the calls before it have taken effect; what came later keeps the error instead of a value.
     """
     state, results = stretch.state, stretch.results
+    leaves = stretch.leaves
     stretch.nodes, stretch.leaves, stretch.views = [], {}, []
     inputs, stretch.inputs, stretch.results = stretch.inputs, [], {}
     stretch.state = trie.ROOT
@@ -87,7 +88,16 @@ def finish(stretch: Stretch) -> None:
         storage.stretch = None
     trie.note_use(state, counters.flushes)
     if error is not None:
+        forget_gradients(leaves)
         raise error
+
+
+def forget_gradients(leaves: dict[int, Any]) -> None:
+    """Gradients that were never computed: backward, which would have made them, was not reached."""
+    for leaf in leaves.values():
+        grad = leaf.meta.grad if leaf.meta is not None else None
+        if grad is not None and grad.storage.error is not None:
+            leaf.meta.grad = None
 
 
 # ------------------------------------------------------------------ the limit
