@@ -14,6 +14,7 @@ import numpy as np
 
 from flambeau import printing
 from flambeau.autograd import inplace, walk
+from flambeau.autograd.leaves import check_grad, refuse_inference
 from flambeau.device import CPU, contiguous_format, preserve_format, strided
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Ints, Spec, is_contiguous, spec_of
@@ -356,37 +357,6 @@ class Tensor(Recorded):
 
     def __dir__(self) -> list[str]:
         return sorted(set(object.__dir__(self)))
-
-
-def check_grad(tensor: Tensor, grad: Any) -> None:
-    """Whether something can be a tensor's `.grad`."""
-    if not isinstance(grad, Tensor):
-        raise TypeError(
-            f"assigned grad expected to be a Tensor or None but got grad of type "
-            f"{type(grad).__name__}"
-        )
-    if grad is tensor:
-        raise RuntimeError("can't assign Variable as its own grad")
-    if grad.spec.dtype is not tensor.spec.dtype:
-        raise RuntimeError(
-            f"attempting to assign a gradient with dtype '{grad.spec.dtype.legacy.lower()}' to a "
-            f"tensor with grad_dtype '{tensor.spec.dtype.legacy}'. The gradient must match the "
-            "tensor's grad_dtype (defaults to the tensor's dtype)."
-        )
-    if grad.spec.size != tensor.spec.size:
-        raise RuntimeError(
-            f"attempting to assign a gradient of size '{list(grad.spec.size)}' to a tensor of size "
-            f"'{list(tensor.spec.size)}'. Please ensure that the gradient and the tensor are the "
-            "same size"
-        )
-
-
-def refuse_inference(storage: Storage) -> None:
-    """Memory of inference mode may not begin to require gradients elsewhere."""
-    if storage.inference and not here.stretch.mode.inference:
-        raise RuntimeError(
-            "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed."
-        )
 
 
 def from_array(array: np.ndarray, dtype: dt.DType, stride: Ints | None = None) -> Any:

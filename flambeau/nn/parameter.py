@@ -1,6 +1,7 @@
 """Parameter and Buffer: tensors that a Module registers when they are assigned to it."""
 
-from flambeau.tensor import Tensor, refuse_inference
+from flambeau.autograd.leaves import refuse_inference
+from flambeau.tensor import Tensor
 from flambeau.trace.tensor import assemble
 from flambeau.trace.trie import here
 
