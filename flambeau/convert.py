@@ -169,9 +169,9 @@ def fill(input: Any, value: Any) -> Any:
 
 
 def settle_writes(tensor: Any) -> None:
-    """Run whatever still wants the memory as it is now."""
+    """Run whatever still wants the memory as it is now; no stretch knows the storage any more."""
     storage = tensor.storage
-    if storage.stretch is not None and storage.stretch.state.depth:
+    if storage.stretch is not None:
         flush.flush(storage.stretch)
     flush.settle_all(storage)
 
@@ -247,6 +247,7 @@ def set_(self: Any, source: Any = None) -> Any:
     version = self._counter().version
     self._meta().counter = Counter()
     self._meta().counter.version = version + 1
+    here.stretch.walk = False  # a backward that was walked before read other memory
     return self
 
 

@@ -259,6 +259,7 @@ class Tensor(Recorded):
         counter.version = version
         self.storage, self.offset, self.stretch = new.storage, new.offset, None
         self.spec = new.spec.with_grad(self.spec.requires_grad)
+        here.stretch.walk = False  # a backward that was walked before read other memory
 
     # ---------------------------------------------------------------- looking at values
 

@@ -1,7 +1,8 @@
 """Recording: the hot path of every call, and what is paid once, when a call is first seen.
 
-`record` looks an edge up and follows it; `first_time` cleans arguments, infers results and makes the
-edge. Called by the functions that ops/declare.py makes. Computes nothing; asks flush.py when to run.
+`record` looks an edge up and follows it; `first_time` cleans arguments, infers results and makes
+the edge. Called by the functions that ops/declare.py makes. Computes nothing; asks flush.py when to
+run.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ PACKAGE = str(Path(__file__).resolve().parent.parent)
 SLOTS = 8000  # of a stretch, from which on a view ends it: a loop of views alone stays bounded
 SNAPSHOT = 1 << 20  # bytes up to which a read of pinned memory copies it rather than run at once
 
-new_node, new_storage, new_tensor = Node.__new__, Storage.__new__, object.__new__
-tensors: set[type] = set()  # the classes whose instances are tensors, exactly
+new_node, new_storage = Node.__new__, Storage.__new__
+new_tensor: Callable[[type], Any] = object.__new__
+tensors: set[Any] = set()  # the classes whose instances are tensors, exactly
 result_class: type = Recorded  # what results are
 
 
@@ -168,7 +170,7 @@ def node_maker(state: State) -> Callable[..., Node]:
         return lambda stretch, state, args, out: make_node(stretch, state, args, (out,))
     first = state.first_number
     numbers = (first, state.numbers) if first >= 0 else None
-    return maker(state.needs, state.keeps, numbers)  # type: ignore[arg-type, no-any-return]
+    return maker(state.needs, state.keeps, numbers)
 
 
 def save(arg: Any) -> Any:
@@ -239,7 +241,9 @@ def enter_tensor(stretch: Stretch, x: Any) -> int:
         offset = offset_key(stretch, storage, x.offset, storage.born if here_already else -1)
     spec = x.spec
     leaf = x.edge is None
-    kind = leaf if storage.rare is None else (leaf, storage.inference)
+    kind: Any = leaf if storage.rare is None else (leaf, storage.inference)
+    if x.meta is not None and x.meta.counter is not None:
+        kind = kind, "own version"  # writes to it are not noticed where the storage was saved
     key = ("enter", spec, storage.index if here_already else -1, offset, kind)
     state = stretch.state.edges.get(key)
     if state is None:
@@ -423,7 +427,9 @@ def keep_ref(r: Any) -> bool:
 def describe(stretch: Stretch, op: Op, args: tuple[Any, ...],
              slots: tuple[Any, ...]) -> tuple[tuple[Any, ...], ...]:  # fmt: skip
     """Two views of the arguments: Specs for the rules, Refs for the program."""
-    facts, refs, number = [], [], stretch.state.numbers
+    facts: list[Any] = []
+    refs: list[Any] = []
+    number = stretch.state.numbers
     for param, arg, slot in zip(op.params, args, slots):
         if isinstance(arg, Recorded):
             facts.append(arg.spec)
@@ -539,8 +545,8 @@ def refuse_inference(kept: Any) -> None:
         elif isinstance(arg, Recorded) and arg.storage.inference:
             raise RuntimeError(
                 "Inference tensors cannot be saved for backward. Please do not use Tensors created "
-                "in inference mode in computation tracked by autograd. To work around this, you can "
-                "make a clone to get a normal tensor and use it in autograd, or use "
+                "in inference mode in computation tracked by autograd. To work around this, you "
+                "can make a clone to get a normal tensor and use it in autograd, or use "
                 "`torch.no_grad()` instead of `torch.inference_mode()`.")  # fmt: skip
 
 
@@ -574,6 +580,7 @@ def record_view(op: Op, x: Any, start: int | None, unit: int, *args: Any) -> Any
         return view_outside(stretch, op, x, start, unit, args)
     else:
         slot = enter(stretch, x)
+    key: tuple[Any, ...]
     if start is None:
         key = (op, stretch.mode, slot, args)  # statics of views are clean: ints and tuples of ints
     else:
@@ -660,7 +667,7 @@ def view_outside(stretch: Stretch, op: Op, x: Any, start: int | None, unit: int,
 
 # ------------------------------------------------------------------ writes
 
-# op → a function that gives the keys of its arguments at once (ops/functions.py writes it as source)
+# op → a function that gives the keys of its arguments at once (ops/functions.py writes its source)
 parts_of: dict[Op, Callable[..., tuple[Any, ...]]] = {}
 
 
@@ -742,9 +749,9 @@ def check_overlap(stretch: Stretch, target: Any, args: tuple[Any, ...]) -> None:
         if isinstance(arg, Recorded) and arg.storage is target.storage and partly_same(arg, target):
             forget_numbers(stretch)
             raise RuntimeError(
-                "unsupported operation: some elements of the input tensor and the written-to tensor "
-                "refer to a single memory location. Please clone() the tensor before performing the "
-                "operation.")  # fmt: skip
+                "unsupported operation: some elements of the input tensor and the written-to "
+                "tensor refer to a single memory location. Please clone() the tensor before "
+                "performing the operation.")  # fmt: skip
 
 
 def partly_same(a: Any, b: Any) -> bool:
@@ -782,8 +789,9 @@ def check_repeats(target: Spec) -> None:
     if 0 in target.stride and any(s == 0 and n > 1 for s, n in zip(target.stride, target.size)):
         if target.numel:
             raise RuntimeError(
-                "unsupported operation: more than one element of the written-to tensor refers to a "
-                "single memory location. Please clone() the tensor before performing the operation.")  # fmt: skip
+                "unsupported operation: more than one element of the written-to tensor refers to "
+                "a single memory location. Please clone() the tensor before performing the "
+                "operation.")  # fmt: skip
 
 
 @hot
