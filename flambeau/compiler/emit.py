@@ -1,7 +1,8 @@
-"""Emit: scheduled clusters become kernels, words and a tape; what has no kernel is a step in Python.
+"""Emit: clusters become kernels, words and a tape; what has no kernel is a step in Python.
 
-Called by pipeline.py. The frame of a tape: word 0 is 0, word 1 the error record, then an address for each
-input, each live result, the arena, each run-time offset that a kernel uses, and the run-time numbers.
+Called by pipeline.py. The frame of a tape: word 0 is 0, word 1 the error record, then an address
+for each input, each live result, the arena, each run-time offset that a kernel uses, and the
+run-time numbers.
 """
 
 from __future__ import annotations
@@ -153,7 +154,8 @@ class Emitter:
             return self.slot(("number", scalar.source.index, "d" if floating else "q")), 0
         return 0, bits_of(scalar.source, floating)
 
-    def derived(self, function: Callable[..., Any], numbers: Sequence[Any], kind: str = "d") -> Word:
+    def derived(self, function: Callable[..., Any], numbers: Sequence[Any],
+                kind: str = "d") -> Word:  # fmt: skip
         """The word of a function of run-time numbers; it is called whenever the frame is filled."""
         return self.slot(("derived", function, kind, tuple(n.index for n in numbers))), 0
 
@@ -232,7 +234,8 @@ class Emitter:
 
 def nothing_to_do(call: Call) -> bool:
     """Whether all results are empty, and nothing else happens."""
-    return call.op.kind == "structured" and not any(o.layout.numel for o in call.outs) and not can_fail(call)
+    empty = not any(o.layout.numel for o in call.outs)
+    return call.op.kind == "structured" and empty and not can_fail(call)
 
 
 def bits_of(value: Any, floating: bool) -> int:
@@ -257,7 +260,7 @@ def scratch_of(plan: Any) -> list[tuple[Any, int]]:
     """Memory that a plan needs for itself: per-thread rows, partial results, packed panels."""
     if not isinstance(plan, list):
         return [("packed", plan.scratch)] if plan.scratch else []
-    found = []
+    found: list[tuple[Any, int]] = []
     for entry in plan:
         if isinstance(entry, Scheduled):
             for access, operand in enumerate(entry.operands):
@@ -281,7 +284,7 @@ def scratch_bytes(operand: Operand, access: int) -> int:
 
 
 def reaches_memory(fused: Fused) -> set[int]:
-    """Values that some other cluster reads, that are wanted at the end, or that overwrite memory."""
+    """Values that another cluster reads, that are wanted at the end, or that overwrite memory."""
     wanted = {fused.homes[v] for v in fused.program.live}
     stored: set[int] = set()
     maker = {v: c.number for c in fused.clusters for v in c.made}
@@ -301,7 +304,7 @@ def reaches_memory(fused: Fused) -> set[int]:
 
 
 def superseded(fused: Fused) -> set[int]:
-    """Values that the same cluster overwrites at the same elements before anybody else reads them."""
+    """Values that their own cluster overwrites, element by element, before anybody reads them."""
     gone = set()
     for cluster in fused.clusters:
         for member in cluster.members:
@@ -327,7 +330,7 @@ def storage_bytes(fused: Fused) -> dict[int, int]:
 def runner(emitter: Emitter, parts: list[Any], arena_bytes: int) -> Callable[..., None]:
     """The function that runs a compiled program, written out as source: it runs once a step.
 
-    It takes the inputs' buffers, the run-time numbers and offsets, and a dictionary for the results.
+    It takes the inputs' buffers, the run-time numbers and offsets, and a dictionary for results.
     """
     slots = emitter.slots
     memory = (ctypes.c_int64 * (len(slots) + 2))()
@@ -335,15 +338,16 @@ def runner(emitter: Emitter, parts: list[Any], arena_bytes: int) -> Callable[...
     memory[1] = ctypes.addressof(error)
     kinds = "".join(key[2] if key[0] in ("number", "derived") else "q" for key in slots)
     functions = {f"make{n}": key[1] for n, key in enumerate(slots) if key[0] == "derived"}
-    scope = {
+    scope: dict[str, Any] = {
         "pack": struct.Struct("<" + kinds).pack_into, "memory": memory, "allocate": allocate_class,
         "address": ctypes.addressof(memory), "failed": failure(emitter, error),
         "interpret": interpreter_step(emitter),
     }  # fmt: skip
     scope |= functions
     scope |= {f"part{n}": p.run if not isinstance(p, Call) else p for n, p in enumerate(parts)}
-    exec(compile("\n".join(run_source(emitter, parts, arena_bytes)), "<flambeau tape>", "exec"), scope)
-    return scope["run"]  # type: ignore[no-any-return]
+    source = "\n".join(run_source(emitter, parts, arena_bytes))
+    exec(compile(source, "<flambeau tape>", "exec"), scope)
+    return scope["run"]
 
 
 def run_source(emitter: Emitter, parts: list[Any], arena_bytes: int) -> list[str]:
@@ -365,8 +369,8 @@ def run_source(emitter: Emitter, parts: list[Any], arena_bytes: int) -> list[str
     if python:
         lines.append("    known = {" + ", ".join(f"{h}: {n}" for h, n in names.items()) + "}")
     live = ", ".join(names[home] for home in emitter.live)
-    for n, part in enumerate(parts):
-        if isinstance(part, Call):
+    for n, one in enumerate(parts):
+        if isinstance(one, Call):
             lines.append(f"    interpret({n}, known, arena, numbers, offsets, results)")
         else:
             lines.append(f"    error = part{n}(address)")
@@ -387,7 +391,8 @@ def word_source(key: Any, names: dict[int, str], emitter: Emitter, arena_bytes: 
     if what == "moving":
         _, base, start, index, item = key
         keys = list(emitter.slots)
-        return f"{word_source(keys[base - 2], names, emitter, arena_bytes)} + {start} + offsets[{index}] * {item}"
+        origin = word_source(keys[base - 2], names, emitter, arena_bytes)
+        return f"{origin} + {start} + offsets[{index}] * {item}"
     if what == "derived":
         given = ", ".join(f"numbers[{index}]" for index in key[3])
         return f"make{emitter.slots[key] - 2}({given})"
@@ -411,7 +416,7 @@ def interpreter_step(emitter: Emitter) -> Callable[..., None]:
                   offsets: Sequence[int], results: dict[int, Buffer]) -> None:  # fmt: skip
         call = emitter.steps[number].call
         assert call is not None
-        for ref in (*call.refs(), *call.outs):
+        for ref in call.tensors():
             home = homes[ref.value]
             if home not in buffers:
                 start, nbytes = places[home]
@@ -431,7 +436,8 @@ def interpreter_step(emitter: Emitter) -> Callable[..., None]:
 def failure(emitter: Emitter, record: Any) -> Callable[..., BaseException]:
     """Makes the exception that a kernel's error record stands for, and saves what is complete."""
 
-    def failed(number: int, launch: int, live: list[Buffer], results: dict[int, Buffer]) -> BaseException:
+    def failed(number: int, launch: int, live: list[Buffer],
+               results: dict[int, Buffer]) -> BaseException:  # fmt: skip
         error = exception_of(list(record))
         ctypes.memset(record, 0, ctypes.sizeof(record))
         cluster = emitter.steps[number].clusters[launch]

@@ -6,14 +6,14 @@
       %8 = sum(%7, 1)                                      pass 2  store exp(load0 - r0) / r1
       %9 = true_divide(%7, %8)
 
-Decides the order of loops, which of them can be walked as one, whether a reduction runs along rows or
-down columns, and which values reach memory. Knows sizes; the nest that it makes does not.
+Decides the order of loops, which of them can be walked as one, whether a reduction runs along rows
+or down columns, and which values reach memory. Knows sizes; the nest that it makes does not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -90,7 +90,8 @@ class Writer:
 
     # ---------------------------------------------------------------- leaves
 
-    def access(self, home: int | None, offset: Any, dtype: DType, strides: Ints, nbytes: int = 0) -> int:
+    def access(self, home: int | None, offset: Any, dtype: DType, strides: Ints,
+               nbytes: int = 0) -> int:  # fmt: skip
         """The number of an access, over the nest's loops."""
         over = strides if home is None else self.over_loops(strides)
         operand = Operand(home, offset, dtype, over, nbytes)
@@ -136,7 +137,8 @@ class Writer:
     def number(self, number: Any, dtype: DType) -> Tree:
         if isinstance(number, Number):
             if dtype is dt.bool_:
-                return k.ne(self.scalar(number, dt.float64 if number.type is float else dt.int64), 0)
+                own = dt.float64 if number.type is float else dt.int64
+                return k.ne(self.scalar(number, own), 0)
             if dtype.kind in "iu" and number.type is float:
                 return k.cast(self.scalar(number, dt.float64), dtype)
             return self.scalar(number, dtype)
@@ -185,7 +187,7 @@ class Writer:
         return arg
 
     def picked(self, read: tuple[Ref, Ints]) -> Callable[[Tree], Tree]:
-        """What an op that reads by position is handed: a function from the position to the element."""
+        """What an op that reads by position is handed: position → the element there."""
         ref, strides = read
         home = self.fused.homes[ref.value]
         access = self.access(home, ref.layout.offset, ref.dtype, strides)
@@ -263,7 +265,7 @@ def order_dims(cluster: Cluster) -> tuple[list[int], list[int], str]:
 
 
 def stable_order(dims: list[int], main: Ints, domain: Ints) -> list[int]:
-    """Dims by falling stride of the main access; those that it does not move along keep their place."""
+    """Dims by falling stride of the main access; others keep their place."""
     moving = sorted((d for d in dims if main[d] and domain[d] != 1), key=lambda d: -main[d])
     order, it = [], iter(moving)
     for d in sorted(dims):
@@ -438,7 +440,7 @@ def trimmed(scheduled: Scheduled) -> Scheduled:
     numbers = {old: new for new, old in enumerate(order)}
     stages = tuple(
         Stage(
-            tuple(Reduce(r.step, renumbered(r.value, numbers), r.dtype, r.index) for r in s.reduces),
+            tuple(replace(r, value=renumbered(r.value, numbers)) for r in s.reduces),
             tuple(Store(numbers[t.access], renumbered(t.value, numbers)) for t in s.stores),
         )
         for s in nest.stages

@@ -1,8 +1,8 @@
 """One call as a program of its own: what the call-by-call tier runs natively.
 
-The same lowering as in whole programs, for one call at a time. Calls that differ only in which values they
-name share their code. What has no lowering, or is met for the first time and is small and cheap by
-NumPy, runs by its NumPy meaning: the rule counts sightings and elements, never time.
+The same lowering as in whole programs, for one call at a time. Calls that differ only in which
+values they name share their code. What has no lowering, or is met for the first time and is small
+and cheap by NumPy, runs by its NumPy meaning: the rule counts sightings and elements, never time.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def form_of(call: Call, home_of: dict[int, int]) -> tuple[Call, Renaming]:
     outs = []
     for out in call.outs:
         fresh += 1
-        over = None if out.over is None else names.homes.setdefault(home_of[out.over], len(names.homes))
+        over = None
+        if out.over is not None:
+            over = names.homes.setdefault(home_of[out.over], len(names.homes))
         outs.append(Out(fresh, layout(out.layout), out.dtype, over))
     return Call(call.op, args, tuple(outs), call.compute), names
 

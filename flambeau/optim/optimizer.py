@@ -69,7 +69,7 @@ class Optimizer:
     """The base class of all optimizers."""
 
     def take_back(self):
-        """Called when what a step recorded failed as it ran; updates of a user's own need nothing."""
+        """Called when what a step recorded failed as it ran; a user's own update needs nothing."""
 
     def __init__(self, params, defaults):
         if isinstance(params, Tensor):

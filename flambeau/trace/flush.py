@@ -1,8 +1,8 @@
 """Decides when recorded calls run.
 
-Called by the recorder after a call that reaches the limit, by Tensor whenever a value is looked at, by
-Optimizer.step and DataLoader. Never computes anything itself: it hands a program to programs.py, and the
-results to the storages that wait for them.
+Called by the recorder after a call that reaches the limit, by Tensor whenever a value is looked at,
+by Optimizer.step and DataLoader. Never computes anything itself: it hands a program to programs.py,
+and the results to the storages that wait for them.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def settle_all(storage: Storage) -> None:
 def finish(stretch: Stretch) -> None:
     """Compute what is alive and hand it out.
 
-    On a failure the calls before it have taken effect; what came later keeps the error instead of a value.
+    On a failure the calls before it have taken effect; what came later keeps the error instead of a
+    value.
     """
     state, results = stretch.state, stretch.results
     leaves = stretch.leaves

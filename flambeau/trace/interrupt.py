@@ -1,7 +1,7 @@
 """Ctrl-C: an interrupt inside the engine waits until the engine is in order again.
 
-The handler replaces Python's own only (a program's own handler stays), and only puts the exception off while
-a frame of the recorder, of a flush or of a backward walk is on the stack.
+The handler replaces Python's own only (a program's own handler stays), and only puts the exception
+off while a frame of the recorder, of a flush or of a backward walk is on the stack.
 """
 
 from __future__ import annotations

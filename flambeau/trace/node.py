@@ -1,9 +1,9 @@
 """Node: what a recorded call leaves behind so that it can be differentiated.
 
 The recorder makes nodes; autograd walks them. A node holds the next nodes and what it saved as
-(storage, spec, offset, version), never a Tensor that came from a call: that would be a cycle, and which
-results are alive would depend on when the garbage collector runs. Leaves have no history, so a
-node refers to the leaf Tensor itself: its gradient goes there, and `leaf.data = new` must count.
+(storage, spec, offset, version), never a Tensor that came from a call: that would be a cycle, and
+which results are alive would depend on when the garbage collector runs. Leaves have no history, so
+a node refers to the leaf Tensor itself: its gradient goes there, and `leaf.data = new` must count.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Edge:
 
 
 # A tensor kept for backward: (storage, spec, offset, counter, version, leaf). The counter holds the
-# version of now, `version` is the one it had; `leaf` is the tensor itself where it is a leaf. A plain
-# tuple, because one is made for almost every recorded call.
+# version of now, `version` is the one it had; `leaf` is the tensor itself where it is a leaf. A
+# plain tuple, because one is made for almost every recorded call.
 Saved = tuple[Any, ...]
 
 
@@ -82,8 +82,8 @@ def keep(tensor: Any) -> Saved:
 
 # ------------------------------------------------------------------ making nodes
 #
-# One is made for almost every recorded call, so the code for each pattern of arguments is written out
-# as source, once: no loops, no calls. `recorder.make_node` is the plain twin.
+# One is made for almost every recorded call, so the code for each pattern of arguments is written
+# out as source, once: no loops, no calls. `recorder.make_node` is the plain twin.
 
 HEAD = """
 def make(stretch, state, args, out):

@@ -1,7 +1,7 @@
 """Finds the period of a sequence of calls, so that a loop is cut at the same place in every turn.
 
-Called by flush.py when too many calls are pending. A cap that cut anywhere would turn a loop of 17 calls
-into 17 different programs of 1,000.
+Called by flush.py when too many calls are pending. A cap that cut anywhere would turn a loop of 17
+calls into 17 different programs of 1,000.
 """
 
 from __future__ import annotations

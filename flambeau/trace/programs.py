@@ -19,8 +19,8 @@ from flambeau.trace.trie import State
 WIDE = 1 << 20  # bytes of results that nobody wants, up to which another live set's program serves
 FLAPPING = 4  # live sets of one path from which on they are widened to their union
 
-# Estimates in µs, for the rule that decides about compiling. They only have to be right by a factor: a
-# program is compiled when what its runs call by call would have cost exceeds what compiling costs.
+# Estimates in µs, for the rule that decides about compiling. They only have to be right by a
+# factor: a program is compiled when its runs call by call would have cost more than compiling does.
 COMPILE_CALL = 200.0
 RUN_CALL = 10.0
 RUN_ELEMENT = 0.001

@@ -1,6 +1,7 @@
 """Storage: memory with a version, whose content may still be pending.
 
-Tensors hold storages; the recorder numbers their values; a flush gives them buffers. Never computes.
+Tensors hold storages; the recorder numbers their values; a flush gives them buffers. Computes
+nothing.
 """
 
 from __future__ import annotations

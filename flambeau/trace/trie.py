@@ -92,8 +92,8 @@ class Stretch:
     """
 
     __slots__ = ("state", "mode", "inputs", "results", "numbers", "offsets", "offset_index",
-                 "slot_offset", "leaves", "nodes", "views", "walk", "backward_done", "lock", "limit",
-                 "__weakref__")  # fmt: skip
+                 "slot_offset", "leaves", "nodes", "views", "walk", "backward_done", "lock",
+                 "limit", "__weakref__")  # fmt: skip
 
     def __init__(self, root: State, mode: Mode, limit: int) -> None:
         self.state = root
