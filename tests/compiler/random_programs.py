@@ -1,8 +1,8 @@
 """Random programs as plain data, and what they mean: the same lines for PyTorch and for Flambeau.
 
-A program is a list of steps (name, i, j, k); a step picks its operands and parameters by these numbers,
-so that every list of steps is a program and a shorter one is a simpler one. `run` answers what can be
-seen of it: looks on the way, errors by class, every surviving tensor, gradients.
+A program is a list of steps (name, i, j, k); a step picks its operands and parameters by these
+numbers, so that every list of steps is a program and a shorter one is a simpler one. `run` answers
+what can be seen of it: looks on the way, errors by class, every surviving tensor, gradients.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def leaf(torch: Any, number: int, salt: int) -> Any:
     random = np.random.default_rng(1000 * salt + number)
     values = random.integers(-16, 16, size) / 4
     array = np.asarray(np.abs(values) if dtype == "uint8" else values)
-    x = torch.tensor(array.astype(dtype).tolist(), dtype=getattr(torch, dtype)).reshape(size).clone()
+    flat = torch.tensor(array.astype(dtype).tolist(), dtype=getattr(torch, dtype))
+    x = flat.reshape(size).clone()
     return x.requires_grad_() if number // len(LEAVES) % 2 and x.is_floating_point() else x
 
 
@@ -94,8 +95,9 @@ def unary(torch: Any, env: list[Any], i: int, j: int, k: int) -> Any:
 @act
 def safe_unary(torch: Any, env: list[Any], i: int, j: int, k: int) -> Any:
     x = some_float(torch, env, i)
-    return [lambda: x.abs().add(1).log(), lambda: x.clamp(-3, 3).exp(), lambda: (x * x + 1).sqrt(),
-            lambda: 1 / (x.abs() + 1), lambda: torch.nn.functional.softplus(x)][j % 5]()  # fmt: skip
+    return [lambda: x.abs().add(1).log(), lambda: x.clamp(-3, 3).exp(),
+            lambda: (x * x + 1).sqrt(), lambda: 1 / (x.abs() + 1),
+            lambda: torch.nn.functional.softplus(x)][j % 5]()  # fmt: skip
 
 
 @act
@@ -215,16 +217,17 @@ def write(torch: Any, env: list[Any], i: int, j: int, k: int) -> Any:
     overlap (it refuses) or that they are the same: other operands are copied.
     """
     x = pick(env, i)
-    y = fitting(env, j, lambda y: broadcasts(tuple(x.shape), tuple(y.shape))
-                and np.broadcast_shapes(tuple(x.shape), tuple(y.shape)) == tuple(x.shape))  # fmt: skip
+    size = tuple(x.shape)
+    y = fitting(env, j, lambda y: broadcasts(size, tuple(y.shape))
+                and np.broadcast_shapes(size, tuple(y.shape)) == size)  # fmt: skip
     if not (x.is_contiguous() and y.is_contiguous()):
         y = y.clone()
     return written(x, y, k)
 
 
 def written(x: Any, y: Any, k: int) -> Any:
-    return [lambda: x.add_(y), lambda: x.copy_(y), lambda: x.sub_(y, alpha=2), lambda: x.copy_(y + 1),
-            lambda: x.mul_(y * 0 + 1)][k % 5]()  # fmt: skip
+    return [lambda: x.add_(y), lambda: x.copy_(y), lambda: x.sub_(y, alpha=2),
+            lambda: x.copy_(y + 1), lambda: x.mul_(y * 0 + 1)][k % 5]()  # fmt: skip
 
 
 @act
@@ -242,7 +245,8 @@ def write_scalar(torch: Any, env: list[Any], i: int, j: int, k: int) -> Any:
         x = x.clone()  # PyTorch cannot differentiate such a fill
     c = k % 3
     return [lambda: x.mul_(c - 1), lambda: x.fill_(c), lambda: x.zero_(), lambda: x.add_(c),
-            lambda: x.clamp_(-1, c), lambda: x.tanh_(), lambda: x.neg_(), lambda: x.relu_()][j % 8]()  # fmt: skip
+            lambda: x.clamp_(-1, c), lambda: x.tanh_(), lambda: x.neg_(),
+            lambda: x.relu_()][j % 8]()  # fmt: skip
 
 
 @act
@@ -341,9 +345,11 @@ def take(torch: Any, env: list[Any], i: int, j: int, k: int) -> Any:
 @act
 def create(torch: Any, env: list[Any], i: int, j: int, k: int) -> Any:
     x = pick(env, i)
-    return [lambda: torch.zeros(1 + k % 4, 4), lambda: torch.arange(1 + k), lambda: torch.rand(3, 4),
-            lambda: torch.ones_like(x), lambda: torch.full((4,), k / 2), lambda: torch.randn(4),
-            lambda: torch.nn.functional.dropout(some_float(torch, env, i), 0.5)][j % 7]()  # fmt: skip
+    return [lambda: torch.zeros(1 + k % 4, 4), lambda: torch.arange(1 + k),
+            lambda: torch.rand(3, 4), lambda: torch.ones_like(x), lambda: torch.full((4,), k / 2),
+            lambda: torch.randn(4),
+            lambda: torch.nn.functional.dropout(some_float(torch, env, i), 0.5),
+            ][j % 7]()  # fmt: skip
 
 
 # ------------------------------------------------------------------ looks and losses

@@ -1,6 +1,7 @@
 """Random programs mean the same in every tier, and the same as under PyTorch.
 
-`pytest tests/compiler/test_fuzz.py` runs a fixed set of them; FLAMBEAU_FUZZ=5000 runs so many new ones.
+`pytest tests/compiler/test_fuzz.py` runs a fixed set of them; FLAMBEAU_FUZZ=5000 runs so many new
+ones.
 A failure is printed as leaves and steps, small already: add it to FOUND, then mend what it shows.
 """
 
@@ -76,7 +77,8 @@ def test_tiers_agree_where_memory_overlaps(given_leaves, given_steps):
 FOUND = [
     ("a softmax over a dim of size 1 kept a row in scratch memory",
      [21, 6, 13], [("reduce_more", 14, 9, 8)]),
-    ("a nest without accesses had tasks of no size", [24, 13, 1, 8, 16], [("diagonal", 19, 30, 22)]),
+    ("a nest without accesses had tasks of no size", [24, 13, 1, 8, 16],
+     [("diagonal", 19, 30, 22)]),
     ("retain_graph was forgotten when a backward was repeated as one edge",
      [8, 23, 11, 25, 22, 26], [("unary", 0, 13, 13), ("backward", 24, 19, 1)]),
     ("operands that partly overlap what is written were not refused",
@@ -89,7 +91,9 @@ FOUND = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("given_leaves, given_steps", [f[1:] for f in FOUND], ids=[f[0] for f in FOUND])
+@pytest.mark.parametrize(
+    "given_leaves, given_steps", [f[1:] for f in FOUND], ids=[f[0] for f in FOUND]
+)
 def test_found_before(oracle, given_leaves, given_steps):
     check(given_leaves, given_steps, oracle)
 

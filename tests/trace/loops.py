@@ -1,7 +1,7 @@
 """Training loops of every shape, as generators: one yield an iteration, with what was looked at.
 
-Each is called as `loop(torch, steps)` under PyTorch and under Flambeau. test_loops.py demands that none
-of them makes a new program, or compiles one, after it has warmed up.
+Each is called as `loop(torch, steps)` under PyTorch and under Flambeau. test_loops.py demands that
+none of them makes a new program, or compiles one, after it has warmed up.
 """
 
 from __future__ import annotations

@@ -8,8 +8,10 @@ import flambeau
 from flambeau.settings import settings
 from tests.beside import same
 
+TIERS = [{"patience": 0}, {"compile": False}, {"eager": True}]
 
-@pytest.fixture(params=[{"patience": 0}, {"compile": False}, {"eager": True}], ids=str, autouse=True)
+
+@pytest.fixture(params=TIERS, ids=str, autouse=True)
 def tier(request):
     with settings.override(**request.param):
         yield
@@ -69,7 +71,8 @@ GRADIENTS = [
     (W, "a = w * 2", "b = a.exp()", "b.data.zero_()", "b.sum().backward()", "w.grad"),
     (W, "a = w * w", "w.data = torch.ones(3) * 7", "a.sum().backward()", "w.grad"),
     (W, "n = torch.ones(3) * 7", "n.tolist()", "a = w * w", "a.sum().backward()", "w.grad"),
-    (W, "n = torch.ones(3) * 7", "n.tolist()", "a = w * w", "w.data = n", "a.sum().backward()", "w.grad"),
+    (W, "n = torch.ones(3) * 7", "n.tolist()", "a = w * w", "w.data = n", "a.sum().backward()",
+     "w.grad"),
     (W, "d = w.data", "a = w * d", "w.detach().mul_(2)", "a.sum().backward()", "w.grad"),
     (W, "d = w.detach()", "a = w * d", "w.detach().mul_(2)", "a.sum().backward()", "w.grad"),
     (W, "a = (w * w).sum()", "with torch.no_grad(): w += 1", "a.backward()", "w.grad"),
@@ -103,8 +106,8 @@ GRADIENTS = [
 ]
 
 SHARED = [
-    ("a = np.zeros(3, dtype=np.float32)", "t = torch.from_numpy(a)", "t += 1", "a[0] = 5", "u = t * 2",
-     "a[1] = 7", "[t, u, a]"),
+    ("a = np.zeros(3, dtype=np.float32)", "t = torch.from_numpy(a)", "t += 1", "a[0] = 5",
+     "u = t * 2", "a[1] = 7", "[t, u, a]"),
     ("t = torch.zeros(3)", "a = t.numpy()", "t.add_(2)", "a[2] = 9", "[t, a]"),
     ("t = torch.arange(6.0).view(2, 3)", "a = t[1].numpy()", "t.mul_(10)", "a[0] = -1", "[t, a]"),
     ("t = torch.zeros(4)", "a = t.numpy()", "b = t + 1", "a[:] = 3", "c = t + 1", "[b, c]"),

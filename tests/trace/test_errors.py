@@ -103,7 +103,7 @@ def test_results_after_the_offender_raise_the_same_error(tier):
         before = x * 2
         bad = x[flambeau.tensor([4])]
         after = bad + 1
-        with pytest.raises(IndexError, match="index 4 is out of bounds for dimension 0 with size 4"):
+        with pytest.raises(IndexError, match="index 4 is out of bounds for dimension 0 with size"):
             after.tolist()
         for victim in (bad, after):
             with pytest.raises(IndexError, match="index 4 is out of bounds"):

@@ -135,7 +135,7 @@ def test_loops_that_look_at_nothing_settle_on_one_program(calls):
         expected = np.zeros(8, np.float32)
         for _ in range(16_000 // calls + 20_000 // calls):
             for n in range(calls):
-                expected = expected + 1 if n % 3 == 0 else expected * 0.5 if n % 3 == 1 else expected - 0.25
+                expected = [expected + 1, expected * 0.5, expected - 0.25][n % 3]
         np.testing.assert_allclose(x.tolist(), expected, rtol=1e-4)
 
 

@@ -45,7 +45,8 @@ def test_same_as_pytorch(name, tier):
     count = 6 * PERIOD[name]
     expected = seen(oracle, name, count)
     with settings.override(**tier):
-        assert flat(seen(flambeau, name, count)) == pytest.approx(flat(expected), rel=1e-3, abs=1e-5)
+        mine = seen(flambeau, name, count)
+        assert flat(mine) == pytest.approx(flat(expected), rel=1e-3, abs=1e-5)
 
 
 def flat(found: list) -> list:
