@@ -58,9 +58,7 @@ def folded(input, other):
     """[…, n, k] times [k, m]: one tall matrix."""
     size = input.spec.size
     check_inner(input, other)
-    rows = input.reshape((-1, size[-1])) if input.spec.numel else input.new_zeros(
-        (tall(size[:-1]), size[-1]), requires_grad=False) if size[-1] and 0 in size[:-1] else (
-        input.reshape((tall(size[:-1]), size[-1])))  # fmt: skip
+    rows = input.reshape((tall(size[:-1]), size[-1]))
     if other.ndim == 1:
         return reshaped(mv(rows, other), size[:-1])
     return reshaped(mm(rows, other), (*size[:-1], other.spec.size[1]))
