@@ -212,26 +212,6 @@ def clamp_(input, min=None, max=None):
     return record_write(TABLE[clamp_name(min, max)], input, input, min, max)
 
 
-def clamp_min(input, min, *, out=None):
-    """No smaller than min."""
-    return clamp(input, min, None, out=out)
-
-
-def clamp_max(input, max, *, out=None):
-    """No larger than max."""
-    return clamp(input, None, max, out=out)
-
-
-def clamp_min_(input, min):
-    """clamp_min, over the input."""
-    return clamp_(input, min, None)
-
-
-def clamp_max_(input, max):
-    """clamp_max, over the input."""
-    return clamp_(input, None, max)
-
-
 # ------------------------------------------------------------------ choices and comparisons
 
 
@@ -366,7 +346,7 @@ FUNCTIONS.update(selu=selu, celu=celu, relu6=relu6)
 # ------------------------------------------------------------------ what methods.py reads
 
 METHODS = """sum mean prod max min var std norm pow pow_ square square_ div div_
-    clamp clamp_ clamp_min clamp_min_ clamp_max clamp_max_ isclose allclose equal aminmax
+    clamp clamp_ isclose allclose equal aminmax
     sum_to_size""".split()
 METHODS += products.METHODS
 NAMED = {
@@ -379,7 +359,7 @@ NAMED = {
 clip, divide, true_divide, gelu = clamp, div, row["true_divide"], row["gelu"]
 softplus, logsigmoid, sigmoid, tanh = (row[n] for n in "softplus logsigmoid sigmoid tanh".split())
 PUBLIC = """sum mean prod max min var std var_mean std_mean norm pow square square_ div
-    clamp clamp_ clamp_min clamp_max where isclose allclose equal result_type clip divide
+    clamp clamp_ where isclose allclose equal result_type clip divide
     true_divide selu celu selu_ celu_ prelu aminmax cosine_similarity""".split()
 PUBLIC += products.PUBLIC
 for _module, _names in ((products, products.PUBLIC + products.METHODS), (losses, losses.NAMES)):

@@ -241,12 +241,11 @@ def padding(pad: Ints, ndim: int) -> list[tuple[int, int]]:
 def clean_pad(input: Any, pad: Any, value: Any) -> Any:
     pad = tuple(pad)
     if len(pad) % 2:
-        raise RuntimeError("Length of pad must be even")
+        raise RuntimeError("Padding length must be divisible by 2")
     if len(pad) > 2 * input.ndim:
         raise RuntimeError(
-            f"Length of pad should be no more than twice the number of dimensions of the "
-            f"input. Pad length is {len(pad)} while the input has {input.ndim} "
-            "dimensions."
+            f"Padding length should be less than or equal to two times the input dimension but "
+            f"got padding length {len(pad)} and input of dimension {input.ndim}"
         )
     return input, pad, value
 

@@ -190,6 +190,47 @@ def clamp_row(signature: str, node: str, public: str) -> Any:
     )  # fmt: skip
 
 
+def bound_type(kernel: str) -> Any:
+    """Truth values may be bounded by tensors, but not by a number."""
+    by_number = not_for("b", kernel, same)
+
+    def types(mode: Mode, input: Any, bound: Any) -> tuple[DType, DType]:
+        return (by_number if isinstance(bound, Number) else same)(mode, input, bound)
+
+    return types
+
+
+def one_bound(new: Any) -> Any:
+    for bound in (0.5, new(3, 5), new(5)):
+        yield Sample(new(3, 5), bound)
+
+
+clamp_min = elementwise(
+    "clamp_min(input, min)",
+    overload=if_tensor(1, 1, 0),
+    dtype=bound_type("clamp_min_scalar_cpu"),
+    numpy=np.maximum,
+    scalar=lambda k, x, low: k.maximum(x, low),
+    grad=dict(
+        input=lambda g, input, min: g.where(input >= min, 0),
+        min=lambda g, input, min: g.where(input < min, 0),
+    ),
+    samples=one_bound,
+)
+
+clamp_max = elementwise(
+    "clamp_max(input, max)",
+    overload=if_tensor(1, 1, 0),
+    dtype=bound_type("clamp_max_scalar_cpu"),
+    numpy=np.minimum,
+    scalar=lambda k, x, high: k.minimum(x, high),
+    grad=dict(
+        input=lambda g, input, max: g.where(input <= max, 0),
+        max=lambda g, input, max: g.where(input > max, 0),
+    ),
+    samples=one_bound,
+)
+
 clamp = clamp_row("clamp_number(input, min=None, max=None)", "ClampBackward1", "")
 clamp_tensor = clamp_row("clamp_tensor(input, min=None, max=None)", "ClampBackward0", "")
 

@@ -65,7 +65,8 @@ F.binary_cross_entropy(s,t) F.binary_cross_entropy(s,t,reduction='none')
 F.binary_cross_entropy_with_logits(x,t) F.binary_cross_entropy_with_logits(x,t,pos_weight=q)
 F.binary_cross_entropy_with_logits(x,t,weight=q,reduction='sum') x.sum_to_size(1,3)
 x.sum_to_size(3) torch.abs(x) torch.absolute(x) torch.negative(x) torch.subtract(x,y)
-torch.multiply(x,y) torch.divide(x,p) torch.true_divide(x,p)
+torch.multiply(x,y) torch.divide(x,p) torch.true_divide(x,p) x.clamp_min(0) x.clamp_max(0)
+torch.clamp_min(x,y) torch.clamp_max(x,y)
 """.split()
 
 # Which of its overloads PyTorch itself calls inside a composition (a squeeze in place, a division
@@ -74,8 +75,8 @@ OVERLOADS = {"SqueezeBackward4": "SqueezeBackward1", "DivBackward1": "DivBackwar
 
 # Composed of several calls, where PyTorch has one node.
 COMPOSED = """
-x.clamp_min(0) x.clamp_max(0) F.softshrink(x) F.hardshrink(x) F.prelu(x,v[:1]) F.prelu(x,v)
-F.glu(e) torch.aminmax(x,dim=1).min torch.clamp_min(x,y) torch.clamp_max(x,y)
+F.softshrink(x) F.hardshrink(x) F.prelu(x,v[:1]) F.prelu(x,v)
+F.glu(e) torch.aminmax(x,dim=1).min
 """.split()
 
 PLAIN = """
