@@ -304,17 +304,25 @@ def tanhshrink(input):
 
 def softshrink(input, lambd=0.5):
     """x moved towards 0 by lambd, and 0 where it would pass it."""
-    zero = input.new_zeros(())
-    return where(input > lambd, input - lambd, where(input < -lambd, input + lambd, zero))
+    if lambd < 0:
+        raise RuntimeError(f"lambda must be in range [0, 3.40282e+38] for input dtype Float, but "
+                           f"found {lambd:g}")  # fmt: skip
+    return row["softshrink"](input, lambd)
 
 
-def hardshrink(input, lambd=0.5):
-    """x, and 0 where it is between -lambd and lambd."""
-    return input.masked_fill((input >= -lambd).logical_and(input <= lambd), 0)
+hardshrink = row["hardshrink"]
 
 
 def prelu(input, weight):
     """max(x, 0) + weight · min(x, 0), one weight for all or one for each channel."""
+    if weight.ndim > 1:
+        raise RuntimeError("prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = "
+                           f"{weight.ndim}")  # fmt: skip
+    channels = 1 if input.ndim < 2 else input.spec.size[1]
+    if weight.numel() not in (1, channels):
+        raise RuntimeError("Mismatch of parameter numbers and input channel size. Found parameter "
+                           f"numbers = {weight.numel()} and channel size = "
+                           f"{channels}.")  # fmt: skip
     if weight.ndim and input.ndim > 1 and weight.numel() > 1:
         weight = weight.reshape((-1, *(1,) * (input.ndim - 2)))
     return where(input > 0, input, weight * input)

@@ -64,6 +64,35 @@ threshold = elementwise(
 )
 
 
+def shrunk_grad(g: Any, input: Any, call: Any) -> Any:
+    return g.masked_fill(input.abs() <= call.lambd, 0)
+
+
+hardshrink = activation(
+    "hardshrink(input, lambd=0.5)",
+    "hardshrink_cpu",
+    public="torch Tensor nn.functional",
+    inplace=False,
+    numbers=("lambd",),
+    numpy=lambda x, lambd: np.where(np.abs(x) <= lambd, 0, x),
+    scalar=lambda k, x, lambd: k.where(k.abs(x) <= lambd, 0, x),
+    grad=dict(input=shrunk_grad),
+    samples=with_numbers(dict(lambd=1.2)),
+)
+
+softshrink = activation(
+    "softshrink(input, lambd=0.5)",
+    "softshrink_check",
+    public="",
+    inplace=False,
+    numbers=("lambd",),
+    numpy=lambda x, y: np.where(x > y, x - y, np.where(x < -y, x + y, x * 0)),
+    scalar=lambda k, x, y: k.where(x > y, x - y, k.where(x < -y, x + y, x * 0)),
+    grad=dict(input=shrunk_grad),
+    samples=with_numbers(dict(lambd=1.2)),
+)
+
+
 def leaky_grad(g: Any, input: Any, call: Any) -> Any:
     return g.where(input > 0, g * call.negative_slope)
 

@@ -66,7 +66,8 @@ F.binary_cross_entropy_with_logits(x,t) F.binary_cross_entropy_with_logits(x,t,p
 F.binary_cross_entropy_with_logits(x,t,weight=q,reduction='sum') x.sum_to_size(1,3)
 x.sum_to_size(3) torch.abs(x) torch.absolute(x) torch.negative(x) torch.subtract(x,y)
 torch.multiply(x,y) torch.divide(x,p) torch.true_divide(x,p) x.clamp_min(0) x.clamp_max(0)
-torch.clamp_min(x,y) torch.clamp_max(x,y)
+torch.clamp_min(x,y) torch.clamp_max(x,y) F.softshrink(x) F.hardshrink(x) F.softshrink(x,0.1)
+torch.hardshrink(x,1.1) x.hardshrink()
 """.split()
 
 # Which of its overloads PyTorch itself calls inside a composition (a squeeze in place, a division
@@ -75,7 +76,7 @@ OVERLOADS = {"SqueezeBackward4": "SqueezeBackward1", "DivBackward1": "DivBackwar
 
 # Composed of several calls, where PyTorch has one node.
 COMPOSED = """
-F.softshrink(x) F.hardshrink(x) F.prelu(x,v[:1]) F.prelu(x,v)
+F.prelu(x,v[:1]) F.prelu(x,v)
 F.glu(e) torch.aminmax(x,dim=1).min
 """.split()
 
@@ -105,8 +106,10 @@ x.sigmoid_() x.tanh_() x.exp_() x.abs_() F.relu(x,inplace=True) F.leaky_relu(x,0
 F.elu(x,inplace=True) F.relu6(x,True) x.addmm_(x[:,:2],x[:,:2].t()[:,:3]@w[:,:3]) x[0,0].add(n)
 z0+1 z0*n z0/2 z0+x.double() torch.max(x,1,True).values.shape torch.sum(n,0,dtype=torch.float32)
 n.sum(dtype=torch.int8) x.prod(dtype=torch.float64) x.mean(dtype=torch.float64)
-x.cumsum(0,dtype=torch.float64) F.binary_cross_entropy(y,t) F.binary_cross_entropy(s,y)
-F.binary_cross_entropy(s/0,t) F.binary_cross_entropy(s.round(),t)
+x.cumsum(0,dtype=torch.float64)
+F.binary_cross_entropy(y,t) F.binary_cross_entropy(s,y) F.binary_cross_entropy(s/0,t)
+F.binary_cross_entropy(s.round(),t) F.softshrink(x/0) F.softshrink(x,-1) F.prelu(x,v[:2])
+F.prelu(x,x) F.prelu(v,v)
 """.split()
 
 
