@@ -74,7 +74,7 @@ def old_value(target: Any) -> Any:
         copy = recorder.record(TABLE["clone"], target, None)
     finally:
         set_mode(grad=True)
-    copy.edge, copy.spec = target.edge, target.spec
+    copy.edge, copy.spec = target.edge, copy.spec.with_grad(target.spec.requires_grad)
     return copy
 
 

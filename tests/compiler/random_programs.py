@@ -95,7 +95,7 @@ def unary(torch: Any, env: list[Any], i: int, j: int, k: int) -> Any:
 @act
 def safe_unary(torch: Any, env: list[Any], i: int, j: int, k: int) -> Any:
     x = some_float(torch, env, i)
-    return [lambda: x.abs().add(1).log(), lambda: x.clamp(-3, 3).exp(),
+    return [lambda: x.abs().add(1).log(), lambda: x.clamp(-2.9, 2.9).exp(),
             lambda: (x * x + 1).sqrt(), lambda: 1 / (x.abs() + 1),
             lambda: torch.nn.functional.softplus(x)][j % 5]()  # fmt: skip
 
