@@ -11,6 +11,7 @@ import warnings
 from typing import Any
 
 from flambeau import losses, products, return_types
+from flambeau.info import finfo
 from flambeau.ops.declare import TABLE
 from flambeau.ops.functions import inplace_of
 from flambeau.ops.rules import promoted
@@ -305,8 +306,9 @@ def tanhshrink(input):
 def softshrink(input, lambd=0.5):
     """x moved towards 0 by lambd, and 0 where it would pass it."""
     if lambd < 0:
-        raise RuntimeError(f"lambda must be in range [0, 3.40282e+38] for input dtype Float, but "
-                           f"found {lambd:g}")  # fmt: skip
+        dtype = input.spec.dtype
+        raise RuntimeError(f"lambda must be in range [0, {finfo(dtype).max:g}] for input dtype "
+                           f"{dtype.legacy}, but found {lambd:g}")  # fmt: skip
     return row["softshrink"](input, lambd)
 
 
