@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from flambeau.ir import dtype as dt
-from flambeau.ir.layout import Layout
+from flambeau.ir.layout import Layout, Offset, is_dense
 from flambeau.ir.program import Call, Number, Out, Program, Ref
 
 
@@ -63,8 +63,22 @@ class Inliner:
     def rename(self, call: Call, inner: Any) -> dict[int, Ref]:
         """Inner value → how the outer program refers to its storage (layout of offset 0)."""
         values = {entry.value: ref for entry, ref in zip(inner.inputs, call.refs())}
+        for value, ref in values.items():
+            if isinstance(ref.layout.offset, Offset) and is_looked_into(inner, value):
+                values[value] = self.settled(call, ref)
         self.results = self.direct_results(call, inner)
         return values
+
+    def settled(self, call: Call, ref: Ref) -> Ref:
+        """A copy of an argument that begins at a run-time offset, so that views of it have places."""
+        if not is_dense(ref.layout.size, ref.layout.stride):
+            raise NotImplementedError(
+                f"{call.op.name} looks into a view that begins at a run-time offset and has gaps; "
+                "use .contiguous() on it first")  # fmt: skip
+        layout = Layout(ref.layout.size, ref.layout.stride)
+        out = Out(self.fresh(), layout, ref.dtype)
+        self.calls.append(Call(COPY(), (ref,), (out,), ref.dtype, call.source))
+        return Ref(out.value, layout, ref.dtype)
 
     def direct_results(self, call: Call, inner: Any) -> dict[int, int]:
         """Inner values that can be the call's results under their own numbers."""
@@ -168,16 +182,20 @@ def canonical(call: Call) -> Call:
     return Call(call.op, args, outs, call.compute)
 
 
+def is_looked_into(inner: Any, value: int) -> bool:
+    """Whether an expansion reads or writes a part of a value that begins behind its start."""
+    parts = [p for call in inner.calls for p in call.tensors()] + list(inner.outs)
+    return any(p.value == value and p.layout.offset != 0 for p in parts)
+
+
 def shifted(layout: Layout, home: Layout) -> Layout:
     """A layout counted from the start of a tensor → from the start of its storage."""
     if home.offset == 0:
         return layout
     if layout.offset == 0:
         return Layout(layout.size, layout.stride, home.offset)
-    if isinstance(home.offset, int) and isinstance(layout.offset, int):
-        return Layout(layout.size, layout.stride, home.offset + layout.offset)
-    raise NotImplementedError(
-        "a view inside an expansion of an argument whose offset is a run-time input")  # fmt: skip
+    assert isinstance(home.offset, int) and isinstance(layout.offset, int)  # see Inliner.settled
+    return Layout(layout.size, layout.stride, home.offset + layout.offset)
 
 
 def COPY() -> Any:

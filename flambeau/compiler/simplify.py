@@ -29,16 +29,8 @@ def drop_dead(program: Program) -> Program:
             continue
         kept.append(call)
         wanted.update(ref.value for ref in call.refs())
-        wanted.update(o.over for o in call.outs if o.over is not None and not replaces(call, o))
+        wanted.update(o.over for o in call.outs if o.over is not None)
     return replace(program, calls=tuple(reversed(kept)))
-
-
-def replaces(call: Call, out: Any) -> bool:
-    """Whether a write leaves nothing of the storage's old value that anybody could see.
-
-    Only the written layout is known here, not how long the storage is, so the answer is no.
-    """
-    return False
 
 
 class Constant:

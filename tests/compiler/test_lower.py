@@ -287,3 +287,13 @@ def test_failures_are_pytorchs_and_transactional(name: str) -> None:
 
 def test_the_table_names_ops_that_exist() -> None:
     assert set(RULES) - {"any reduction"} <= set(TABLE)
+
+
+def test_an_expansion_may_look_into_a_moving_view() -> None:
+    """A composite whose expansion takes a part of its argument, given X[i:i + b]."""
+    x = flambeau.arange(40.0).reshape(10, 4)
+    for start in (0, 2, 4, 6, 1):
+        part = x[start:start + 3]
+        found = flambeau.nn.functional.glu(part, dim=1)
+        left, gate = np.split(np.arange(40.0).reshape(10, 4)[start:start + 3], 2, 1)
+        np.testing.assert_allclose(found.numpy(), left / (1 + np.exp(-gate)), rtol=1e-5)
