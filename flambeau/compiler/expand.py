@@ -70,7 +70,7 @@ class Inliner:
         return values
 
     def settled(self, call: Call, ref: Ref) -> Ref:
-        """A copy of an argument that begins at a run-time offset, so that views of it have places."""
+        """A copy of an argument that begins at a run-time offset: views of it need a place."""
         if not is_dense(ref.layout.size, ref.layout.stride):
             raise NotImplementedError(
                 f"{call.op.name} looks into a view that begins at a run-time offset and has gaps; "
