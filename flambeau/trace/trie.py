@@ -92,10 +92,11 @@ class Stretch:
     """
 
     __slots__ = ("state", "mode", "inputs", "results", "numbers", "offsets", "offset_index",
-                 "slot_offset", "leaves", "nodes", "views", "walk", "backward_done", "lock",
+                 "slot_offset", "leaves", "nodes", "views", "walk", "backward_done", "thread",
                  "limit", "__weakref__")  # fmt: skip
 
-    def __init__(self, root: State, mode: Mode, limit: int) -> None:
+    def __init__(self, root: State, mode: Mode, limit: int, thread: int = 0) -> None:
+        self.thread = thread or here.ident
         self.state = root
         self.mode = mode
         self.limit = limit
@@ -119,17 +120,29 @@ class Limit:
         self.calls = CALL_LIMIT
 
 
+class Lazy:
+    """The one thread whose calls may be pending (see turns.py)."""
+
+    thread = 0
+
+
 class Here(threading.local):
     """What is current in this thread. `stretch` is the only thing read on the hot path."""
 
     def __init__(self) -> None:
-        self.stretch = Stretch(ROOT, START, limit.calls)
+        self.ident = threading.get_ident()
+        lazy.thread = lazy.thread or self.ident
+        calls = limit.calls if lazy.thread == self.ident else 1
+        self.stretch = Stretch(ROOT, START, calls, self.ident)
+        threads[self.ident] = self.__dict__
 
 
 CALL_LIMIT = 1000  # pending calls; trace/flush.py cuts there, at a period of the sequence
 STATES = 100_000  # states from which on those that were not used for long are dropped
 ROOT = State(None)
 limit = Limit()
+lazy = Lazy()
+threads: dict[int, dict[str, Any]] = {}  # what `here` is in each thread
 here = Here()
 
 
