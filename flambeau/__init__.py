@@ -42,8 +42,8 @@ from flambeau.info import (
 from flambeau.ir import dtype as _dt
 from flambeau.ir.dtype import DType as dtype  # noqa: N813 PyTorch's name
 from flambeau.printing import get_printoptions, set_printoptions
-from flambeau.trace import interrupt
 from flambeau.tensor import Size, Tensor
+from flambeau.trace import interrupt
 
 interrupt.install()
 
