@@ -42,7 +42,7 @@ def flush(*tensors):
 def test_the_second_backward_is_not_walked(walks):
     w = weights()
     flush(w)
-    for n in range(5):
+    for _ in range(5):
         w.grad = None
         (w * w * 2.0).sum().backward()
         assert w.grad.tolist() == [4.0, -8.0, 12.0]
@@ -66,7 +66,8 @@ def test_numbers_are_those_of_now(walks):
     for n in range(1, 6):
         w.grad = None
         ((w * (n / 3)) ** 2).sum().backward()
-        np.testing.assert_allclose(w.grad.tolist(), 2 * (n / 3) ** 2 * np.array([1, -2, 3]), rtol=1e-5)
+        expected = 2 * (n / 3) ** 2 * np.array([1, -2, 3])
+        np.testing.assert_allclose(w.grad.tolist(), expected, rtol=1e-5)
     assert len(walks) == 1
 
 
@@ -155,7 +156,7 @@ def test_a_leaf_that_is_frozen_later():
 def test_a_graph_that_spans_flushes():
     """`loss.item()` before `backward()`: a walk, each time right."""
     w = weights()
-    for n in range(4):
+    for _ in range(4):
         w.grad = None
         loss = (w * w).sum()
         assert loss.item() == 14.0

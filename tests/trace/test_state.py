@@ -30,7 +30,7 @@ def compiled():
 
 
 def test_a_trie_that_is_pruned_loses_nothing(monkeypatch):
-    """Shapes that wander fill the trie; what is used often stays compiled, what is dropped is right."""
+    """Shapes that wander fill the trie; what is used often stays compiled, all is right."""
     monkeypatch.setattr(trie, "STATES", 3000)
 
     def often(n):
@@ -50,7 +50,7 @@ def test_a_trie_that_is_pruned_loses_nothing(monkeypatch):
         size = 7 + turn % 700
         assert seldom(size) == size * (size - 1) / 2 + 5 * size
         before = counters.compiled
-        assert often(turn) == 6 * (2.0 * turn + 1) ** 2 or turn > 1000
+        assert often(turn % 99) == 6 * (2.0 * (turn % 99) + 1) ** 2
         assert counters.compiled == before  # was never forgotten
         most = max(most, trie.State.count)
     assert most <= 2 * 3000
