@@ -43,9 +43,6 @@ from flambeau.ir import dtype as _dt
 from flambeau.ir.dtype import DType as dtype  # noqa: N813 PyTorch's name
 from flambeau.printing import get_printoptions, set_printoptions
 from flambeau.tensor import Size, Tensor
-from flambeau.trace import interrupt
-
-interrupt.install()
 
 __version__ = "2.13.0+flambeau.0.1.0"  # the interface's version, then Flambeau's own
 inf, nan, pi, e = float("inf"), float("nan"), 3.141592653589793, 2.718281828459045

@@ -24,7 +24,7 @@ def set_mode(*, grad: bool) -> None:
         new = _switched.get((mode, grad))
         if new is None:
             new = _switched[mode, grad] = switch(mode, grad=grad)
-        here.stretch.mode = new  # another thread may have put a new one in place by now
+        stretch.mode = new
 
 
 class _Switch:

@@ -7,15 +7,12 @@ and the results to the storages that wait for them.
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
-import warnings
 from typing import Any
 
 from flambeau.runtime.buffers import Buffer, allocate
 from flambeau.settings import settings
-from flambeau.trace import interrupt, period, programs, trie, turns
+from flambeau.trace import interrupt, period, programs, trie
 from flambeau.trace.programs import counters
 from flambeau.trace.storage import Storage
 from flambeau.trace.trie import Stretch, here
@@ -26,19 +23,14 @@ _running = threading.RLock()  # programs run one at a time; they use all threads
 def flush(stretch: Stretch) -> None:
     """Run everything in the stretch whose results are still alive; then it is over."""
     if stretch is here.stretch:
-        here.stretch = Stretch(trie.ROOT, stretch.mode, base_limit(), stretch.thread)
-    elif stretch.thread != here.ident:
-        turns.claim(stretch)
+        here.stretch = Stretch(trie.ROOT, stretch.mode, base_limit())
     with _running:
         finish(stretch)
     interrupt.raise_pending()
 
 
 def base_limit() -> int:
-    """How many calls a new stretch of this thread may have pending."""
-    if settings.eager or here.ident != trie.lazy.thread and not turns.become_lazy():
-        return 1
-    return trie.limit.calls
+    return 1 if settings.eager else trie.limit.calls
 
 
 def flush_current() -> None:
@@ -55,14 +47,6 @@ def settle(storage: Storage) -> None:
         flush(stretch)
     if storage.error is not None:
         raise storage.error
-
-
-def settle_elsewhere(stretch: Stretch, storage: Storage) -> None:
-    """Before a stretch reads a storage: nothing that other stretches do to it is pending."""
-    other = storage.stretch
-    if turns.foreign(stretch, other, storage.buffer is None):
-        assert other is not None
-        flush(other)
 
 
 def settle_all(storage: Storage) -> None:
@@ -102,8 +86,7 @@ def finish(stretch: Stretch) -> None:
         if storage.buffer is None:
             storage.error = error
     for storage in inputs:
-        if storage.stretch is stretch:  # else another thread has entered it since
-            storage.stretch = None
+        storage.stretch = None
     trie.note_use(state, counters.flushes)
     if error is not None:
         forget_gradients(leaves)
@@ -131,23 +114,6 @@ def at_limit(stretch: Stretch) -> None:
     flush(stretch)
 
 
-def limit_bytes(stretch: Stretch) -> None:
-    """End the stretch after this call where too much memory waits for it and for nobody else."""
-    alone = ALONE  # references to a storage that is only in `inputs`
-    dead = sum([s.nbytes for s in stretch.inputs if sys.getrefcount(s) <= alone])
-    if dead > trie.HELD:
-        stretch.limit = min(stretch.limit, max(stretch.state.depth, 1))
-    stretch.most = stretch.bytes + max(trie.HELD - dead, trie.HELD // 8)
-
-
-def references_alone() -> int:
-    """What sys.getrefcount says of what only a list holds, inside a loop over that list."""
-    return next(iter([sys.getrefcount(s) for s in [object()]]))
-
-
-ALONE = references_alone()
-
-
 # ------------------------------------------------------------------ pinned memory
 
 
@@ -157,25 +123,3 @@ def snapshot(x: Any, nbytes: int) -> Storage:
     start = x.offset * x.spec.dtype.itemsize
     buffer.memory[:nbytes] = x.storage.buffer.memory[start : start + nbytes]
     return Storage(nbytes, buffer)
-
-
-# ------------------------------------------------------------------ fork
-
-
-def before_fork() -> None:
-    """Run what is pending: the child could not wait for it."""
-    try:
-        flush_current()
-    except Exception as error:  # kept by the results that it concerns, and raised when one is used
-        warnings.warn(f"a pending call failed before a fork: {error}", stacklevel=2)
-
-
-def free_locks() -> None:
-    """In the child nobody holds a lock."""
-    global _running
-    _running = threading.RLock()
-    turns.entering = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=before_fork, after_in_child=lambda: turns.after_fork(free_locks))

@@ -21,12 +21,12 @@ from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Layout, Offset, Spec, is_dense, spec_of
 from flambeau.ir.op import Op, Param
 from flambeau.ir.program import Call, Input, Number, Out, Ref, Source
-from flambeau.trace import flush, turns
+from flambeau.trace import flush
 from flambeau.trace.node import Edge, Node, keep, maker, order
 from flambeau.trace.storage import Storage
 from flambeau.trace.symbol import FloatSymbol, IntSymbol
 from flambeau.trace.tensor import Recorded
-from flambeau.trace.trie import State, Stretch, here, threads
+from flambeau.trace.trie import State, Stretch, here
 
 PACKAGE = str(Path(__file__).resolve().parent.parent)
 SLOTS = 8000  # of a stretch, from which on a view ends it: a loop of views alone stays bounded
@@ -224,25 +224,11 @@ def enter(stretch: Stretch, x: Any) -> Any:
     raise TypeError(f"expected a tensor or a number, not {cls.__name__}")
 
 
+@hot
 def enter_tensor(stretch: Stretch, x: Any) -> int:
     """Give a tensor from outside a slot; its storage becomes an input where it is new here."""
-    if len(threads) == 1:
-        return give_slot(stretch, x)
-    while True:
-        settled(stretch, x.storage)  # may wait for another thread, which may need the lock
-        with turns.entering:
-            storage = x.storage
-            if not turns.foreign(stretch, storage.stretch, storage.buffer is None):
-                return give_slot(stretch, x)
-
-
-@hot
-def give_slot(stretch: Stretch, x: Any) -> int:
-    """What `enter_tensor` does where nobody can interfere."""
     storage = x.storage
-    if storage.rare is not None or storage.stretch is not stretch and (
-        storage.stretch is not None or storage.buffer is None
-    ):
+    if storage.rare is not None or storage.buffer is None and storage.stretch is not stretch:
         settled(stretch, storage)
         if storage.pinned():
             return enter_pinned(stretch, x)
@@ -267,9 +253,6 @@ def give_slot(stretch: Stretch, x: Any) -> int:
     if not here_already:
         storage.stretch, storage.born, storage.index = stretch, slot, slot
         stretch.inputs.append(storage)
-        stretch.bytes += storage.nbytes
-        if stretch.bytes > stretch.most:
-            flush.limit_bytes(stretch)
     if offset is not None:
         stretch.slot_offset[slot] = offset
     if leaf and spec.requires_grad:
@@ -308,9 +291,6 @@ def enter_pinned(stretch: Stretch, x: Any) -> int:
     stretch.state = state
     storage.stretch, storage.born, storage.index = stretch, state.slot, state.slot
     stretch.inputs.append(storage)
-    stretch.bytes += storage.nbytes
-    if stretch.bytes > stretch.most:
-        flush.limit_bytes(stretch)
     if leaf and x.spec.requires_grad:
         stretch.leaves[state.slot] = x
     return state.slot
@@ -332,8 +312,8 @@ def follow_nothing(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Non
 
 def settled(stretch: Stretch, storage: Storage) -> Storage:
     """The storage, with a value in this stretch or in memory; raises what made it fail."""
-    if storage.stretch is not stretch:
-        flush.settle_elsewhere(stretch, storage)
+    if storage.buffer is None and storage.stretch is not stretch:
+        flush.settle(storage)
     if storage.error is not None:
         forget_numbers(stretch)
         raise storage.error
@@ -374,38 +354,6 @@ def static(value: Any) -> Any:
 def first_time(stretch: Stretch, op: Op, key: tuple[Any, ...], args: tuple[Any, ...],
                target: Any = None) -> State:  # fmt: skip
     """Clean the arguments, infer the results, make the edge. On an error nothing was recorded."""
-    if turns.several():
-        return first_time_among_threads(stretch, op, key, args, target)
-    return make_edge(stretch, op, key, args, target)
-
-
-def first_time_among_threads(stretch: Stretch, op: Op, key: tuple[Any, ...], args: tuple[Any, ...],
-                             target: Any) -> State:  # fmt: skip
-    """Make the edge while no other thread enters the same tensors; where one did, enter anew."""
-    known = [*flat_tensors(args), *([] if target is None else [target])]
-    while True:
-        with turns.entering:
-            if all(x.storage.stretch is stretch or x.storage.pin is not None for x in known):
-                return stretch.state.edges.get(key) or make_edge(stretch, op, key, args, target)
-        forget_numbers(stretch)
-        for x in known:
-            if x.storage.stretch is not stretch:
-                x.stretch = None
-        write = () if target is None else ("write",)
-        slots = () if target is None else (enter(stretch, target),)
-        parts = [key_part(stretch, p, a) for p, a in zip(op.params, args)]
-        key = (op, *write, stretch.mode, *slots, *parts)
-
-
-def flat_tensors(args: tuple[Any, ...]) -> list[Any]:
-    """The tensors among arguments, those in lists too."""
-    every = [b for a in args for b in (a if isinstance(a, (tuple, list)) else (a,))]
-    return [a for a in every if isinstance(a, Recorded)]
-
-
-def make_edge(stretch: Stretch, op: Op, key: tuple[Any, ...], args: tuple[Any, ...],
-              target: Any = None) -> State:  # fmt: skip
-    """What `first_time` does where nobody can interfere."""
     first_number = stretch.state.numbers
     try:
         check_kinds(op, args)

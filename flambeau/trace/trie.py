@@ -92,15 +92,13 @@ class Stretch:
     """
 
     __slots__ = ("state", "mode", "inputs", "results", "numbers", "offsets", "offset_index",
-                 "slot_offset", "leaves", "nodes", "views", "walk", "backward_done", "thread",
-                 "limit", "bytes", "most", "__weakref__")  # fmt: skip
+                 "slot_offset", "leaves", "nodes", "views", "walk", "backward_done", "lock",
+                 "limit", "__weakref__")  # fmt: skip
 
-    def __init__(self, root: State, mode: Mode, limit: int, thread: int = 0) -> None:
-        self.thread = thread or here.ident
+    def __init__(self, root: State, mode: Mode, limit: int) -> None:
         self.state = root
         self.mode = mode
         self.limit = limit
-        self.bytes, self.most = 0, HELD  # of inputs; when to look which of them nobody else holds
         self.inputs: list[Any] = []
         self.results: dict[int, Any] = {}
         self.numbers: list[Any] = []
@@ -121,30 +119,17 @@ class Limit:
         self.calls = CALL_LIMIT
 
 
-class Lazy:
-    """The one thread whose calls may be pending (see turns.py)."""
-
-    thread = 0
-
-
 class Here(threading.local):
     """What is current in this thread. `stretch` is the only thing read on the hot path."""
 
     def __init__(self) -> None:
-        self.ident = threading.get_ident()
-        lazy.thread = lazy.thread or self.ident
-        calls = limit.calls if lazy.thread == self.ident else 1
-        self.stretch = Stretch(ROOT, START, calls, self.ident)
-        threads[self.ident] = self.__dict__
+        self.stretch = Stretch(ROOT, START, limit.calls)
 
 
 CALL_LIMIT = 1000  # pending calls; trace/flush.py cuts there, at a period of the sequence
-HELD = 1 << 28  # bytes of inputs that nobody else holds, above which a stretch ends
 STATES = 100_000  # states from which on those that were not used for long are dropped
 ROOT = State(None)
 limit = Limit()
-lazy = Lazy()
-threads: dict[int, dict[str, Any]] = {}  # what `here` is in each thread
 here = Here()
 
 
