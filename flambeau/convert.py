@@ -9,7 +9,7 @@ from flambeau.creation import check_supported, number_of
 from flambeau.device import check_device, contiguous_format, device, preserve_format
 from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
-from flambeau.ir.layout import broadcast_sizes, contiguous_strides, spec_of
+from flambeau.ir.layout import Spec, broadcast_sizes, contiguous_strides, spec_of
 from flambeau.ops.declare import TABLE
 from flambeau.runtime.buffers import allocate
 from flambeau.tensor import FUNCTIONS, Tensor
@@ -138,7 +138,15 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
             [self.spec.size, src.spec.size]
         )  # refuses in the words of elementwise calls
         src = expand(src, self.spec.size)
+    if src.storage is self.storage and repeats(self.spec) and not self.requires_grad:
+        self._counter().version += 1  # the same elements: nothing to write
+        return self
     return recorder.record_write(TABLE["copy"], self, src)
+
+
+def repeats(spec: Spec) -> bool:
+    """Whether one element in memory stands for several."""
+    return any(s == 0 and n > 1 for s, n in zip(spec.stride, spec.size))
 
 
 def fill_(self: Any, value: Any) -> Any:

@@ -282,10 +282,13 @@ def assign(target: Any, value: Any) -> None:
     size = value.spec.size
     if not size and target.spec.size and value.storage is target.storage:
         value = value.clone()  # one element everywhere is read before anything is written
-    while len(size) > target.ndim and size[0] == 1:
+    if size == target.spec.size:
+        copy_(target, value)
+        return
+    while size and size[0] == 1:
         size = size[1:]
     value = value if size == value.spec.size else view(value, size)
-    copy_(target, value if size == target.spec.size else expand(value, target.spec.size))
+    copy_(target, expand(value, target.spec.size))
 
 
 def one_mask(indices: dict[int, Any]) -> Any:

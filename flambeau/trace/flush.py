@@ -7,6 +7,7 @@ and the results to the storages that wait for them.
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any
 
@@ -112,6 +113,23 @@ def at_limit(stretch: Stretch) -> None:
             state.stamp = period.in_step(state)
         trie.limit.calls = state.stamp
     flush(stretch)
+
+
+def limit_bytes(stretch: Stretch) -> None:
+    """End the stretch after this call where too much memory waits for it and for nobody else."""
+    alone = ALONE  # references to a storage that is only in `inputs`
+    dead = sum([s.nbytes for s in stretch.inputs if sys.getrefcount(s) <= alone])
+    if dead > trie.HELD:
+        stretch.limit = min(stretch.limit, max(stretch.state.depth, 1))
+    stretch.most = stretch.bytes + max(trie.HELD - dead, trie.HELD // 8)
+
+
+def references_alone() -> int:
+    """What sys.getrefcount says of what only a list holds, inside a loop over that list."""
+    return next(iter([sys.getrefcount(s) for s in [object()]]))
+
+
+ALONE = references_alone()
 
 
 # ------------------------------------------------------------------ pinned memory

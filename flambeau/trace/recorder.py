@@ -253,6 +253,9 @@ def enter_tensor(stretch: Stretch, x: Any) -> int:
     if not here_already:
         storage.stretch, storage.born, storage.index = stretch, slot, slot
         stretch.inputs.append(storage)
+        stretch.bytes += storage.nbytes
+        if stretch.bytes > stretch.most:
+            flush.limit_bytes(stretch)
     if offset is not None:
         stretch.slot_offset[slot] = offset
     if leaf and spec.requires_grad:
@@ -291,6 +294,9 @@ def enter_pinned(stretch: Stretch, x: Any) -> int:
     stretch.state = state
     storage.stretch, storage.born, storage.index = stretch, state.slot, state.slot
     stretch.inputs.append(storage)
+    stretch.bytes += storage.nbytes
+    if stretch.bytes > stretch.most:
+        flush.limit_bytes(stretch)
     if leaf and x.spec.requires_grad:
         stretch.leaves[state.slot] = x
     return state.slot

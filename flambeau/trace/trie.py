@@ -93,12 +93,13 @@ class Stretch:
 
     __slots__ = ("state", "mode", "inputs", "results", "numbers", "offsets", "offset_index",
                  "slot_offset", "leaves", "nodes", "views", "walk", "backward_done", "lock",
-                 "limit", "__weakref__")  # fmt: skip
+                 "limit", "bytes", "most", "__weakref__")  # fmt: skip
 
     def __init__(self, root: State, mode: Mode, limit: int) -> None:
         self.state = root
         self.mode = mode
         self.limit = limit
+        self.bytes, self.most = 0, HELD  # of inputs; when to look which of them nobody else holds
         self.inputs: list[Any] = []
         self.results: dict[int, Any] = {}
         self.numbers: list[Any] = []
@@ -127,6 +128,7 @@ class Here(threading.local):
 
 
 CALL_LIMIT = 1000  # pending calls; trace/flush.py cuts there, at a period of the sequence
+HELD = 1 << 28  # bytes of inputs that nobody else holds, above which a stretch ends
 STATES = 100_000  # states from which on those that were not used for long are dropped
 ROOT = State(None)
 limit = Limit()

@@ -107,7 +107,8 @@ def binary(torch: Any, env: list[Any], i: int, j: int, k: int) -> Any:
     if k % 5 == 2:
         return (x * y).clamp(-4, 4) if x.dtype != torch.bool or y.dtype != torch.bool else x * y
     if torch.bool in (x.dtype, y.dtype):
-        return [lambda: x == y, lambda: x + y][k % 2]()
+        exact = not (is_float(x) or is_float(y))
+        return x == y if exact and k % 2 else x + y
     return [lambda: x + y, lambda: x - y, None, lambda: torch.maximum(x, y),
             lambda: x.add(y, alpha=2)][k % 5]()  # fmt: skip
 

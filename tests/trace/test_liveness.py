@@ -10,6 +10,7 @@ import pytest
 import flambeau as torch
 from flambeau.runtime import buffers
 from flambeau.settings import settings
+from flambeau.trace import flush as flush_module
 from flambeau.trace import programs, trie
 from flambeau.trace.programs import counters
 from flambeau.trace.trie import here
@@ -46,9 +47,8 @@ def test_nothing_runs_before_a_look():
 
 
 def flush() -> None:
-    from flambeau.trace.flush import flush_current
-
-    flush_current()
+    """Begin a new stretch, with the limits of now."""
+    flush_module.flush(here.stretch)
 
 
 def test_one_look_computes_all_that_is_alive():
