@@ -79,4 +79,151 @@ class Buffer(Tensor, metaclass=_Kinds):
         return out
 
 
-__all__ = ["Buffer", "Parameter"]
+# ------------------------------------------------------------------ sizes known later
+
+
+def is_lazy(param):
+    """Whether a parameter or buffer still waits for its size."""
+    return isinstance(param, UninitializedTensorMixin)
+
+
+class UninitializedTensorMixin:
+    """A parameter or buffer whose size is known when data comes; until then it has no elements.
+
+    Everything that reads a tensor reads its `spec`, which is refused here; the few things that make
+    sense without a size read it under its other name.
+    """
+
+    __slots__ = ()
+    _known = Tensor.spec  # the slot itself
+
+    @property
+    def spec(self):
+        raise ValueError(
+            "Attempted to use an uninitialized parameter. This error happens when you are using a "
+            "`LazyModule` or explicitly manipulating "
+            f"`torch.nn.parameter.{type(self).__name__}` objects. When using LazyModules Call "
+            "`forward` with a dummy batch to initialize the parameters before calling torch "
+            "functions"
+        )
+
+    @spec.setter
+    def spec(self, spec):
+        self._known = spec
+
+    def materialize(self, shape, device=None, dtype=None):
+        """Become a tensor of this size, whose content nobody knows."""
+        from flambeau import empty
+
+        dtype = self._known.dtype if dtype is None else dtype
+        self.data = empty(shape, dtype=dtype, device=device)
+        self.__class__ = self.cls_to_become
+
+    @property
+    def shape(self):
+        raise RuntimeError(
+            "Can't access the shape of an uninitialized parameter or buffer. This error usually "
+            "happens in `load_state_dict` when trying to load an uninitialized parameter into an "
+            "initialized one. Call `forward` to initialize the parameters before accessing their "
+            "attributes."
+        )
+
+    dtype = property(lambda self: self._known.dtype)
+    ndim = property(lambda self: len(self._known.size))
+    is_leaf = property(lambda self: True)
+    grad_fn = property(lambda self: None)
+
+    @property
+    def requires_grad(self):
+        return self._known.requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value):
+        self._known = self._known.with_grad(bool(value))
+
+    @property
+    def data(self):
+        return without_elements(self).detach()
+
+    @data.setter
+    def data(self, new):
+        self.storage, self.offset, self.stretch = new.storage, new.offset, None
+        self._known = new.spec.with_grad(self._known.requires_grad)
+
+    def share_memory_(self):
+        raise RuntimeError(
+            "Can't share memory on an uninitialized parameter or buffer. Call `forward` to "
+            "initialize the parameters before calling `module.share_memory()`."
+        )
+
+    def __repr__(self):
+        return f"<{type(self).__name__}>"
+
+    def __reduce_ex__(self, protocol):
+        return type(self), (self._known.requires_grad,)
+
+
+def without_elements(lazy):
+    """The empty tensor that an uninitialized one is underneath."""
+    return assemble(Tensor, lazy.storage, lazy._known, lazy.offset)
+
+
+def usable(name):
+    """A method that works before the size is known."""
+
+    def method(self, *args, **kwargs):
+        plain = without_elements(self)
+        result = getattr(plain, name)(*args, **kwargs)
+        return self if result is plain else result
+
+    method.__name__ = name
+    return method
+
+
+for _name in """size to cpu cuda half float double char short int long is_floating_point is_complex
+        get_device""".split():
+    setattr(UninitializedTensorMixin, _name, usable(_name))
+
+
+class UninitializedParameter(UninitializedTensorMixin, Parameter):
+    """A parameter whose size is known when data comes: `materialize` makes it a Parameter."""
+
+    __slots__ = ()
+    cls_to_become = Parameter
+
+    def __new__(cls, requires_grad=True, device=None, dtype=None):
+        from flambeau import empty
+
+        return same_memory(cls, empty(0, device=device, dtype=dtype), requires_grad)
+
+    def __init__(self, requires_grad=True, device=None, dtype=None):
+        pass  # __new__ has done it
+
+    def __deepcopy__(self, memo):
+        known = memo.get(id(self))
+        if known is None:
+            known = memo[id(self)] = type(self)(self.requires_grad, dtype=self.dtype)
+        return known
+
+
+class UninitializedBuffer(UninitializedTensorMixin, Tensor):
+    """A buffer whose size is known when data comes: `materialize` makes it a tensor."""
+
+    __slots__ = ()
+    cls_to_become = Tensor
+
+    def __new__(cls, requires_grad=False, device=None, dtype=None, persistent=True):
+        from flambeau import empty
+
+        out = same_memory(cls, empty(0, device=device, dtype=dtype), requires_grad)
+        out._is_buffer, out.persistent = True, persistent
+        return out
+
+    def __init__(self, requires_grad=False, device=None, dtype=None, persistent=True):
+        pass  # __new__ has done it
+
+
+__all__ = [
+    "Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter",
+    "UninitializedTensorMixin", "is_lazy",
+]  # fmt: skip

@@ -141,7 +141,7 @@ class Members:
                             f"desired dtype={dtype}")  # fmt: skip
 
         def convert(t):
-            if dtype is None or t.spec.dtype.kind in "fc":
+            if dtype is None or t.dtype.kind in "fc":
                 return t.to(*args, **kwargs)
             return t
 
@@ -168,7 +168,7 @@ class Members:
         return self.cast_floats(dt.bfloat16)
 
     def cast_floats(self, dtype):
-        return self._apply(lambda t: t.to(dtype) if t.spec.dtype.kind == "f" else t)
+        return self._apply(lambda t: t.to(dtype) if t.is_floating_point() else t)
 
     def cpu(self):
         """Move parameters and buffers to the CPU, where they are."""

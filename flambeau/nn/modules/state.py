@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from flambeau.autograd.modes import no_grad
 from flambeau.nn.modules.hooks import add_hook
-from flambeau.nn.parameter import Parameter
+from flambeau.nn.parameter import Parameter, is_lazy
 from flambeau.tensor import Tensor
 
 EXTRA = "_extra_state"  # the key under which get_extra_state() is kept
@@ -130,6 +130,8 @@ class State:
         if not isinstance(value, Tensor):
             return (f'While copying the parameter named "{key}", expected torch.Tensor or '
                     f"Tensor-like object from checkpoint but received {type(value)}")  # fmt: skip
+        if is_lazy(target):  # then so is the value: else the load hook has given the target a size
+            return None
         if target.ndim == 0 and value.ndim == 1 and value.shape[0] == 1:
             value = value[0]  # what old files hold for 0-dim tensors
         if value.shape != target.shape:
