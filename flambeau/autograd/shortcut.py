@@ -144,7 +144,7 @@ def fresh_gradient(stretch: Stretch, slot: int, value: int, spec: Spec) -> Any:
     grad.stretch = storage.stretch = stretch
     grad.slot = storage.born = slot
     storage.index = value
-    stretch.results[slot] = ref(storage)
+    stretch.results.append(ref(storage))
     return grad
 
 

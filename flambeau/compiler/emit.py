@@ -8,6 +8,7 @@ run-time numbers.
 from __future__ import annotations
 
 import ctypes
+import re
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,12 +28,22 @@ from flambeau.ir.failures import exception_of
 from flambeau.ir.kernel import words
 from flambeau.ir.layout import Layout, Offset
 from flambeau.ir.program import POSITIONS, Call, Number, Out, Program, Ref
-from flambeau.runtime.buffers import Buffer, allocate_class, part, size_class
+from flambeau.runtime.buffers import (
+    ALIGNMENT,
+    Buffer,
+    allocate_class,
+    free_list,
+    part,
+    scratch,
+    size_class,
+)
 from flambeau.runtime.threads import Launch, get_num_threads
 from flambeau.settings import settings
 
 Word = tuple[int, int]
+Run = Callable[..., tuple[Buffer, ...]]
 MOST_THREADS = 256
+SHARED_ARENA = 1 << 20  # bytes up to which programs share the memory of what they keep inside
 
 
 @dataclass(slots=True)
@@ -50,7 +61,7 @@ class Compiled:
 
     program: Program
     fixed: dict[int, int]  # run-time offsets that were compiled in: index → value
-    run: Callable[..., None]
+    run: Run
     report: list[Any]
 
 
@@ -327,10 +338,11 @@ def storage_bytes(fused: Fused) -> dict[int, int]:
 # ------------------------------------------------------------------ running
 
 
-def runner(emitter: Emitter, parts: list[Any], arena_bytes: int) -> Callable[..., None]:
+def runner(emitter: Emitter, parts: list[Any], arena_bytes: int) -> Run:
     """The function that runs a compiled program, written out as source: it runs once a step.
 
-    It takes the inputs' buffers, the run-time numbers and offsets, and a dictionary for results.
+    It takes the inputs' buffers, the run-time numbers and offsets, and a dictionary for what is
+    complete when it fails; it answers the memory of the live results.
     """
     slots = emitter.slots
     memory = (ctypes.c_int64 * (len(slots) + 2))()
@@ -340,12 +352,14 @@ def runner(emitter: Emitter, parts: list[Any], arena_bytes: int) -> Callable[...
     functions = {f"make{n}": key[1] for n, key in enumerate(slots) if key[0] == "derived"}
     scope: dict[str, Any] = {
         "pack": struct.Struct("<" + kinds).pack_into, "memory": memory, "allocate": allocate_class,
+        "part": part, "scratch": scratch,
         "address": ctypes.addressof(memory), "failed": failure(emitter, error),
         "interpret": interpreter_step(emitter),
     }  # fmt: skip
     scope |= functions
     scope |= {f"part{n}": p.run if not isinstance(p, Call) else p for n, p in enumerate(parts)}
     source = "\n".join(run_source(emitter, parts, arena_bytes))
+    scope |= {f"free{size}": free_list(int(size)) for size in re.findall(r"free(\d+)", source)}
     exec(compile(source, "<flambeau tape>", "exec"), scope)
     return scope["run"]
 
@@ -354,14 +368,10 @@ def run_source(emitter: Emitter, parts: list[Any], arena_bytes: int) -> list[str
     """The lines of `run`."""
     names = {home: f"i{n}" for n, home in enumerate(emitter.inputs)}
     names |= {home: f"r{n}" for n, home in enumerate(emitter.live)}
-    lines = ["def run(inputs, numbers, offsets, results):"]
+    lines = ["def run(inputs, numbers, offsets, done):"]
     if emitter.inputs:
         lines.append(f"    {', '.join(names[h] for h in emitter.inputs)}, = inputs")
-    for home in emitter.live:
-        nbytes = emitter.sizes[home]
-        lines.append(f"    {names[home]} = allocate({nbytes}, {size_class(nbytes)})")
-    lines.append(f"    arena = allocate({arena_bytes}, {size_class(arena_bytes)})" if arena_bytes
-                 else "    arena = None")  # fmt: skip
+    lines += allocations(emitter, names, arena_bytes)
     words = [word_source(key, names, emitter, arena_bytes) for key in emitter.slots]
     if words:
         lines.append(f"    pack(memory, 16, {', '.join(words)})")
@@ -371,12 +381,37 @@ def run_source(emitter: Emitter, parts: list[Any], arena_bytes: int) -> list[str
     live = ", ".join(names[home] for home in emitter.live)
     for n, one in enumerate(parts):
         if isinstance(one, Call):
-            lines.append(f"    interpret({n}, known, arena, numbers, offsets, results)")
+            lines.append(f"    interpret({n}, known, arena, numbers, offsets, done)")
         else:
             lines.append(f"    error = part{n}(address)")
-            lines.append(f"    if error: raise failed({n}, error - 1, [{live}], results)")
-    lines += [f"    results[{home}] = {names[home]}" for home in emitter.live]
-    return lines + ["    return None"]
+            lines.append(f"    if error: raise failed({n}, error - 1, [{live}], done)")
+    results = ", ".join(names[emitter.fused.homes[v]] for v in emitter.program.live)
+    return [*lines, f"    return ({results}{',' if results else ''})"]
+
+
+def allocations(emitter: Emitter, names: dict[int, str], arena_bytes: int) -> list[str]:
+    """The lines that get memory: the smallest results share a block, as each alone costs more."""
+    tiny = [home for home in emitter.live if emitter.sizes[home] <= ALIGNMENT]
+    tiny = tiny if len(tiny) > 1 else []
+    lines = [take("tiny", ALIGNMENT * len(tiny))] if tiny else []
+    for home in emitter.live:
+        size = emitter.sizes[home]
+        if home in tiny:
+            lines.append(f"{names[home]} = part(tiny, {ALIGNMENT * tiny.index(home)}, {size})")
+        else:
+            lines.append(take(names[home], size))
+    if arena_bytes:
+        small = arena_bytes <= SHARED_ARENA
+        lines.append(f"arena = scratch({arena_bytes})" if small else take("arena", arena_bytes))
+    else:
+        lines.append("arena = None")
+    return ["    " + line for line in lines]
+
+
+def take(name: str, nbytes: int) -> str:
+    """The line that takes a buffer from the pool."""
+    capacity = size_class(nbytes)
+    return f"{name} = allocate({nbytes}, {capacity}, free{capacity})"
 
 
 def word_source(key: Any, names: dict[int, str], emitter: Emitter, arena_bytes: int) -> str:

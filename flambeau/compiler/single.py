@@ -147,15 +147,14 @@ def bound(compiled: Compiled, call: Call, names: Renaming, home_of: dict[int, in
     """The shared code of a form, bound to one call's homes, numbers and offsets."""
     homes = list(names.homes)
     numbers, offsets = list(names.numbers), list(names.offsets)
-    fresh = [(1001 + n, home_of[o.value]) for n, o in enumerate(call.outs) if o.over is None]
+    fresh = [home_of[o.value] for o in call.outs if o.over is None]
     run = compiled.run
 
     def code(frame: Any) -> None:
         buffers = frame.buffers
-        results: dict[int, Any] = {}
-        run([buffers[h] for h in homes], [frame.numbers[i] for i in numbers],
-            [frame.offsets[i] for i in offsets], results)  # fmt: skip
-        for value, home in fresh:
-            buffers[home] = results[value]
+        results = run([buffers[h] for h in homes], [frame.numbers[i] for i in numbers],
+                      [frame.offsets[i] for i in offsets], {})  # fmt: skip
+        for home, buffer in zip(fresh, results):
+            buffers[home] = buffer
 
     return code

@@ -23,17 +23,11 @@ class _Pool:
         self.free: dict[int, list[tuple[int, np.ndarray]]] = {}
         self.kept = 0
 
-    def give(self, capacity: int, address: int, memory: np.ndarray) -> None:
-        if self.kept + capacity > POOL_LIMIT:
-            if capacity > POOL_LIMIT // 4:
-                return
-            self.free.clear()  # simple and rare: start over rather than keep sizes nobody asks for
-            self.kept = 0
-        self.kept += capacity
-        blocks = self.free.get(capacity)
-        if blocks is None:
-            blocks = self.free[capacity] = []
-        blocks.append((address, memory))
+    def clear(self) -> None:
+        """Give every unused block back to the system; whoever holds a list goes on using it."""
+        for blocks in list(self.free.values()):
+            blocks.clear()
+        self.kept = 0
 
 
 _pool = _Pool()
@@ -57,20 +51,15 @@ def size_class(nbytes: int) -> int:
 
 
 class Buffer:
-    """A block of memory and its address: `nbytes` bytes of the array `block`, from `start` on."""
+    """Memory and its address: `nbytes` bytes of the array `block`, from `start` on."""
 
-    __slots__ = ("address", "nbytes", "capacity", "block", "start", "owner", "__weakref__")
+    __slots__ = ("address", "nbytes", "block", "start", "owner", "__weakref__")
 
     address: int
     nbytes: int
-    capacity: int  # 0: not from the pool
     block: np.ndarray
     start: int
     owner: object  # kept alive: what the memory belongs to, where it is not this buffer's own
-
-    def __del__(self, give=_pool.give) -> None:  # type: ignore[no-untyped-def]
-        if self.capacity:
-            give(self.capacity, self.address, self.block)
 
     @property
     def memory(self) -> np.ndarray:
@@ -86,49 +75,84 @@ class Buffer:
         return np.ndarray(size, dtype, self.block, begin, [s * item for s in stride])
 
 
-_new = Buffer.__new__
+class Block(Buffer):
+    """A whole block of the pool, which gets it back when nobody holds the Block any more."""
+
+    __slots__ = ("capacity", "free")
+
+    capacity: int
+    free: list[tuple[int, np.ndarray]]  # where blocks of this size wait
+
+    def __del__(self, pool: _Pool = _pool) -> None:
+        capacity = self.capacity
+        if pool.kept + capacity > POOL_LIMIT:
+            if capacity > POOL_LIMIT // 4:
+                return
+            pool.clear()  # simple and rare: start over rather than keep sizes nobody asks for
+        pool.kept += capacity
+        self.free.append((self.address, self.block))
+
+
+_new_block, _new = Block.__new__, Buffer.__new__
 
 
 def allocate(nbytes: int) -> Buffer:
     """A buffer of undefined content (NaN in checked mode), aligned to 64 bytes."""
-    return allocate_class(nbytes, size_class(nbytes))
+    capacity = size_class(nbytes)
+    return allocate_class(nbytes, capacity, free_list(capacity))
 
 
-def allocate_class(nbytes: int, capacity: int) -> Buffer:
-    """The same where the size class is known."""
-    buffer = _new(Buffer)
-    blocks = _free.get(capacity)
+def allocate_class(nbytes: int, capacity: int, free: list[tuple[int, np.ndarray]]) -> Buffer:
+    """The same where the size class is known, and the list where its blocks wait."""
     try:
-        buffer.address, buffer.block = blocks.pop()  # type: ignore[union-attr]
+        address, block = free.pop()
         _pool.kept -= capacity
-    except (AttributeError, IndexError):
-        buffer.capacity = 0  # nothing to give back should the next line fail
-        buffer.address, buffer.block = fresh(capacity)
-    buffer.nbytes, buffer.capacity, buffer.start, buffer.owner = nbytes, capacity, 0, None
+    except IndexError:
+        address, block = fresh(capacity)
+    buffer = _new_block(Block)
+    buffer.address, buffer.block = address, block
+    buffer.nbytes, buffer.capacity, buffer.free = nbytes, capacity, free
+    buffer.start, buffer.owner = 0, None
     if settings.check:
-        buffer.block[:] = 0xFF  # all ones is NaN in every float type
+        block[:] = 0xFF  # all ones is NaN in every float type
     return buffer
+
+
+def free_list(capacity: int) -> list[tuple[int, np.ndarray]]:
+    """Where blocks of a size class wait."""
+    return _free.setdefault(capacity, [])
 
 
 def part(whole: Buffer, start: int, nbytes: int) -> Buffer:
     """Some of a buffer's bytes, as a buffer that keeps the whole alive."""
     buffer = _new(Buffer)
-    buffer.capacity, buffer.nbytes, buffer.owner = 0, nbytes, whole
+    buffer.nbytes, buffer.owner = nbytes, whole
     buffer.block, buffer.start = whole.block, whole.start + start
     buffer.address = whole.address + start
     return buffer
 
 
+def scratch(nbytes: int) -> Buffer:
+    """Memory for the length of one program's run; programs run one at a time, so they share it."""
+    global _scratch
+    if _scratch.nbytes < nbytes:
+        _scratch = allocate(nbytes)
+    if settings.check:
+        _scratch.block[:] = 0xFF
+    return _scratch
+
+
 def adopt(memory: np.ndarray, owner: object) -> Buffer:
     """A buffer over bytes that somebody else owns; `owner` is kept alive."""
     buffer = _new(Buffer)
-    buffer.capacity, buffer.start = 0, 0
-    buffer.address, buffer.block = memory.ctypes.data, memory
+    buffer.start, buffer.address, buffer.block = 0, memory.ctypes.data, memory
     buffer.nbytes, buffer.owner = memory.nbytes, owner
     return buffer
 
 
 def empty_cache() -> None:
     """Give every unused block back to the system."""
-    _pool.free.clear()
-    _pool.kept = 0
+    _pool.clear()
+
+
+_scratch = allocate(64)

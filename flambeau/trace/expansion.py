@@ -35,7 +35,8 @@ class Expansion:
 
 def expand_call(function: Callable[..., Any], call: Call) -> Expansion:
     """Record what `function` does for this call."""
-    outer, stretch = here.stretch, Stretch(State(None), switch(START, grad=False), 1 << 30)
+    outer, stretch = here.stretch, Stretch(switch(START, grad=False), 1 << 30)
+    stretch.state = State(None)
     here.stretch = stretch
     try:
         arguments, tensors = stand_ins(stretch, call)

@@ -16,7 +16,7 @@ from flambeau.settings import settings
 from flambeau.trace import interrupt, period, programs, trie
 from flambeau.trace.programs import counters
 from flambeau.trace.storage import Storage
-from flambeau.trace.trie import Stretch, here
+from flambeau.trace.trie import State, Stretch, here
 
 _running = threading.RLock()  # programs run one at a time; they use all threads themselves
 
@@ -24,7 +24,7 @@ _running = threading.RLock()  # programs run one at a time; they use all threads
 def flush(stretch: Stretch) -> None:
     """Run everything in the stretch whose results are still alive; then it is over."""
     if stretch is here.stretch:
-        here.stretch = Stretch(trie.ROOT, stretch.mode, base_limit())
+        here.stretch = Stretch(stretch.mode, base_limit())
     with _running:
         finish(stretch)
     interrupt.raise_pending()
@@ -65,33 +65,45 @@ def finish(stretch: Stretch) -> None:
     On a failure the calls before it have taken effect; what came later keeps the error instead of a
     value.
     """
-    state, results = stretch.state, stretch.results
-    leaves = stretch.leaves
-    stretch.nodes, stretch.leaves, stretch.views = [], {}, []
-    inputs, stretch.inputs, stretch.results = stretch.inputs, [], {}
-    stretch.state = trie.ROOT
-    waiting = [(slot, storage) for slot, r in results.items() if (storage := r()) is not None]
-    buffers: dict[int, Buffer] = {}
-    error: BaseException | None = None
+    state, leaves, inputs = stretch.state, stretch.leaves, stretch.inputs
+    waiting = [storage for r in stretch.results if (storage := r()) is not None]
+    stretch.end()
+    done: dict[int, Buffer] = {}  # what was complete when a failure came
     if state.depth:
         counters.flushes += 1
         try:
-            entry = programs.entry_for(state, tuple([slot for slot, _ in waiting]))
+            entry = programs.entry_for(state, tuple([storage.born for storage in waiting]))
             memory: list[Any] = [storage.buffer for storage in inputs]
-            programs.run(entry, memory, stretch.numbers, stretch.offsets, buffers)
-        except BaseException as failure:
-            error = failure
-    for slot, storage in waiting:
-        storage.buffer = buffers.get(slot)
-        storage.stretch = None
+            buffers = programs.run(entry, memory, stretch.numbers, stretch.offsets, done)
+        except BaseException as error:
+            hand_out_after(error, waiting, done)
+            free(inputs)
+            forget_gradients(leaves)
+            raise
+        if len(buffers) > len(waiting):  # a program with a wider live set served
+            wanted = {storage.born for storage in waiting}
+            buffers = [b for slot, b in zip(entry.live, buffers) if slot in wanted]
+        for storage, buffer in zip(waiting, buffers):
+            storage.buffer = buffer
+            storage.stretch = None
+        state.used = counters.flushes
+        if State.count > trie.STATES:
+            trie.forget_unused(counters.flushes)
+    free(inputs)
+
+
+def hand_out_after(error: BaseException, waiting: list[Storage], done: dict[int, Buffer]) -> None:
+    """What was complete before a failure is there; the rest keeps the error."""
+    for storage in waiting:
+        storage.buffer, storage.stretch = done.get(storage.born), None
         if storage.buffer is None:
             storage.error = error
-    for storage in inputs:
+
+
+def free(storages: list[Storage]) -> None:
+    """These are no longer part of a stretch."""
+    for storage in storages:
         storage.stretch = None
-    trie.note_use(state, counters.flushes)
-    if error is not None:
-        forget_gradients(leaves)
-        raise error
 
 
 def forget_gradients(leaves: dict[int, Any]) -> None:

@@ -6,13 +6,13 @@ off while a frame of the recorder, of a flush or of a backward walk is on the st
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
-from pathlib import Path
 from types import FrameType
 
 ROOMS = tuple(
-    str(Path(__file__).resolve().parent.parent / room)
+    os.path.join(os.path.dirname(os.path.dirname(__file__)), room)
     for room in ("trace", "compiler", "runtime", "codegen", "interpreter.py")
 )
 _pending = False

@@ -6,7 +6,7 @@ never data.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,8 +58,11 @@ watchers: list[Callable[..., None]] = []
 
 
 def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[int],
-        buffers: dict[int, Buffer]) -> None:  # fmt: skip
-    """Run a program in the tier that its history earns; `buffers`: first value → memory."""
+        done: dict[int, Buffer]) -> Sequence[Buffer]:  # fmt: skip
+    """Run a program in the tier that its history earns; the memory of `entry.live`, in order.
+
+    Where it fails, `done` has what is complete: first value → memory.
+    """
     entry.sightings += 1
     if offsets:
         watch_offsets(entry, offsets)
@@ -73,12 +76,12 @@ def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[in
         watcher(entry, memory, numbers, offsets)
     if entry.compiled is not None and may_compile():
         counters.replayed += 1
-        entry.compiled.run(memory, numbers, offsets, buffers)
-    else:
-        counters.interpreted += 1
-        if entry.interpreted is None or entry.by_numpy is not settings.numpy:
-            entry.interpreted, entry.by_numpy = interpreted(entry.program), settings.numpy
-        entry.interpreted.run(memory, numbers, offsets, buffers)
+        return entry.compiled.run(memory, numbers, offsets, done)
+    counters.interpreted += 1
+    if entry.interpreted is None or entry.by_numpy is not settings.numpy:
+        entry.interpreted, entry.by_numpy = interpreted(entry.program), settings.numpy
+    entry.interpreted.run(memory, numbers, offsets, done)
+    return [done[slot] for slot in entry.live]
 
 
 def interpreted(program: Program) -> Interpreted:

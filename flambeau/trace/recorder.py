@@ -7,10 +7,10 @@ run.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 from weakref import ref
 
@@ -28,7 +28,7 @@ from flambeau.trace.symbol import FloatSymbol, IntSymbol
 from flambeau.trace.tensor import Recorded
 from flambeau.trace.trie import State, Stretch, here
 
-PACKAGE = str(Path(__file__).resolve().parent.parent)
+PACKAGE = os.path.dirname(os.path.dirname(__file__))
 SLOTS = 8000  # of a stretch, from which on a view ends it: a loop of views alone stays bounded
 SNAPSHOT = 1 << 20  # bytes up to which a read of pinned memory copies it rather than run at once
 
@@ -90,13 +90,13 @@ def follow_one(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
     """The one fresh result of a call."""
     storage = new_storage(Storage)
     out = new_tensor(result_class)
-    slot = out.slot = storage.born = storage.index = state.slot
+    out.slot = storage.born = storage.index = state.slot
     out.stretch = storage.stretch = stretch
     storage.buffer = storage.rare = None
     storage.nbytes, storage.version = state.size, 0
     out.storage, out.spec, out.offset = storage, state.spec, 0
     out.base = out.meta = None
-    stretch.results[slot] = ref(storage)
+    stretch.results.append(ref(storage))
     out.edge = None
     if state.needs is not None:
         out.edge = state.node(stretch, state, args, out)
@@ -113,7 +113,7 @@ def follow_many(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
         out.stretch = storage.stretch = stretch
         out.storage, out.spec, out.offset = storage, spec, 0
         out.edge = out.base = out.meta = None
-        stretch.results[out.slot] = ref(storage)
+        stretch.results.append(ref(storage))
         outs.append(out)
     if state.needs is not None:
         node = make_node(stretch, state, args, tuple(outs))

@@ -84,33 +84,40 @@ class State:
         return states
 
 
+ROOT = State(None)
+
+
 class Stretch:
     """The calls since the last boundary, of one thread.
 
     inputs: storages that entered, in order (strong: their memory is read at the flush).
-    results: first slot of each storage born here → weak reference to it.
+    results: weak references to the storages born here, in that order.
     """
 
     __slots__ = ("state", "mode", "inputs", "results", "numbers", "offsets", "offset_index",
                  "slot_offset", "leaves", "nodes", "views", "walk", "backward_done", "lock",
                  "limit", "bytes", "most", "__weakref__")  # fmt: skip
 
-    def __init__(self, root: State, mode: Mode, limit: int) -> None:
-        self.state = root
+    def __init__(self, mode: Mode, limit: int) -> None:
         self.mode = mode
         self.limit = limit
         self.bytes, self.most = 0, HELD  # of inputs; when to look which of them nobody else holds
-        self.inputs: list[Any] = []
-        self.results: dict[int, Any] = {}
         self.numbers: list[Any] = []
         self.offsets: list[int] = []
         self.offset_index: dict[tuple[int, int], int] = {}
         self.slot_offset: dict[int, int] = {}
+        self.end()
+        self.walk = True  # whether a backward may be followed as one edge
+        self.backward_done = False
+
+    def end(self) -> None:
+        """Nothing is pending; tensors that were in this stretch may hold it for long."""
+        self.state = ROOT
+        self.inputs: list[Any] = []
+        self.results: list[Any] = []
         self.leaves: dict[int, Any] = {}
         self.nodes: list[Any] = []
         self.views: list[Any] = []  # weak: a write under them may give them a new history
-        self.walk = True  # whether a backward may be followed as one edge
-        self.backward_done = False
 
 
 class Limit:
@@ -124,23 +131,19 @@ class Here(threading.local):
     """What is current in this thread. `stretch` is the only thing read on the hot path."""
 
     def __init__(self) -> None:
-        self.stretch = Stretch(ROOT, START, limit.calls)
+        self.stretch = Stretch(START, limit.calls)
 
 
 CALL_LIMIT = 1000  # pending calls; trace/flush.py cuts there, at a period of the sequence
 HELD = 1 << 28  # bytes of inputs that nobody else holds, above which a stretch ends
 STATES = 100_000  # states from which on those that were not used for long are dropped
-ROOT = State(None)
 limit = Limit()
 here = Here()
 
 
-def note_use(state: State, now: int) -> None:
-    """Mark a path as used; from time to time forget paths that nobody takes any more."""
-    state.used = now
-    if State.count > STATES:
-        kept = prune(ROOT, now - max(64, (now - ROOT.used) // 2))
-        State.count, ROOT.used = kept, now
+def forget_unused(now: int) -> None:
+    """Forget the paths that nobody has taken for long; `now` counts flushes."""
+    State.count, ROOT.used = prune(ROOT, now - max(64, (now - ROOT.used) // 2)), now
 
 
 def prune(root: State, oldest: int) -> int:
