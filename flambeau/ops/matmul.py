@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Spec
 from flambeau.ops.copies import full
 from flambeau.ops.declare import composite, structured, view
@@ -175,8 +176,20 @@ dot = structured(
 # ------------------------------------------------------------------ with something to add
 
 
-def added(input: Any, product: Any, beta: Any, alpha: Any) -> Any:
-    return times(input, beta) + times(product, alpha)
+def added(multiply: str) -> Any:
+    """The expansion of beta · input + alpha · product; 16-bit floats are rounded once, at the end.
+
+    multiply: the method that gives the product.
+    """
+
+    def expand(input: Any, a: Any, b: Any, beta: Any, alpha: Any) -> Any:
+        dtype = a.dtype
+        if dtype.kind == "f" and dtype.itemsize < 4:
+            input, a, b = (x.to(dt.float32) for x in (input, a, b))
+        out = times(input, beta) + times(getattr(a, multiply)(b), alpha)
+        return out.to(dtype)
+
+    return expand
 
 
 def times(x: Any, factor: Any) -> Any:
@@ -229,7 +242,7 @@ addmm = composite(
     numbers=("beta", "alpha"),
     inplace=True,
     shape=addmm_shape,
-    expand=lambda input, mat1, mat2, beta, alpha: added(input, mat1.mm(mat2), beta, alpha),
+    expand=added("mm"),
     grad=dict(
         input=lambda g, call: scaled(g, call.beta),
         mat1=lambda g, mat2, call: scaled(left_grad(g, mat2, call.mat1), call.alpha),
@@ -250,7 +263,7 @@ addmv = composite(
     numbers=("beta", "alpha"),
     inplace=True,
     shape=addmv_shape,
-    expand=lambda input, mat, vec, beta, alpha: added(input, mat.mv(vec), beta, alpha),
+    expand=added("mv"),
     grad=dict(
         input=lambda g, call: scaled(g, call.beta),
         mat=lambda g, vec, call: scaled(g.unsqueeze(1) * vec, call.alpha),
@@ -271,9 +284,7 @@ baddbmm = composite(
     numbers=("beta", "alpha"),
     inplace=True,
     shape=baddbmm_shape,
-    expand=lambda input, batch1, batch2, beta, alpha: added(
-        input, batch1.bmm(batch2), beta, alpha
-    ),
+    expand=added("bmm"),
     grad=dict(
         input=lambda g, call: scaled(g, call.beta),
         batch1=lambda g, batch2, call: scaled(g.bmm(batch2.transpose(1, 2)), call.alpha),

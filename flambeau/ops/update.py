@@ -6,9 +6,10 @@ that the optimizer computed before; flags are static. flambeau/optim records it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from flambeau.ir.op import Op
 from flambeau.ops.declare import composite
 from flambeau.trace.modes import Mode
 
@@ -23,10 +24,25 @@ def not_sampled(new: Any) -> Any:
     return iter(())
 
 
+def update(signature: str, numbers: str, writes: str, expand: Callable[..., None]) -> Op:
+    """A row that changes lists of tensors and gives nothing."""
+    return composite(signature, numbers=numbers.split(), writes=tuple(writes.split()),
+                     expand=expand, public="", shape=no_results, samples=not_sampled)  # fmt: skip
+
+
 def directed(g: Any, param: Any, maximize: bool, decay: Any) -> Any:
     """The gradient to go down along; `decay` None: no weight decay in it."""
     g = g.neg() if maximize else g
     return g if decay is None else g.add(param, alpha=decay)
+
+
+def decayed_gradient(g: Any, param: Any, maximize: bool, decay: Any, decayed: str) -> Any:
+    """The gradient to go down along, with weight decay in it ("gradient") or already applied to
+    the parameter ("decoupled"; `decay` is the factor then)."""
+    g = directed(g, param, maximize, decay if decayed == "gradient" else None)
+    if decayed == "decoupled":
+        param.mul_(decay)
+    return g
 
 
 def sgd_expand(params: Sequence[Any], grads: Sequence[Any], momenta: Sequence[Any], step: Any,
@@ -42,14 +58,11 @@ def sgd_expand(params: Sequence[Any], grads: Sequence[Any], momenta: Sequence[An
         param.add_(g, alpha=step)
 
 
-sgd_update = composite(
+sgd_update = update(
     "sgd_update(params, grads, momenta, step, decay, momentum, share, decayed, nesterov, maximize)",
-    numbers=("step", "decay", "momentum", "share"),
-    public="",
-    shape=no_results,
+    numbers="step decay momentum share",
+    writes="params momenta",
     expand=sgd_expand,
-    writes=("params", "momenta"),
-    samples=not_sampled,
 )
 
 
@@ -63,24 +76,19 @@ def adam_expand(params: Sequence[Any], grads: Sequence[Any], exp_avgs: Sequence[
     rate1, rate2: 1 - beta; decay: the factor of the parameter where decayed is "decoupled".
     """
     for i, param in enumerate(params):
-        g = directed(grads[i], param, maximize, decay if decayed == "gradient" else None)
-        if decayed == "decoupled":
-            param.mul_(decay)
+        g = decayed_gradient(grads[i], param, maximize, decay, decayed)
         mean, square = exp_avgs[i], exp_avg_sqs[i]
-        mean.add_(g - mean, alpha=rate1)
-        square.mul_(beta2).add_(g * g, alpha=rate2)
+        mean.lerp_(g, rate1)
+        square.mul_(beta2).addcmul_(g, g, value=rate2)
         if max_exp_avg_sqs:
             square = max_exp_avg_sqs[i].copy_(max_exp_avg_sqs[i].maximum(square))
-        param.add_(mean / (square.sqrt() / correction + eps), alpha=step)
+        param.addcdiv_(mean, square.sqrt() / correction + eps, value=step)
 
 
-adam_update = composite(
+adam_update = update(
     "adam_update(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, step, decay, rate1, beta2, "
     "rate2, correction, eps, decayed, maximize)",
-    numbers=("step", "decay", "rate1", "beta2", "rate2", "correction", "eps"),
-    public="",
-    shape=no_results,
+    numbers="step decay rate1 beta2 rate2 correction eps",
+    writes="params exp_avgs exp_avg_sqs max_exp_avg_sqs",
     expand=adam_expand,
-    writes=("params", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs"),
-    samples=not_sampled,
 )

@@ -1,8 +1,24 @@
-"""Optimizers: one file an algorithm, each update one composite op."""
+"""Optimizers: one file an algorithm, each update one composite op. They are loaded when used."""
 
-from flambeau.optim import lr_scheduler
-from flambeau.optim.adam import Adam, AdamW
+from importlib import import_module
+
 from flambeau.optim.optimizer import Optimizer
-from flambeau.optim.sgd import SGD
 
-__all__ = ["Adam", "AdamW", "Optimizer", "SGD", "lr_scheduler"]
+FILES = {
+    "ASGD": "asgd", "Adadelta": "adadelta", "Adafactor": "adafactor", "Adagrad": "adagrad",
+    "Adam": "adam", "AdamW": "adam", "Adamax": "adamax", "LBFGS": "lbfgs", "Muon": "muon",
+    "NAdam": "nadam", "RAdam": "radam", "RMSprop": "rmsprop", "Rprop": "rprop", "SGD": "sgd",
+    "SparseAdam": "sparse_adam",
+}  # fmt: skip
+__all__ = [*FILES, "Optimizer", "lr_scheduler", "swa_utils"]
+
+
+def __getattr__(name):
+    if name in FILES:
+        found = getattr(import_module(f"flambeau.optim.{FILES[name]}"), name)
+    elif name in ("lr_scheduler", "swa_utils"):
+        found = import_module(f"flambeau.optim.{name}")
+    else:
+        raise AttributeError(f"module 'torch.optim' has no attribute '{name}'")
+    globals()[name] = found
+    return found

@@ -7,62 +7,15 @@ from collections.abc import Iterable
 from copy import deepcopy
 from itertools import chain
 
-from flambeau.autograd.modes import enable_grad, set_mode
 from flambeau.nn.modules.hooks import add_hook
+from flambeau.optim.state import ParameterState
 from flambeau.tensor import Tensor
 from flambeau.trace import flush
-from flambeau.trace.trie import here
 
 required = object()
 HOOKS = """_optimizer_step_pre_hooks _optimizer_step_post_hooks _optimizer_state_dict_pre_hooks
     _optimizer_state_dict_post_hooks _optimizer_load_state_dict_pre_hooks
     _optimizer_load_state_dict_post_hooks""".split()
-
-
-class ParameterState(dict):
-    """What an optimizer keeps about one parameter.
-
-    'step' is kept as a Python number and becomes a tensor when somebody looks at it.
-    """
-
-    def __getitem__(self, key):
-        value = super().__getitem__(key)
-        return as_tensor(value) if key == "step" else value
-
-    def count(self):
-        """The number of steps as a Python number."""
-        value = super().__getitem__("step")
-        return value.item() if isinstance(value, Tensor) else value
-
-    def get(self, key, default=None):
-        return self[key] if key in self else default
-
-    def items(self):
-        return [(key, self[key]) for key in self]
-
-    def values(self):
-        return [self[key] for key in self]
-
-    def copy(self):
-        return ParameterState(self.items())
-
-    def __repr__(self):
-        return repr(dict(self.items()))
-
-    def __reduce__(self):
-        return ParameterState, (dict(self.items()),)
-
-    def __deepcopy__(self, memo):
-        return ParameterState(deepcopy(dict(super().items()), memo))
-
-
-def as_tensor(value):
-    """A step count as PyTorch's state has it."""
-    if isinstance(value, Tensor):
-        return value
-    import flambeau as fl
-
-    return fl.tensor(float(value), dtype=fl.float32)
 
 
 class Optimizer:
@@ -271,62 +224,6 @@ def with_hooks(step):
     return hooked
 
 
-class Stepping(Optimizer):
-    """An optimizer whose update is one recorded call for a group of parameters."""
-
-    def step(self, closure=None):
-        """Update all parameters that have a gradient."""
-        loss = None
-        if closure is not None:
-            with enable_grad():
-                loss = closure()
-        before, self.stepped = here.stretch.mode.grad, []
-        set_mode(grad=False)
-        try:
-            for group in self.param_groups:
-                params, grads = with_gradients(group["params"])
-                if params:
-                    self.stepped += params
-                    self.update(group, params, grads)
-        finally:
-            set_mode(grad=before)
-        return loss
-
-    def update(self, group, params, grads):
-        """Record the update of a group; subclasses define it."""
-        raise NotImplementedError
-
-    def take_back(self):
-        """A step that failed when it ran was none: steps are not counted, new state is dropped."""
-        for param in self.stepped:
-            own = self.state.get(param, {})
-            tensors = [v for v in dict.values(own) if isinstance(v, Tensor)]
-            if any(t.storage.error is not None for t in tensors):
-                del self.state[param]
-            elif "step" in own:
-                own["step"] = own.count() - 1
-
-
-def with_gradients(params):
-    """The parameters that have a gradient, and their gradients."""
-    metas = [p.meta for p in params]
-    grads = [None if m is None else m.grad for m in metas]
-    if None in map(id_or_none, grads):
-        params = [p for p, g in zip(params, grads) if g is not None]
-        grads = [g for g in grads if g is not None]
-    return params, grads
-
-
-def id_or_none(grad):
-    """Tells None from tensors without asking tensors whether they are equal."""
-    return None if grad is None else True
-
-
-def separately(params):
-    """Whether each parameter has memory of its own, so that one call may write them all."""
-    return len({id(p.storage) for p in params}) == len(params)
-
-
 # ------------------------------------------------------------------ groups
 
 
@@ -391,8 +288,3 @@ def restored(group, saved):
 def plain(value):
     """A parameter's state as an ordinary dictionary."""
     return dict(value.items()) if isinstance(value, ParameterState) else value
-
-
-def number(value):
-    """A setting as a Python number (it may be given as a tensor)."""
-    return value.item() if isinstance(value, Tensor) else value
