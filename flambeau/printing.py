@@ -9,16 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from flambeau.ir import dtype as dtypes
 from flambeau.ir.dtype import DType
+from flambeau.ir.record import frozen, record
 
 
-@dataclass(slots=True)
+@record
 class PrintOptions:
     """What `set_printoptions` sets."""
 
@@ -61,7 +61,7 @@ def set_printoptions(
 
 def get_printoptions() -> dict[str, Any]:
     """The options in force, by name."""
-    return asdict(_options)
+    return {name: getattr(_options, name) for name in _options.__match_args__}
 
 
 @contextmanager
@@ -136,7 +136,7 @@ def _append_suffixes(text: str, suffixes: list[str], indent: int) -> str:
 Write = Callable[[Any], str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Page:
     """How the elements of one tensor are written and how many go on a line."""
 

@@ -10,28 +10,28 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import Field, dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
+from flambeau.ir.record import field, record
 
-def default_cache() -> Path:
+
+def default_cache() -> str:
     """Where this system's users keep what can be made again."""
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        base = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~\\AppData\\Local")
     elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
+        base = os.path.expanduser("~/Library/Caches")
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "flambeau"
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(base, "flambeau")
 
 
 def _setting(default: Any, sentence: str) -> Any:
     make = default if callable(default) else lambda: default
-    return field(default_factory=make, metadata={"sentence": sentence})
+    return field(default_factory=make, sentence=sentence)
 
 
-@dataclass(slots=True)
+@record
 class Settings:
     """The values in force. The environment variable of `name` is FLAMBEAU_NAME."""
 
@@ -45,7 +45,7 @@ class Settings:
     show: frozenset[str] = _setting(
         frozenset(), "What to print while it happens: words such as trace,fuse,llvm."
     )
-    cache: Path = _setting(default_cache, "The folder that keeps compiled kernels between runs.")
+    cache: str = _setting(default_cache, "The folder that keeps compiled kernels between runs.")
     threads: int = _setting(0, "Threads of the pool; 0 takes OMP_NUM_THREADS, else every core.")
 
     @contextmanager
@@ -61,9 +61,9 @@ class Settings:
                 setattr(self, name, value)
 
 
-def variable(setting: Field[Any]) -> str:
-    """The environment variable of a field of `Settings`."""
-    return f"FLAMBEAU_{setting.name.upper()}"
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"FLAMBEAU_{name.upper()}"
 
 
 def _flag(text: str) -> bool:
@@ -82,7 +82,7 @@ _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "bool": (_flag, "1 or 0"),
     "int": (_count, "a number from 0 up"),
     "float": (float, "a number"),
-    "Path": (lambda text: Path(text).expanduser(), "a folder"),
+    "str": (os.path.expanduser, "a folder"),
     "frozenset[str]": (lambda text: frozenset(text.replace(",", " ").split()), "words"),
 }
 
@@ -90,10 +90,10 @@ _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
 def read(environment: Mapping[str, str]) -> Settings:
     """The settings that an environment asks for. An empty variable counts as not set."""
     chosen = {}
-    for setting in fields(Settings):
-        text = environment.get(variable(setting), "").strip()
+    for name, kind in Settings.__annotations__.items():
+        text = environment.get(variable(name), "").strip()
         if text:
-            chosen[setting.name] = _read_one(variable(setting), str(setting.type), text)
+            chosen[name] = _read_one(variable(name), kind, text)
     return Settings(**chosen)
 
 

@@ -251,7 +251,7 @@ def test_settings_are_read_by_type():
          "FLAMBEAU_CACHE": "/x/y", "FLAMBEAU_SHOW": "fuse, llvm", "FLAMBEAU_EAGER": ""}
     )  # fmt: skip
     assert (chosen.check, chosen.compile, chosen.eager, chosen.threads) == (True, False, False, 3)
-    assert chosen.cache == Path("/x/y") and chosen.show == {"fuse", "llvm"}
+    assert chosen.cache == "/x/y" and chosen.show == {"fuse", "llvm"}
 
 
 @pytest.mark.parametrize("name", ["CHECK", "THREADS"])

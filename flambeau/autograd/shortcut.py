@@ -9,11 +9,11 @@ run-time numbers: walk.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 from weakref import ref
 
 from flambeau.ir.layout import Spec
+from flambeau.ir.record import field, record
 from flambeau.trace import recorder
 from flambeau.trace.storage import Storage
 from flambeau.trace.symbol import FloatSymbol, IntSymbol
@@ -21,7 +21,7 @@ from flambeau.trace.tensor import assemble
 from flambeau.trace.trie import State, Stretch, here
 
 
-@dataclass(slots=True)
+@record
 class Macro:
     """Walks from one state and root: the slots of the leaves reached, and what each case led to."""
 
@@ -29,7 +29,7 @@ class Macro:
     cases: dict[tuple[Any, ...], Case] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@record
 class Case:
     """What a walk did, given which leaves had a gradient before.
 

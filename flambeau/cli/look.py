@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 from flambeau import settings as declared
+from flambeau.ir.record import defaults_of
 
 KERNELS = "kernels"  # the folder in the cache that codegen keeps object code in
 
@@ -15,12 +15,12 @@ def settings(arguments: list[str]) -> int:
     """List every setting with its value, type and sentence; `*` marks what differs."""
     if arguments:
         return _refuse("flambeau settings", arguments)
-    usual = declared.Settings()
-    for setting in fields(declared.Settings):
-        value = getattr(declared.settings, setting.name)
-        mark = " " if value == getattr(usual, setting.name) else "*"
-        print(f"{mark} {declared.variable(setting)} = {_text(value)}   ({setting.type})")
-        print(f"      {setting.metadata['sentence']}")
+    usual, defaults = declared.Settings(), defaults_of(declared.Settings)
+    for name, kind in declared.Settings.__annotations__.items():
+        value = getattr(declared.settings, name)
+        mark = " " if value == getattr(usual, name) else "*"
+        print(f"{mark} {declared.variable(name)} = {_text(value)}   ({kind})")
+        print(f"      {defaults[name].sentence}")
     return 0
 
 
@@ -35,7 +35,7 @@ def _text(value: object) -> str:
 
 def cache(arguments: list[str]) -> int:
     """Say where the kernel cache is and what it holds, or empty it."""
-    folder = declared.settings.cache
+    folder = Path(declared.settings.cache)
     if arguments == ["clear"]:
         return _clear(folder)
     if arguments:

@@ -14,7 +14,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
@@ -22,6 +21,7 @@ from flambeau.codegen.cpu.target import cpu
 from flambeau.compiler.emit import Step, runner
 from flambeau.compiler.observe import Observer
 from flambeau.compiler.pipeline import clusters_of
+from flambeau.ir.record import field, record
 from flambeau.runtime.buffers import Buffer, allocate
 from flambeau.settings import settings
 from flambeau.trace import programs
@@ -32,7 +32,7 @@ SECONDS = 0.3  # how long to measure
 FEWEST, MOST = 3, 50  # repetitions
 
 
-@dataclass(slots=True)
+@record
 class Measured:
     """A program taken apart. times: µs of each launch; whole: µs of one undivided run."""
 
@@ -41,7 +41,7 @@ class Measured:
     whole: float
 
 
-@dataclass(slots=True)
+@record
 class Record:
     """What happened to one program. compiled_at: its sighting; gaps: seconds between sightings."""
 

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+
+from flambeau.ir.record import field, record
 
 from .instructions import Int
 from .memory import Memory
@@ -26,7 +27,7 @@ from .values import Value, element_of, lanes_of, shaped, vector_of
 __all__ = ["Builder", "Frame", "Loop", "Value", "element_of", "lanes_of", "shaped", "vector_of"]
 
 
-@dataclass(slots=True)
+@record
 class Frame:
     """The arguments of a kernel: tasks begin ≤ t < end are to be done by worker `thread`."""
 
@@ -36,7 +37,7 @@ class Frame:
     thread: Value
 
 
-@dataclass(slots=True)
+@record
 class Loop:
     """A loop that is being written: its counter and the values that it carries around.
 

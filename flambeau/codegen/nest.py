@@ -7,8 +7,9 @@ in which order bodies are written, and how tasks cut the work.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
+
+from flambeau.ir.record import record
 
 from ..ir.dtype import DType
 from ..ir.failures import DIVISION_BY_ZERO, code_of
@@ -24,7 +25,7 @@ from .values import Value, computed
 Known = dict[Tree, Value]
 
 
-@dataclass(slots=True)
+@record
 class Place:
     """Where a body is written: pointers with all outer loops applied, and the vector's position."""
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from flambeau.ir.record import frozen
 
 from ..ir.kernel import Nest
 from ..runtime.threads import Launch, Tape
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kernel:
     """Machine code in memory: `void (ptr args, i64 begin, i64 end, i64 thread)`."""
 

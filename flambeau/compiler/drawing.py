@@ -10,7 +10,6 @@ frame is filled. Which of two kernels draws integers depends on them too: the ot
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -22,6 +21,7 @@ from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
 from flambeau.ir.layout import is_contiguous
 from flambeau.ir.program import Call, Number, Ref
+from flambeau.ir.record import record
 from flambeau.runtime import draws
 from flambeau.runtime.threads import Launch
 
@@ -32,7 +32,7 @@ FLOATS = {  # rows whose numbers are the kernel's parameters, in the same order
 }  # fmt: skip
 
 
-@dataclass(slots=True)
+@record
 class Drawn:
     """The launches of one draw."""
 

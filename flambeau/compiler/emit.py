@@ -11,7 +11,6 @@ import ctypes
 import re
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from flambeau.ir.failures import exception_of
 from flambeau.ir.kernel import words
 from flambeau.ir.layout import Layout, Offset
 from flambeau.ir.program import POSITIONS, Call, Number, Out, Program, Ref
+from flambeau.ir.record import field, record
 from flambeau.runtime.buffers import (
     ALIGNMENT,
     Buffer,
@@ -46,7 +46,7 @@ MOST_THREADS = 256
 SHARED_ARENA = 1 << 20  # bytes up to which programs share the memory of what they keep inside
 
 
-@dataclass(slots=True)
+@record
 class Step:
     """What happens at one place of a program: launches, or one call in Python."""
 
@@ -55,7 +55,7 @@ class Step:
     clusters: list[int] = field(default_factory=list)  # which one each launch, or the call, is of
 
 
-@dataclass(slots=True)
+@record
 class Compiled:
     """A program in machine code. `run` fills the frame, allocates live results, runs the tape."""
 

@@ -11,13 +11,13 @@ What an op expands to is found on the Op itself. Both tiers see expanded program
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Layout, Offset, is_dense
 from flambeau.ir.program import Call, Number, Out, Program, Ref
+from flambeau.ir.record import replace
 
 
 def expand(program: Program) -> Program:

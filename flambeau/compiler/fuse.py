@@ -15,7 +15,6 @@ cycles.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -23,12 +22,13 @@ from flambeau.compiler.simplify import Constant, constants
 from flambeau.compiler.stages import overtaken
 from flambeau.ir.layout import Ints, broadcast_strides, spec_of, view_strides
 from flambeau.ir.program import POSITIONS, Call, Out, Program, Ref
+from flambeau.ir.record import field, record
 
 MOST_MEMBERS = 48
 MOST_ACCESSES = 24
 
 
-@dataclass(slots=True)
+@record
 class Member:
     """A call inside a cluster. `reads` and `outs` have strides over the cluster's domain."""
 
@@ -42,7 +42,7 @@ class Member:
         return [*self.reads, *self.outs]
 
 
-@dataclass(slots=True)
+@record
 class Cluster:
     """Calls that become one kernel."""
 
@@ -63,7 +63,7 @@ class Cluster:
         return tuple(n for d, n in enumerate(self.domain) if d not in self.reduced)
 
 
-@dataclass(slots=True)
+@record
 class Fused:
     """A program as clusters, in an order in which they can run."""
 

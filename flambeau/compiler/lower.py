@@ -11,7 +11,6 @@ kernel of its own. The table knows ops by name.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from flambeau.compiler import lowered
@@ -27,6 +26,7 @@ from flambeau.ir.layout import (
 )
 from flambeau.ir.op import Op
 from flambeau.ir.program import POSITIONS, Call, Out, Program, Ref
+from flambeau.ir.record import replace
 
 MOST_PIECES = 32  # pieces up to which a result is put together by copies
 

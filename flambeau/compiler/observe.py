@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -21,11 +20,12 @@ from flambeau.compiler.schedule import Operand, Scheduled
 from flambeau.ir.kernel import Nest, Stage, Word, leaves, words
 from flambeau.ir.layout import Offset
 from flambeau.ir.program import POSITIONS, Call, Number
+from flambeau.ir.record import record
 from flambeau.ir.show import WIDTH, folded, layouts_of, show_call, show_nest, show_size
 from flambeau.runtime.threads import Launch
 
 
-@dataclass(slots=True)
+@record
 class Note:
     """One launch, or one call in Python (then `launch` is None).
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -10,6 +9,7 @@ from flambeau.compiler import lowered
 from flambeau.compiler.lower import Lowering, ints, part, positions, rule, view
 from flambeau.ir.layout import Ints, Layout, Offset, view_strides
 from flambeau.ir.program import Call, Size
+from flambeau.ir.record import replace
 
 
 @rule("tril", "triu")

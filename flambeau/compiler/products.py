@@ -9,7 +9,6 @@ What follows the product element by element is its epilogue. Transposed operands
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from flambeau.codegen.cpu.gemm.plan import plan
@@ -20,6 +19,7 @@ from flambeau.compiler.fuse import Cluster, Fused, Member
 from flambeau.compiler.schedule import Operand, Scalar, Writer, as_access
 from flambeau.ir.kernel import Store
 from flambeau.ir.program import Ref
+from flambeau.ir.record import record
 from flambeau.ir.tree import Tree
 from flambeau.runtime.threads import Launch
 
@@ -35,7 +35,7 @@ class EpilogueWriter(Writer):
     element: Any
 
 
-@dataclass(slots=True)
+@record
 class Planned:
     """The launches of one product, with what their named words stand for."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -11,12 +10,13 @@ from flambeau.codegen.cpu.scan import Scan, scan_of, scan_text, walk_of
 from flambeau.codegen.cpu.target import cpu
 from flambeau.ir.layout import Ints
 from flambeau.ir.program import Call, Ref
+from flambeau.ir.record import record
 from flambeau.runtime.threads import Launch
 
 STEPS = {"cumsum": "sum", "cumprod": "prod", "reverse_cumsum": "sum"}
 
 
-@dataclass(slots=True)
+@record
 class Scanned:
     """The launch of one scan."""
 

@@ -13,7 +13,6 @@ or down columns, and which values reach memory. Knows sizes; the nest that it ma
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -27,6 +26,7 @@ from flambeau.ir.dtype import DType
 from flambeau.ir.kernel import Access, Nest, Reduce, Stage, Store
 from flambeau.ir.layout import Ints, Offset, contiguous_strides
 from flambeau.ir.program import POSITIONS, Number, Out, Ref, Size
+from flambeau.ir.record import field, frozen, record, replace
 from flambeau.ir.tree import Argument, Index, Load, Pick, Result, Tree, walk
 from flambeau.ir.tree import Number as number_tree
 from flambeau.ir.tree import tree as make_tree
@@ -35,7 +35,7 @@ SCRATCH_ROW = 1 << 16  # bytes of a row up to which dear values are kept between
 DEAR = 24  # operations above which a value is kept rather than computed again
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Operand:
     """One pointer of a nest: memory of a storage, or scratch for each thread (home None).
 
@@ -49,7 +49,7 @@ class Operand:
     bytes: int = 0  # of scratch, per thread
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scalar:
     """A run-time number of a nest: a Number of the stretch, or a constant that depends on sizes."""
 
@@ -57,7 +57,7 @@ class Scalar:
     dtype: DType
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scheduled:
     """A nest with everything that one launch of it needs."""
 
@@ -71,7 +71,7 @@ class Unschedulable(Exception):
     """The cluster needs a loop structure that nests don't have: its calls run one by one."""
 
 
-@dataclass
+@record
 class Writer:
     """Collects accesses, numbers and stages while trees are made."""
 

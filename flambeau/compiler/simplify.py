@@ -10,11 +10,11 @@ Values filled with one number never reach memory unless somebody wants them ther
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from flambeau.ir.dtype import DType
 from flambeau.ir.program import Call, Number, Program, Ref
+from flambeau.ir.record import replace
 
 
 def drop_dead(program: Program) -> Program:

@@ -7,7 +7,6 @@ and cheap by NumPy, runs by its NumPy meaning: the rule counts sightings and ele
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 from flambeau.compiler.emit import Compiled, Emitter
@@ -15,11 +14,12 @@ from flambeau.compiler.kernels import kernel_of
 from flambeau.compiler.pipeline import clusters_of
 from flambeau.ir.layout import Layout, Offset
 from flambeau.ir.program import Call, Input, Number, Out, Program, Ref
+from flambeau.ir.record import record, replace
 
 LARGE = 1 << 14  # elements from which even a first sighting gets a kernel
 
 
-@dataclass(slots=True)
+@record
 class Single:
     """A call's code, shared by all calls of the same form."""
 
@@ -28,7 +28,7 @@ class Single:
     hopeless: bool = False  # nothing in it has a lowering
 
 
-@dataclass(slots=True)
+@record
 class Renaming:
     """How one call's homes, numbers and offsets map to those of its form."""
 

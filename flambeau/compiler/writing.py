@@ -11,7 +11,6 @@ as in lower.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -34,10 +33,11 @@ from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Ints, broadcast_sizes
 from flambeau.ir.op import Op
 from flambeau.ir.program import Call, Ref, Size
+from flambeau.ir.record import record, replace
 from flambeau.runtime.threads import Launch
 
 
-@dataclass(slots=True)
+@record
 class Update:
     """What is written where.
 
@@ -57,7 +57,7 @@ class Update:
     skip: int | None = None  # an index that is left out
 
 
-@dataclass(slots=True)
+@record
 class Written:
     """The launch of one scatter."""
 

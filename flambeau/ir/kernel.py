@@ -20,7 +20,8 @@ The modes:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from flambeau.ir.record import frozen
 
 from .dtype import DType
 from .tree import Tree, walk
@@ -29,7 +30,7 @@ MODES = ("map", "rows", "columns", "split", "split columns")
 STEPS = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Access:
     """How one pointer walks through memory: a stride per loop, counted in elements.
 
@@ -42,7 +43,7 @@ class Access:
     per_thread: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reduce:
     """One result for each row or column; NaN wins in max, min and arg*, and the first of equals.
 
@@ -56,7 +57,7 @@ class Reduce:
     index: Tree | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Store:
     """Write a value, rounded to the access's type, through access number `access`."""
 
@@ -64,7 +65,7 @@ class Store:
     value: Tree
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stage:
     """One pass over the row. All loads of an element come before its stores.
 
@@ -76,7 +77,7 @@ class Stage:
     stores: tuple[Store, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Nest:
     """A loop nest. `scalars` are the types of the run-time numbers, `Argument(j)` in trees."""
 
@@ -104,7 +105,7 @@ class Nest:
             yield from (store.value for store in stage.stores)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Word:
     """One 64-bit argument of a kernel.
 

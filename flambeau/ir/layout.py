@@ -6,11 +6,11 @@ Everything here is pure: tuples in, tuples out, counted in elements.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
 from flambeau.ir.dtype import DType
+from flambeau.ir.record import frozen
 
 Ints = tuple[int, ...]
 
@@ -211,7 +211,7 @@ def spec_of(size: Ints, stride: Ints | None, dtype: DType, requires_grad: bool =
     return spec
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Offset:
     """An offset that is a run-time input: the index-th of the stretch."""
 
@@ -221,7 +221,7 @@ class Offset:
         return f"@{self.index}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Layout:
     """Where the elements of a tensor lie in its storage, counted in elements."""
 

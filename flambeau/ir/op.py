@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from flambeau.ir.record import field, frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Param:
     """One parameter of an op.
 
@@ -25,7 +26,7 @@ class Param:
     keyword: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Formula:
     """A derivative with respect to one parameter, and what it reads besides `g`."""
 
@@ -33,7 +34,7 @@ class Formula:
     reads: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen
 class Op:
     """Everything about an operation (see ops/declare.py for what each field means)."""
 
@@ -63,6 +64,8 @@ class Op:
     writes: tuple[str, ...] = ()
     ulp: int = 4
     doc: str = ""
+
+    __eq__, __hash__ = object.__eq__, object.__hash__
 
     def __repr__(self) -> str:
         return self.name

@@ -7,15 +7,15 @@ the stretch met them (the numbers have gaps: views take one too). Nothing here h
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Layout, Offset
 from flambeau.ir.op import Op
+from flambeau.ir.record import field, frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ref:
     """A tensor as a call sees it: a layout on a value."""
 
@@ -28,7 +28,7 @@ class Ref:
         return self.layout.size
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Number:
     """A Python number that is a run-time input: the index-th of the stretch."""
 
@@ -36,7 +36,7 @@ class Number:
     type: type
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Size:
     """An integer that kernels take as an argument, so that they serve all sizes."""
 
@@ -48,7 +48,7 @@ class Size:
 POSITIONS = -1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Out:
     """A result. With `over`, it is that storage's next value: only the layout's elements change."""
 
@@ -62,7 +62,7 @@ class Out:
         return self.layout.size
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Input:
     """A storage that was there before the stretch began."""
 
@@ -70,7 +70,7 @@ class Input:
     dtype: DType
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """The user's line that recorded a call."""
 
@@ -81,7 +81,7 @@ class Source:
         return f"{self.file}:{self.line}"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class Call:
     """One op applied. `args` follow the op's parameters: Ref, Number, tuple of Refs, or static.
 
@@ -110,7 +110,7 @@ class Call:
         return (*self.refs(), *self.outs)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class Program:
     """A stretch with its live results.
 

@@ -11,8 +11,9 @@ import struct
 import threading
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from flambeau.ir.record import frozen
 
 from . import dtype as types
 from .dtype import DType
@@ -20,7 +21,7 @@ from .dtype import DType
 Scalar = float | int | bool
 
 
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+@frozen
 class Tree:
     """One node of a scalar expression; make it with `tree` or with an operator, never directly.
 
@@ -32,6 +33,9 @@ class Tree:
     dtype: DType
     args: tuple[Tree, ...]
     data: Any = None
+
+    __slots__ = ("__weakref__",)
+    __eq__, __hash__ = object.__eq__, object.__hash__
 
     def __add__(self, other: Tree | Scalar) -> Tree:
         return binary("add", self, other)

@@ -18,6 +18,7 @@ Common arguments
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from flambeau.ir.layout import (
@@ -48,19 +49,43 @@ def parse(
 ) -> tuple[str, tuple[Param, ...]]:
     """ "add(input, other, *, alpha=1)" → its name and parameters."""
     name, _, rest = signature.partition("(")
-    scope: dict[str, Any] = {}
-    exec(f"def f({rest}: pass", scope)  # the signature is Python's own grammar
-    f, code = scope["f"], scope["f"].__code__
-    names = code.co_varnames
-    positional = code.co_argcount
-    defaults = dict(zip(reversed(names[:positional]), reversed(f.__defaults__ or ())))
-    defaults |= f.__kwdefaults__ or {}
-    params = []
-    for place, n in enumerate(names):
-        kind = "number" if n in numbers else "static" if n in statics else (
-            "tensors" if n in LISTS else "tensor" if n in TENSORS else "static")  # fmt: skip
-        params.append(Param(n, kind, defaults.get(n), n not in defaults, place >= positional))
+    keyword, params = False, []
+    for text in between_commas(rest.removesuffix(")")):
+        if text == "*":
+            keyword = True
+        else:
+            params.append(parameter(text, keyword, tuple(numbers), tuple(statics)))
     return name, tuple(params)
+
+
+def between_commas(text: str) -> list[str]:
+    """The parameters of a signature; commas in a tuple that is a default part nothing."""
+    pieces: list[str] = []
+    inside = False
+    for piece in text.split(",") if text else ():
+        if inside:
+            pieces[-1] += "," + piece
+        else:
+            pieces.append(piece.strip())
+        inside = "(" in pieces[-1] and pieces[-1].count("(") > pieces[-1].count(")")
+    return pieces
+
+
+@cache
+def parameter(
+    text: str, keyword: bool, numbers: tuple[str, ...], statics: tuple[str, ...]
+) -> Param:
+    """One parameter as a signature has it; rows share what is the same.
+
+    Raises TypeError for what is no name.
+    """
+    name, has_default, default = text.partition("=")
+    if not name.isidentifier():
+        raise TypeError(f"{text!r} is no parameter")
+    kind = "number" if name in numbers else "static" if name in statics else (
+        "tensors" if name in LISTS else "tensor" if name in TENSORS else "static")  # fmt: skip
+    value = eval(default, {}) if has_default else None
+    return Param(name, kind, value, not has_default, keyword)
 
 
 def formulas(grad: Mapping[str, Callable[..., Any]] | None) -> dict[str, Formula]:
@@ -80,11 +105,12 @@ def declare(kind: str, signature: str, *, numbers: Sequence[str] = (), statics: 
     op = Op(name, kind, params, grad=formulas(grad), public=tuple(public.split()),
             aliases=tuple(aliases.split()), node=node or default_node(name), **fields)  # fmt: skip
     known = {p.name for p in params}
+    readable = known | {"g", "call"}
     if unknown := set(op.grad) - known:
         raise TypeError(f"{name}: derivative for {unknown}, which are no parameters")
     for formula in op.grad.values():
         for read in formula.reads:
-            if read not in known | {"g", "call"} and not read.startswith("out"):
+            if read not in readable and not read.startswith("out"):
                 raise TypeError(f"{name}: a derivative reads {read!r}, which is no parameter")
     if name in TABLE:
         raise TypeError(f"{name} is declared twice")

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flambeau.ir.dtype import (
     DType,
@@ -30,7 +29,7 @@ from flambeau.ir.dtype import (
 from flambeau.runtime.exact import box_muller, fma, libm
 from flambeau.runtime.generator import State, fields, raw32, raw64
 
-Array = NDArray[Any]
+Array = np.ndarray
 
 DIGITS = {float16: 11, bfloat16: 8, float32: 24, float64: 53}  # of the mantissa
 WIDE_RANGE = 2**28  # from here on an integer takes two words, so that % skews it less

@@ -14,9 +14,8 @@ import os
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-State = NDArray[np.uint8]
+State = np.ndarray  # of uint8
 
 WORDS = 624
 SHIFT = 397
@@ -94,14 +93,14 @@ def forget_normals(state: State) -> None:
 
 
 @functools.lru_cache(16)
-def _first_words(s: int) -> NDArray[np.uint32]:
+def _first_words(s: int) -> np.ndarray:
     words = [s]
     for j in range(1, WORDS):
         words.append((1812433253 * (words[-1] ^ (words[-1] >> 30)) + j) & 0xFFFFFFFF)
     return np.array(words, np.uint32)
 
 
-def to_torch_bytes(state: State) -> NDArray[np.uint8]:
+def to_torch_bytes(state: State) -> np.ndarray:
     """The bytes of torch.get_rng_state()."""
     f, record = fields(state), np.zeros(1, TORCH_LAYOUT)
     for name in TORCH_LAYOUT.names or ():
@@ -109,7 +108,7 @@ def to_torch_bytes(state: State) -> NDArray[np.uint8]:
     return record.view(np.uint8)
 
 
-def from_torch_bytes(data: NDArray[np.uint8]) -> State:
+def from_torch_bytes(data: np.ndarray) -> State:
     """A state from the bytes of torch.get_rng_state()."""
     if data.size != TORCH_BYTES:
         raise RuntimeError(
@@ -127,7 +126,7 @@ def from_torch_bytes(data: NDArray[np.uint8]) -> State:
     return state
 
 
-def raw32(state: State, n: int) -> NDArray[np.uint32]:
+def raw32(state: State, n: int) -> np.ndarray:
     """The next n words of the stream."""
     f = fields(state)
     start, here = int(f["next"]), min(n, int(f["left"]) - 1)
@@ -138,20 +137,20 @@ def raw32(state: State, n: int) -> NDArray[np.uint32]:
     return np.concatenate(parts)
 
 
-def raw64(state: State, n: int) -> NDArray[np.uint64]:
+def raw64(state: State, n: int) -> np.ndarray:
     """The next n pairs of words, the first of each pair in the high half."""
     pairs = raw32(state, 2 * n).astype(np.uint64).reshape(n, 2)
     return (pairs[:, 0] << np.uint64(32)) | pairs[:, 1]
 
 
-def _temper(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
+def _temper(words: np.ndarray) -> np.ndarray:
     y = words ^ (words >> np.uint32(11))
     y = y ^ ((y << np.uint32(7)) & np.uint32(0x9D2C5680))
     y = y ^ ((y << np.uint32(15)) & np.uint32(0xEFC60000))
     return y ^ (y >> np.uint32(18))
 
 
-def _draw_blocks(f: Any, n: int) -> NDArray[np.uint32]:
+def _draw_blocks(f: Any, n: int) -> np.ndarray:
     """The n words after this block, by NumPy's own MT19937, which walks the same stream."""
     engine = np.random.MT19937(0)
     engine.state = {"bit_generator": "MT19937", "state": {"key": f["words"], "pos": WORDS}}

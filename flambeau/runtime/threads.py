@@ -22,8 +22,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from flambeau.ir.record import frozen
 
 from ..settings import settings
 from .threads_native import NAMES, POOL_WORDS, native_text
@@ -38,7 +39,7 @@ SPIN_SECONDS = 2e-3  # as long as other runtimes' threads wait: to wake one can 
 FEW_TASKS = 6  # that sleeping threads are not woken for; threads_native.py knows it too
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Launch:
     """One step of a tape: a kernel's address, its argument words, and its number of tasks.
 

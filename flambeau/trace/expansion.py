@@ -6,11 +6,11 @@ The compiler finds this through the Op that it was handed (declare.py binds it t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from flambeau.ir.layout import contiguous_strides, spec_of
 from flambeau.ir.program import Call, Input, Number, Ref
+from flambeau.ir.record import frozen
 from flambeau.trace import recorder
 from flambeau.trace.modes import START, switch
 from flambeau.trace.storage import Storage
@@ -19,7 +19,7 @@ from flambeau.trace.tensor import assemble
 from flambeau.trace.trie import State, Stretch, here
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Expansion:
     """calls on values of their own; inputs: those of the tensor arguments, in the call's order.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from flambeau.ir.dtype import DType, float32
+from flambeau.ir.record import frozen, replace
 
 
-@dataclass(frozen=True)
+@frozen
 class Mode:
     """Interned through `switch`, so that keys compare it by identity."""
 
@@ -27,7 +26,7 @@ _interned: dict[tuple[object, ...], Mode] = {}
 
 def switch(mode: Mode, **changes: object) -> Mode:
     """The mode with some of its fields changed."""
-    new = replace(mode, **changes)  # type: ignore[arg-type]
+    new = replace(mode, **changes)
     facts = (new.grad, new.inference, new.default_dtype, new.deterministic)
     return _interned.setdefault(facts, new)
 

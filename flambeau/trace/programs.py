@@ -7,11 +7,11 @@ never data.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from flambeau.interpreter import Interpreted
 from flambeau.ir.program import Call, Input, Number, Program
+from flambeau.ir.record import field, record
 from flambeau.runtime.buffers import Buffer
 from flambeau.settings import settings
 from flambeau.trace.trie import State
@@ -26,7 +26,7 @@ RUN_CALL = 10.0
 RUN_ELEMENT = 0.001
 
 
-@dataclass(slots=True)
+@record
 class Entry:
     """A program and what became of it."""
 
@@ -41,7 +41,7 @@ class Entry:
     moving: set[int] = field(default_factory=set)  # the run-time offsets that have changed since
 
 
-@dataclass(slots=True)
+@record
 class Counters:
     """What happened so far; tests and `flambeau explain` read it."""
 

@@ -19,7 +19,7 @@ MOST_BYTES = 256 << 20
 
 def folder() -> Path:
     """Where kernels are kept."""
-    return settings.cache / "kernels"
+    return Path(settings.cache) / "kernels"
 
 
 def read(key: str) -> bytes | None:

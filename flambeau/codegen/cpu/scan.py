@@ -7,7 +7,7 @@ because each addition waits for the one before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from flambeau.ir.record import frozen
 
 from ...ir import dtype as types
 from ...ir.dtype import DType
@@ -21,7 +21,7 @@ LANES = 8
 SIDE_BY_SIDE = 4  # vectors of columns, or single rows, that are scanned together
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scan:
     """What a kernel depends on. Steps are strides along the vectors, of input and output."""
 

@@ -8,7 +8,7 @@ checked before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from flambeau.ir.record import frozen
 
 from ...ir.dtype import DType
 from ...ir.layout import Ints
@@ -21,7 +21,7 @@ from .walks import Walk, WalkWriter, merged
 COMBINE = ("set", "sum", "prod", "amax", "amin")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scatter:
     """What a kernel depends on. Steps: along the vectors, of target, source, position."""
 

@@ -8,8 +8,9 @@ threads.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
+
+from flambeau.ir.record import frozen
 
 from ...ir.layout import Ints
 from ..builder import Builder
@@ -20,7 +21,7 @@ COLUMNS = 64  # what a task has at least along the vectors
 Loop = tuple[int, Ints]  # how often it runs, and the strides of all operands
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Walk:
     """Loops: parallel ones outside, those that run in order, and the one along vectors."""
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from functools import lru_cache
+
+from flambeau.ir.record import frozen, replace
 
 from ....ir.dtype import DType
 from ....ir.kernel import Access, Store
@@ -28,7 +29,7 @@ WORDS = ("partial", "parts", "part_bytes", "m", "n", "groups")
 Planner = Callable[[Matmul, Shape, Machine], Plan]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Combine:
     """The kernel that adds partial products: their type, lanes of a vector, and the epilogue."""
 

@@ -7,7 +7,8 @@ is the columns of B that a row of tiles needs. A task is a group of tiles × a g
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+
+from flambeau.ir.record import frozen, replace
 
 from .kernel import K_LIMIT, KEPT
 from .spec import Machine, Shape
@@ -22,7 +23,7 @@ LARGE_C = 1 << 18  # elements of C from which that holds for more steps
 TALLEST, WIDEST = 28, 8  # rows and vectors of a tile, at most
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cut:
     """Tiles, panels and groups. `by_rows`: a task goes through C row by row of tiles."""
 

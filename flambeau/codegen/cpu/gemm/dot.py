@@ -6,7 +6,7 @@ partial sums for each, and in the end adds each up, which leaves one vector of C
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from flambeau.ir.record import frozen
 
 from ....ir.dtype import DType
 from ...builder import Builder, Value, vector_of
@@ -18,7 +18,7 @@ from .pack import divided, share
 WORDS = ("a", "b", "k", "n", "m", "a_row", "b_column", "blocks", "groups")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dot:
     """A kernel of dot products: operand types, lanes of a vector, and the epilogue."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from flambeau.ir.record import frozen
 
 from ....ir.dtype import DType
 from ....ir.kernel import Access, Store
@@ -17,7 +17,7 @@ UNROLLED_WORK = 10  # operations up to which an epilogue is repeated for each ro
 SLOW_WORK = 10  # how many operations a transcendental one counts for
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Epilogue:
     """The part of a `Matmul` that the code of its epilogue depends on."""
 
@@ -40,7 +40,7 @@ class Epilogue:
         return operations + SLOW_WORK * slow <= UNROLLED_WORK
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """Where a tile lies in C: its batch indices, first row and column, and how many columns."""
 

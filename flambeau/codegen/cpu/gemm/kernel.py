@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+
+from flambeau.ir.record import frozen, replace
 
 from ...builder import Builder, Value
 from .epilogue import Epilogue, Finish, Place
@@ -19,7 +20,7 @@ KEPT = 48  # tiles of sums that a task can keep while it goes through the blocks
 K_LIMIT = 2048  # steps along k that a task packs at once, at most
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gemm:
     """A kernel: tiles of `micro.height` rows, if uneven then of one less; the epilogue.
 

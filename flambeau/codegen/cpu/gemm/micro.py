@@ -7,7 +7,7 @@ multiply-adds in the order of k, so its bits do not depend on the tile that it f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from flambeau.ir.record import frozen
 
 from ...builder import Builder, Value, vector_of
 from .spec import machine_of as machine_of
@@ -16,7 +16,7 @@ LINE = 64  # bytes that are fetched together
 ROWS_A_BASE = 14  # rows of A that are addressed from one pointer
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Micro:
     """A micro-kernel: everything that changes its code.
 
@@ -63,7 +63,7 @@ class Micro:
         return [(i, j) for i in range(self.height) for j in range(self.vectors)]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reads:
     """What a micro-kernel reads: both operands' first elements, and strides in bytes.
 

@@ -6,7 +6,7 @@ each line. Lines that the operand lacks are zero or repeat the last one; nobody 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from flambeau.ir.record import frozen
 
 from ....ir.dtype import DType
 from ...builder import Builder, Value, vector_of
@@ -14,7 +14,7 @@ from ...values import stored
 from .micro import fetch, moved
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pack:
     """How panels are filled. `order`: 'lines' or 'steps' are contiguous, or neither ('any')."""
 
@@ -37,7 +37,7 @@ class Pack:
         return vector_of(self.element, self.lanes)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Panel:
     """One panel to fill: `lines` lines of `steps` steps, with strides in bytes."""
 

@@ -9,8 +9,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 from functools import lru_cache
+
+from flambeau.ir.record import frozen, replace
 
 from ....ir.dtype import DType
 from ....ir.kernel import Access
@@ -53,7 +54,7 @@ pack_source = lru_cache(maxsize=256)(pack_text)
 dot_source = lru_cache(maxsize=256)(dot_text)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Operand:
     """Where the kernel finds A or B: a named address, and strides in bytes."""
 
@@ -251,7 +252,7 @@ def ordered(names: tuple[str, ...], values: Words) -> tuple[Where, ...]:
 # -- packing
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lines:
     """How an operand's lines are cut into panels: `full` ones of `height` lines, then one less."""
 

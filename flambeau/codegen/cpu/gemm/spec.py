@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
+
+from flambeau.ir.record import frozen
 
 from ....ir import dtype as types
 from ....ir.dtype import DType
@@ -11,7 +12,7 @@ from ....ir.kernel import Access, Store
 from ....ir.tree import Leaf, Tree
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Machine:
     """What kernels are shaped for: the bytes of a vector register, and how many there are."""
 
@@ -34,7 +35,7 @@ class HasVectors(Protocol):
     def registers(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Matmul:
     """`C[batch…, m, n] = epilogue(A[batch…, m, k] · B[batch…, k, n])`.
 
@@ -70,7 +71,7 @@ def product(dtype: DType) -> Tree:
     return Leaf("product", dtype)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shape:
     """The sizes of one multiplication, and the strides of its operands and accesses in elements.
 
@@ -89,7 +90,7 @@ class Shape:
 Where = tuple[str, int]  # a named value ('' is 0) and what is added to it: one word of a launch
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Launch:
     """One kernel to run: its text, the function in it, its words and how many tasks it has.
 
@@ -102,7 +103,7 @@ class Launch:
     tasks: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """Launches to run one after the other, and the bytes of scratch memory (64-byte aligned)."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TypeVar
+
+from flambeau.ir.record import replace
 
 from ....ir.kernel import Access, Store
 from ....ir.tree import Index, Tree, tree, walk

@@ -7,14 +7,15 @@ Words are drawn a chunk at a time into a buffer on the stack and turned into ele
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+from flambeau.ir.record import frozen
 
 from ....ir.dtype import DType, bfloat16, float16, float32, float64
 
 CHUNK = 1024  # elements; of two words each at most
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Filler:
     """How a vector of words becomes a vector of elements.
 
