@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from typing import Any
 
-from flambeau.creation import check_supported, number_of
+from flambeau.creation import check_supported, fitting, number_of
 from flambeau.device import check_device, contiguous_format, device, preserve_format
 from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
@@ -34,23 +35,42 @@ def to(
         if isinstance(arg, DType):
             dtype = arg
         elif isinstance(arg, Tensor):
-            dtype = arg.spec.dtype
+            dtype = arg.spec.dtype.plain
         elif isinstance(arg, bool):
             flags.append(arg)
         elif arg is not None:
             device = arg
     copy = copy or len(flags) > 1 and flags[1]
     check_device(device)
-    if dtype is None or dtype is self.spec.dtype:
+    if dtype is None or dtype is self.spec.dtype.plain:
         return self.clone(memory_format=memory_format) if copy else self
     return FUNCTIONS["cast"](self, check_supported(dtype))
+    return as_dtype(self, dtype)
+
+
+def as_dtype(self: Any, dtype: DType) -> Any:
+    """The elements converted; of complex numbers only the real part may be left."""
+    if self.spec.dtype.kind == "c":
+        warn_of_lost_part(dtype)
 
 
 def caster(name: str, dtype: DType) -> Any:
+@cache
+def warn_of_lost_part(dtype: DType) -> None:
+    """Complex numbers become real: said once."""
+    if dtype.kind not in "cb":
+        discards()
+
+
+@cache
+def discards() -> None:
+    warnings.warn("Casting complex values to real discards the imaginary part", stacklevel=5)
+
+
     """x.float() and its like."""
 
     def cast(self: Any, memory_format: Any = preserve_format) -> Any:
-        return self if self.spec.dtype is dtype else FUNCTIONS["cast"](self, dtype)
+        return self if self.spec.dtype.plain is dtype else as_dtype(self, dtype)
 
     cast.__name__ = cast.__qualname__ = name
     cast.__doc__ = f"The same as `to({dtype})`."
@@ -69,6 +89,9 @@ CASTS = {
     "byte": dt.uint8,
     "bool": dt.bool_,
 }
+    "cfloat": dt.complex64,
+    "cdouble": dt.complex128,
+    "chalf": dt.complex32,
 
 
 def type_(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
@@ -87,7 +110,7 @@ def type_(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
 
 
 def type_as(self: Any, other: Any) -> Any:
-    return to(self, other.spec.dtype)
+    return to(self, other.spec.dtype.plain)
 
 
 def cpu(self: Any, memory_format: Any = preserve_format) -> Any:
@@ -111,18 +134,13 @@ def contiguous(self: Any, memory_format: Any = contiguous_format) -> Any:
     return self.clone(memory_format=contiguous_format)
 
 
-def resolve(self: Any) -> Any:
-    """Itself: nothing is conjugated or negated lazily."""
-    return self
-
-
 # ------------------------------------------------------------------ writes of whole tensors
 
 
 def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     """The elements of another tensor, broadcast and converted."""
     if not isinstance(src, Tensor):
-        if not isinstance(src, (bool, int, float)):
+        if not isinstance(src, (bool, int, float, complex)):
             raise TypeError(
                 f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}"
             )
@@ -130,6 +148,8 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     if src.storage is self.storage:
         recorder.check_overlap(here.stretch, self, (src,))
         if (src.offset, src.spec.size, src.spec.stride) != (
+    if src.spec.dtype.kind == "c" != self.spec.dtype.kind:
+        warn_of_lost_part(self.spec.dtype)
             self.offset, self.spec.size, self.spec.stride
         ):
             src = src.clone()
@@ -264,9 +284,6 @@ NAMED = {name: caster(name, dtype) for name, dtype in CASTS.items()} | {
     "type": type_,
     "_resize_for_out": resize_for_out,
     "_become": become,
-    "resolve_conj": resolve,
-    "resolve_neg": resolve,
-    "conj": resolve,
     "get_device": lambda self: -1,
 }
 PUBLIC = ["fill"]

@@ -65,19 +65,30 @@ def finish(made: Any, requires_grad: bool = False, out: Any = None) -> Any:
 
 def check_supported(dtype: Any) -> dt.DType:
     """A dtype that tensors can have, or an error."""
-    if dtype not in dt.SUPPORTED:
-        if not isinstance(dtype, dt.DType):
-            raise TypeError(f"dtype must be a torch.dtype, not {type(dtype).__name__}")
-        if dtype not in (dt.uint16, dt.uint32, dt.uint64):
-            raise NotImplementedError(f"tensors of {dtype} are not supported yet; use a real dtype")
-    return dtype
+    if dtype in dt.SUPPORTED:
+        return dtype
+    if not isinstance(dtype, dt.DType):
+        raise TypeError(f"dtype must be a torch.dtype, not {type(dtype).__name__}")
+    if dtype.lazy:
+        return dtype.plain
+    raise NotImplementedError(f"tensors of {dtype} are not supported yet; use bfloat16 or float16")
+
+
+def fitting(value: Any, dtype: dt.DType) -> Any:
+    """A number that is to be stored in a type: complex ones only where nothing is lost."""
+    if isinstance(value, complex) and dtype.kind != "c":
+        if value.imag:
+            name = dtype.legacy.lower()
+            raise RuntimeError(f"value cannot be converted to type {name} without overflow")
+        return value.real
+    return value
 
 
 def filled(size: Any, value: Any, dtype: Any, stride: Any = None) -> Any:
     """One value everywhere, in an order of dims."""
     dtype = check_supported(dtype)
     if stride is None or stride == contiguous_strides(size):
-        return FUNCTIONS["full"](size, value, dtype=dtype)
+        return FUNCTIONS["full"](size, fitting(value, dtype), dtype=dtype)
     out = empty_of(spec_of(size, stride, dtype))
     return out.fill_(value)
 
@@ -158,6 +169,8 @@ def dtype_of(value: Any) -> dt.DType:
         return dt.FROM_NUMPY[value.dtype]
     if isinstance(value, bool):
         return dt.bool_
+    if isinstance(value, complex):
+        return here.stretch.mode.default_dtype.to_complex()
     return dt.int64 if isinstance(value, int) else here.stretch.mode.default_dtype
 
 

@@ -151,7 +151,7 @@ def plain(number: Any) -> Any:
     """A Python number, also from NumPy's."""
     if hasattr(number, "item"):
         number = number.item()
-    if not isinstance(number, (bool, int, float)):
+    if not isinstance(number, (bool, int, float, complex)):
         raise TypeError(f"pow() received an invalid combination of arguments - got exponent of "
                         f"type {type(number).__name__}")  # fmt: skip
     return number

@@ -127,6 +127,7 @@ def store(result: Any, out: Out) -> np.ndarray:
     array = np.asarray(result)
     if out.dtype is dt.bool_:
         return array != 0
+    array = dt.as_kind(array, out.dtype)
     if out.dtype.kind in "iu" and array.dtype.kind == "f":
         return to_integer(array, out.dtype)
     return dt.narrow(array, out.dtype)
@@ -162,6 +163,7 @@ def cast(array: np.ndarray, dtype: dt.DType, compute: dt.DType | None) -> np.nda
     target = dt.compute_dtype(compute)
     if target is dt.bool_:
         return array if array.dtype == np.bool_ else array != 0
+    array = dt.as_kind(array, target)
     if target.kind in "iu" and array.dtype.kind == "f":
         return to_integer(array, target)
     array = array.astype(target.numpy, copy=False)

@@ -35,7 +35,7 @@ def tensor(
             "torch.tensor(sourceTensor).",
             stacklevel=2,
         )
-        copy = data.detach().to(dtype or data.spec.dtype, copy=True)
+        copy = data.detach().to(dtype or data.dtype, copy=True)
         return finish(copy, requires_grad)
     return finish(literal(data, dtype), requires_grad)
 
@@ -48,7 +48,11 @@ def literal(data: Any, dtype: Any) -> Any:
             return quick
     array, found = as_array(data)
     stride = order_of(data) if isinstance(data, np.ndarray) else None
-    return from_array(converted(array, check_supported(dtype or found)), dtype or found, stride)
+    dtype = check_supported(dtype or found)
+    if array.dtype.kind == "c" and dtype.kind in "iuf" and not hasattr(data, "dtype"):
+        raise TypeError("must be real number, not complex" if dtype.kind == "f" else
+                        "'complex' object cannot be interpreted as an integer")  # fmt: skip
+    return from_array(converted(array, dtype), dtype, stride)
 
 
 def flat_list(data: list[Any]) -> Any:
@@ -75,10 +79,8 @@ def as_array(data: Any) -> tuple[np.ndarray, dt.DType]:
     """The data as an array, and the dtype that PyTorch infers."""
     if isinstance(data, (np.ndarray, np.generic)):
         return np.asarray(data), numpy_dtype(data.dtype)
-    if isinstance(data, (bool, int, float)):
+    if isinstance(data, (bool, int, float, complex)):
         return number_array(data), dtype_of(data)
-    if isinstance(data, complex):
-        raise NotImplementedError("complex tensors are not supported yet; use real numbers")
     if isinstance(data, str):
         raise TypeError("new(): invalid data type 'str'")
     if not is_sequence(data):
@@ -114,7 +116,7 @@ def leaf_of(x: Any) -> Any:
     """A tensor among numbers."""
     if x.spec.numel != 1:
         raise ValueError("only one element tensors can be converted to Python scalars")
-    return Typed(x.item(), x.spec.dtype)
+    return Typed(x.item(), x.dtype)
 
 
 class Typed:
@@ -145,10 +147,8 @@ def collect(data: list[Any], kinds: dict[Any, Any]) -> None:
                 kinds[cls, leaf.dtype] = leaf.dtype if cls is Typed else numpy_dtype(leaf.dtype)
         elif cls in (bool, int):
             kinds[cls] = NUMBERS[cls]
-        elif isinstance(x, (int, float)):
+        elif isinstance(x, (int, float, complex)):
             kinds[cls] = dtype_of(x)
-        elif isinstance(x, complex):
-            raise NotImplementedError("complex tensors are not supported yet; use real numbers")
         elif isinstance(x, str):
             raise ValueError("too many dimensions 'str'")
         else:
@@ -244,6 +244,7 @@ def converted(array: np.ndarray, dtype: dt.DType) -> np.ndarray:
     if array.size and array.dtype.kind in "iu":
         limits = np.iinfo(dtype.numpy)
         lowest = -int(limits.max) if dtype.kind == "u" else int(limits.min)
+    array = dt.as_kind(array, dtype)
         if int(array.max()) > limits.max or int(array.min()) < lowest:
             if array.dtype == np.uint64 and dtype is dt.int64:
                 raise ValueError("Overflow when unpacking long long")
@@ -276,7 +277,7 @@ def new_tensor(
     self: Any, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Any:
     """A copy of the data, of this tensor's dtype unless another is named."""
-    return tensor(data, dtype=dtype or self.spec.dtype, device=device, requires_grad=requires_grad)
+    return tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
 
 # ------------------------------------------------------------------ the legacy constructors
@@ -321,7 +322,8 @@ class TensorType(type):
 
 LEGACY = {
     f"{d.legacy}Tensor": TensorType(f"{d.legacy}Tensor", (), {"dtype": d, "__module__": "torch"})
-    for d in dt.SUPPORTED
+    for d in dt.ALL
+    if d in dt.NATIVE
 }
 PUBLIC = ["tensor", "scalar_tensor"]
 METHODS = ["new_tensor"]

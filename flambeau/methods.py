@@ -15,8 +15,8 @@ from flambeau.tensor import FUNCTIONS, Tensor
 
 PUBLIC: dict[str, Any] = {}  # torch.name → function
 # Modules that have METHODS, NAMED or PUBLIC; later ones win.
-MODULES = """viewing parting creation sequences literal convert indexing history arranging
-    selecting random drawing sharing functions"""
+MODULES = """viewing parting complexes creation sequences literal convert indexing history arranging
+    selecting random drawing sharing functions earlier"""
 
 
 def add_rows() -> None:

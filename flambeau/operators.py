@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.ir.op import Op
 from flambeau.ops.declare import TABLE
 from flambeau.ops.functions import TEMPLATE, build, key_of
 
@@ -103,7 +104,7 @@ def guarded(dunder: str, function: Callable[..., Any], swap: bool = False) -> Ca
 
 def true_divide_reflected(self: Any, other: Any) -> Any:
     """number / tensor"""
-    if not isinstance(other, (int, float, np.generic)):
+    if not isinstance(other, (int, float, complex, np.generic)):
         return NotImplemented
     return self.reciprocal() * other
 

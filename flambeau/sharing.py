@@ -84,8 +84,14 @@ def numpy(self: Any, *, force: bool = False) -> np.ndarray:
         raise RuntimeError(
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
         )
-    if self.spec.dtype is dt.bfloat16:
-        raise TypeError("Got unsupported ScalarType BFloat16")
+    if self.spec.dtype in (dt.bfloat16, dt.complex32):
+        raise TypeError(f"Got unsupported ScalarType {self.spec.dtype.legacy}")
+    if self.spec.dtype.lazy:
+        if not force:
+            which, bit = ("conj", "conjugate") if self.is_conj() else ("neg", "negative")
+            raise RuntimeError(f"Can't call numpy() on Tensor that has {bit} bit set. Use "
+                               f"tensor.resolve_{which}().numpy() instead.")  # fmt: skip
+        self = self.clone()
     settle_writes(self)
     spec, storage = self.spec, self.storage
     if storage.error is not None:

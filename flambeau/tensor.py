@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flambeau import printing
-from flambeau.autograd import inplace, walk
+from flambeau.autograd import inplace, shortcut, walk
 from flambeau.autograd.leaves import check_grad, refuse_inference
 from flambeau.device import CPU, contiguous_format, preserve_format, strided
 from flambeau.ir import dtype as dt
@@ -84,7 +84,7 @@ class Tensor(Recorded):
 
     @property
     def dtype(self) -> dt.DType:
-        return self.spec.dtype
+        return self.spec.dtype.plain
 
     @property
     def device(self) -> Any:
@@ -97,7 +97,6 @@ class Tensor(Recorded):
     is_cuda = is_sparse = is_quantized = is_meta = is_mps = is_nested = False
     is_cpu = True
     names = property(lambda self: (None,) * self.ndim)
-    real = property(lambda self: self)
 
     @property
     def itemsize(self) -> int:
@@ -218,6 +217,9 @@ class Tensor(Recorded):
         create_graph: bool = False,
         inputs: Any = None,
     ) -> None:
+        if gradient is None and inputs is None and not create_graph:
+            if shortcut.follow(self, bool(retain_graph)):
+                return
         from flambeau import autograd
 
         autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)  # type: ignore
@@ -344,7 +346,7 @@ class Tensor(Recorded):
         node = self.grad_fn  # type: ignore[attr-defined]
         return printing.format_tensor(
             self._values(),
-            self.spec.dtype,
+            self.spec.dtype.plain,
             default_dtype=here.stretch.mode.default_dtype,
             requires_grad=self.spec.requires_grad,
             prefix=prefix,

@@ -91,7 +91,10 @@ def fit(grad: Any, spec: Spec) -> Any:
         return None
     if grad.spec.size != spec.size:
         grad = grad.sum_to_size(spec.size)
-    return grad if grad.spec.dtype is spec.dtype else grad.to(spec.dtype)
+    wanted = spec.dtype.plain
+    if grad.spec.dtype.kind == "c" and wanted.kind != "c":
+        grad = grad.real
+    return grad if grad.spec.dtype.plain is wanted else grad.to(wanted)
 
 
 def readings(node: Node, arrived: dict[int, Any], walk: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from flambeau.autograd.formulas import AGAIN, Facts, gradients, node_name
 from flambeau.autograd.modes import set_mode
+from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Spec, is_contiguous
 from flambeau.ir.op import Op
 from flambeau.ops.declare import TABLE
@@ -178,7 +179,9 @@ class Written:
     """What nodes of written views have in common: where the view lies in the base."""
 
     def __init__(self, name: str, result: Spec, base: Any, view: Any) -> None:
-        self.spec, self.view_spec, self.offset = base.spec, view.spec, view.offset - base.offset
+        self.spec, self.view_spec = base.spec, view.spec
+        item = base.spec.dtype.itemsize
+        self.offset = view.offset - base.offset * item // view.spec.dtype.itemsize
         self.order = next(recorder.order)
         self.saved: Any = ()
         self.hooks: Any = None
@@ -187,7 +190,8 @@ class Written:
 
     def part_of(self, flat: Any) -> Any:
         """The view's part of memory laid out as the base's."""
-        return flat.as_strided(self.view_spec.size, self.view_spec.stride, self.offset)
+        spec = self.view_spec
+        return seen_as(flat, spec.dtype).as_strided(spec.size, spec.stride, self.offset)
 
     def whole(self, flat: Any) -> Any:
         """The base's elements in such memory."""
@@ -197,8 +201,10 @@ class Written:
         """Zeros laid out as the base's memory, or the elements of g in it."""
         spec = self.spec
         if is_contiguous(spec.size, spec.stride):
-            return g.clone(memory_format=contiguous()) if filled else g.new_zeros(spec.size)
-        flat = g.new_zeros((spec.extent,))
+            if filled:
+                return g.resolve_conj().clone(memory_format=contiguous())
+            return g.new_zeros(spec.size, dtype=spec.dtype)
+        flat = g.new_zeros((spec.extent,), dtype=spec.dtype)
         if filled:
             self.whole(flat).copy_(g)
         return flat
@@ -209,6 +215,15 @@ def contiguous() -> Any:
     from flambeau.device import contiguous_format
 
     return contiguous_format
+
+
+def seen_as(flat: Any, dtype: DType) -> Any:
+    """Memory laid out as a base's, as a view of another type sees it."""
+    if flat.spec.dtype.kind == "c" and dtype.kind == "f":
+        flat = flat.view_as_real()
+    elif flat.spec.dtype.kind == "f" and dtype.kind == "c":
+        flat = flat.reshape((-1, 2)).view_as_complex()
+    return flat.turned() if dtype.lazy else flat
 
 
 class CopySlices(Written):
@@ -301,7 +316,7 @@ class ViewNode(Written):
         if repeated:
             g = g.sum(repeated, keepdim=True)
         size = tuple(1 if d in repeated else n for d, n in enumerate(spec.size))
-        zeros.as_strided(size, spec.stride, self.offset).copy_(g)
+        seen_as(zeros, spec.dtype).as_strided(size, spec.stride, self.offset).copy_(g)
         yield self.whole(zeros) if zeros.spec.size != self.spec.size else zeros
 
 

@@ -16,7 +16,7 @@ from flambeau.ir.layout import Spec
 from flambeau.ir.record import field, record
 from flambeau.trace import recorder
 from flambeau.trace.storage import Storage
-from flambeau.trace.symbol import FloatSymbol, IntSymbol
+from flambeau.trace.symbol import ComplexSymbol, FloatSymbol, IntSymbol
 from flambeau.trace.tensor import assemble
 from flambeau.trace.trie import State, Stretch, here
 
@@ -81,9 +81,11 @@ def follow(root: Any, retain: bool) -> bool:
 
 def before(stretch: Stretch, leaf: Any) -> Any:
     """What of a leaf's gradient decides how a walk accumulates into it."""
-    meta = leaf.meta if leaf is not None else None
+    if leaf is None:
+        return "gone"
+    meta = leaf.meta
     if meta is None:
-        return None if leaf is not None else "gone"
+        return None
     if meta.hooks or meta.post_hooks or meta.backward_hooks:
         return "hooks"
     grad = meta.grad
@@ -92,7 +94,9 @@ def before(stretch: Stretch, leaf: Any) -> Any:
     if grad.stretch is stretch:
         return grad.slot
     storage = grad.storage
-    if storage.pin is not None or grad.offset or grad.base is not None or storage.error is not None:
+    if storage.rare is not None and (storage.pin is not None or storage.error is not None):
+        return "special"
+    if grad.offset or grad.base is not None:
         return "special"
     return grad.spec, storage.born if storage.stretch is stretch else -1
 
@@ -100,9 +104,14 @@ def before(stretch: Stretch, leaf: Any) -> Any:
 def usable(stretch: Stretch, case: Case) -> bool:
     """Whether the offsets that the walk depended on are the same now; its nodes are still whole."""
     nodes = stretch.nodes
-    if any([nodes[n].numbers[0] != start for n, start in case.starts]):
-        return False
-    return all([nodes[n].saved is not None and nodes[n].hooks is None for n in case.nodes])
+    for n, start in case.starts:
+        if nodes[n].numbers[0] != start:
+            return False
+    for n in case.nodes:
+        node = nodes[n]
+        if node.saved is None or node.rare is not None and node.hooks is not None:
+            return False
+    return True
 
 
 def apply(stretch: Stretch, case: Case, leaves: list[Any], retain: bool) -> None:
@@ -121,10 +130,11 @@ def apply(stretch: Stretch, case: Case, leaves: list[Any], retain: bool) -> None
         storage = leaves[place].meta.grad.storage
         storage.index = value
         storage.version += writes
-    for n in () if retain else case.nodes:
-        node = stretch.nodes[n]
-        if node.saved:
-            node.saved = None
+    if not retain:
+        nodes = stretch.nodes
+        for n in case.nodes:
+            if nodes[n].saved:
+                nodes[n].saved = None
     stretch.state = case.end
     stretch.backward_done = True
 
@@ -199,7 +209,7 @@ def describe(start: Start, walk: Any) -> tuple[tuple[Any, ...], Case] | None:
         return None  # something else entered: formulas that bring tensors of their own
     numbers = tuple(provenance(n) for n in stretch.numbers[start.numbers :])
     for n, value in enumerate(stretch.numbers):
-        if isinstance(value, (FloatSymbol, IntSymbol)):
+        if isinstance(value, (FloatSymbol, IntSymbol, ComplexSymbol)):
             stretch.numbers[n] = value.real
     offsets = tuple(stretch.offsets[len(start.offsets) :])
     index = tuple((k, v) for k, v in stretch.offset_index.items() if k not in start.known)
@@ -217,6 +227,6 @@ def starts_of(stretch: Stretch, walk: Any) -> tuple[tuple[int, int], ...]:
 
 def provenance(number: Any) -> tuple[int | None, Any]:
     """Whether a number that the walk handed on is an earlier one of the stretch."""
-    if isinstance(number, (FloatSymbol, IntSymbol)):
+    if isinstance(number, (FloatSymbol, IntSymbol, ComplexSymbol)):
         return number.index, None
     return None, number

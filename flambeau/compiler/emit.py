@@ -111,7 +111,7 @@ class Emitter:
         (member,) = cluster.members
         if nothing_to_do(member.call):
             return []
-        kernel = kernel_of(member.call.op)
+        kernel = kernel_of(member.call.op) if member.call.native() else None
         if kernel is not None:
             made = kernel(member.call, self)
             if made is not None:

@@ -103,10 +103,10 @@ class Fuser:
         wanted = {self.homes[v] for v in self.program.live}
         found = {v for v in self.homes if self.homes[v] in wanted}
         for call in self.program.calls:
-            trees = call.op.kind == "elementwise"
+            trees = call.op.kind == "elementwise" and call.native()
             if call.op.picks:
                 found.add(next(call.refs()).value)
-            if call.op.kind == "reduction":
+            if call.op.kind == "reduction" and call.native():
                 (ref,) = call.refs()
                 trees = one_loop(ref, reduced_dims(call))
             if not trees:
@@ -185,6 +185,8 @@ class Fuser:
 
     def join(self, cluster: Cluster, call: Call, needs: int) -> bool:
         """Try to make a call a member of a cluster."""
+        if not call.native():
+            return False
         if call.op.kind == "elementwise":
             member = self.as_element(cluster, call) or self.as_row(cluster, call)
         elif call.op.kind == "reduction":
@@ -401,16 +403,17 @@ def fuse(program: Program) -> Fused:
 
 def found(call: Call, number: int) -> tuple[Cluster, Member]:
     """A new cluster for a call."""
-    if call.op.kind == "elementwise" and len(call.outs) == 1:
+    native = call.native()
+    if call.op.kind == "elementwise" and len(call.outs) == 1 and native:
         size = call.outs[0].size
         return Cluster(number, "map", size), element_member(call, size)
-    if call.op.kind == "reduction":
+    if call.op.kind == "reduction" and native:
         (ref,) = call.refs()
         dims = reduced_dims(call)
         if dims and one_loop(ref, dims):
             return Cluster(number, "reduce", ref.size, dims), reduce_member(call, ref, dims)
     outs = [(o, o.layout.stride) for o in call.outs]
-    kind = "matmul" if is_matmul(call) else "alone"
+    kind = "matmul" if is_matmul(call) and native else "alone"
     size = call.outs[0].size if call.outs else ()
     reads = [(r, r.layout.stride) for r in call.refs()]
     return Cluster(number, kind, size), Member(call, "core", reads, outs)

@@ -147,6 +147,8 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 def rule_for(call: Call) -> Rule | None:
     """The rule for an op by its name, or for all reductions."""
+    if not call.native():
+        return None
     return RULES.get(call.op.name) or (
         RULES.get("any reduction") if call.op.kind == "reduction" else None
     )

@@ -49,7 +49,7 @@ def constants(calls: Iterable[Call]) -> dict[int, Constant]:
         for out in call.outs:
             if out.over is not None:
                 found.pop(out.over, None)
-            elif call.op.name == "full":
+            elif call.op.name == "full" and call.native():
                 found[out.value] = Constant(call.args[call.op.position("value")], out.dtype)
     return found
 

@@ -178,6 +178,13 @@ class Spec:
     def ndim(self) -> int:
         return len(self.size)
 
+    @property
+    def resolved(self) -> Spec:
+        """The same, as rules see it: of the plain type where a view conjugates or negates."""
+        if not self.dtype.lazy:
+            return self
+        return spec_of(self.size, self.stride, self.dtype.plain, self.requires_grad, self.device)
+
     def with_grad(self, requires_grad: bool) -> Spec:
         """The same but for requires_grad."""
         if self.requires_grad == requires_grad:

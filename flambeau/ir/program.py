@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from flambeau.ir.dtype import DType
+from flambeau.ir.dtype import NATIVE, DType
 from flambeau.ir.layout import Layout, Offset
 from flambeau.ir.op import Op
 from flambeau.ir.record import field, frozen
@@ -104,6 +104,14 @@ class Call:
                 yield arg
             elif isinstance(arg, tuple):
                 yield from (a for a in arg if isinstance(a, Ref))
+
+    def native(self) -> bool:
+        """Whether machine code can be made for its types; else it runs by its NumPy meaning."""
+        if self.compute is not None and self.compute not in NATIVE:
+            return False
+        if any(isinstance(a, Number) and a.type is complex for a in self.args):
+            return False
+        return all(t.dtype in NATIVE for t in self.tensors())
 
     def tensors(self) -> tuple[Ref | Out, ...]:
         """Every tensor that the call reads or makes."""

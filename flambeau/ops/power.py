@@ -256,10 +256,16 @@ neg = elementwise(
     samples=unary(),
 )
 
+def size_type(mode: Mode, input: Spec) -> tuple[DType, DType]:
+    """Real, of the input's precision."""
+    dtype, _ = not_for("b", "abs_cpu", same)(mode, input)
+    return dtype, dtype.to_real()
+
+
 abs_ = elementwise(
     "abs(input)",
     aliases="absolute",
-    dtype=not_for("b", "abs_cpu", same),
+    dtype=size_type,
     numpy=np.abs,
     scalar=lambda k, x: k.abs(x),
     grad=dict(input=lambda g, input: g * input.sgn()),
@@ -269,24 +275,49 @@ abs_ = elementwise(
 
 def sign_numpy(x: Any) -> Any:
     """NaN has no sign here: 0."""
+    if x.dtype.kind == "c":
+        return unit_numpy(x)
     return x if x.dtype.kind == "b" else (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
+
+
+def only_real(mode: Mode, input: Spec) -> tuple[DType, DType]:
+    if input.dtype.kind == "c":
+        raise RuntimeError("Unlike NumPy, torch.sign doesn't allow complex tensors. "
+                           "Did you mean to use torch.sgn instead?")  # fmt: skip
+    return input.dtype, input.dtype
 
 
 sign = elementwise(
     "sign(input)",
-    dtype=same,
+    dtype=only_real,
     numpy=sign_numpy,
     scalar=lambda k, x: k.sign(x),
     grad=dict(input=zeros),
     samples=unary(),
 )
 
+
+def unit_numpy(x: Any) -> Any:
+    """z / |z|, and 0 at 0."""
+    size = np.abs(x)
+    return np.where(size == 0, x.dtype.type(0), x / size)
+
+
+def sgn_grad(g: Any, out: Any, input: Any) -> Any:
+    """Only turning z changes z / |z|."""
+    if not input.is_complex():
+        return zeros(g)
+    size = input.abs()
+    along = (g - (out * (g.conj() * out).real)) / size
+    return along.masked_fill(size.eq(0), 0)
+
+
 sgn = elementwise(  # as sign, for real numbers
     "sgn(input)",
     dtype=same,
     numpy=sign_numpy,
     scalar=lambda k, x: k.sign(x),
-    grad=dict(input=zeros),
+    grad=dict(input=sgn_grad),
     samples=unary(),
 )
 

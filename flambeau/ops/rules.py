@@ -27,19 +27,30 @@ def promoted(mode: Mode, *facts: Any) -> DType:
         level: DType | None = None
         for fact in rank:
             level = fact.dtype if level is None else dt.promote(level, fact.dtype)
-        if level is not None and (result is None or dt.category(level) > dt.category(result)):
-            result = level
+        if level is not None:
+            result = level if result is None else higher(result, level)
     for fact in facts:
         if isinstance(fact, Number):
             kind = number_dtype(mode, fact)
-            if result is None or dt.category(kind) > dt.category(result):
-                result = kind
+            result = kind if result is None else higher(result, kind)
     assert result is not None
     return result
 
 
+def higher(first: DType, later: DType) -> DType:
+    """The first type, unless the later one is of a higher category.
+
+    A complex number beside a float becomes complex in the float's precision.
+    """
+    if dt.category(later) <= dt.category(first):
+        return first
+    return first.to_complex() if (first.kind, later.kind) == ("f", "c") else later
+
+
 def number_dtype(mode: Mode, number: Number) -> DType:
     """What a Python number counts as."""
+    if number.type is complex:
+        return mode.default_dtype.to_complex()
     return {bool: dt.bool_, int: dt.int64, float: mode.default_dtype}[number.type]
 
 
@@ -185,6 +196,13 @@ def if_tensor(place: int, then: int, otherwise: int) -> Callable[..., int]:
 def zeros(g: Any) -> Any:
     """The gradient of a function that is constant in pieces."""
     return g.new_zeros(g.spec.size)
+
+
+def conj(x: Any) -> Any:
+    """The conjugate of an operand, which may be a number; a real one itself."""
+    if hasattr(x, "spec"):
+        return x.conj()
+    return x.conjugate() if isinstance(x, complex) else x
 
 
 def lifted(x: Any, g: Any) -> Any:

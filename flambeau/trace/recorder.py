@@ -24,7 +24,7 @@ from flambeau.ir.program import Call, Input, Number, Out, Ref, Source
 from flambeau.trace import flush
 from flambeau.trace.node import Edge, Node, keep, maker, order
 from flambeau.trace.storage import Storage
-from flambeau.trace.symbol import FloatSymbol, IntSymbol
+from flambeau.trace.symbol import ComplexSymbol, FloatSymbol, IntSymbol
 from flambeau.trace.tensor import Recorded
 from flambeau.trace.trie import State, Stretch, here
 
@@ -197,7 +197,7 @@ def next_of(arg: Any) -> Any:
 def enter(stretch: Stretch, x: Any) -> Any:
     """The key of an argument that this stretch does not know yet."""
     cls = x.__class__
-    if cls is float or cls is int or cls is bool:
+    if cls is float or cls is int or cls is bool or cls is complex:
         stretch.numbers.append(x)
         return cls
     if x is None:
@@ -211,16 +211,16 @@ def enter(stretch: Stretch, x: Any) -> Any:
             a.slot if a.__class__ in tensors and a.stretch is stretch else enter(stretch, a)
             for a in x
         ])  # fmt: skip
-    if isinstance(x, (FloatSymbol, IntSymbol)):
+    if isinstance(x, (FloatSymbol, IntSymbol, ComplexSymbol)):
         stretch.numbers.append(x)
-        return float if isinstance(x, float) else int
-    if isinstance(x, (np.bool_, np.integer, np.floating)):
+        return number_type(x)
+    if isinstance(x, (np.bool_, np.integer, np.floating, np.complexfloating)):
         return enter(stretch, x.item())
     if isinstance(x, (bool, int, float)):
         return enter(stretch, (bool if cls is bool else int if isinstance(x, int) else float)(x))
-    forget_numbers(stretch)
     if isinstance(x, complex):
-        raise NotImplementedError("complex numbers are not supported yet; use real tensors")
+        return enter(stretch, complex(x))
+    forget_numbers(stretch)
     raise TypeError(f"expected a tensor or a number, not {cls.__name__}")
 
 
@@ -438,10 +438,10 @@ def describe(stretch: Stretch, op: Op, args: tuple[Any, ...],
     number = stretch.state.numbers
     for param, arg, slot in zip(op.params, args, slots):
         if isinstance(arg, Recorded):
-            facts.append(arg.spec)
+            facts.append(arg.spec.resolved)
             refs.append(ref_of(stretch, arg, slot))
         elif param.kind == "tensors":
-            facts.append(tuple(a.spec for a in arg))
+            facts.append(tuple(a.spec.resolved for a in arg))
             refs.append(tuple(ref_of(stretch, a, s) for a, s in zip(arg, slot)))
         elif param.kind != "static" and arg is not None and not given_default(param, arg):
             n = Number(number, number_type(stretch.numbers[number]))
@@ -456,6 +456,8 @@ def describe(stretch: Stretch, op: Op, args: tuple[Any, ...],
 
 def number_type(value: Any) -> type:
     return bool if value.__class__ is bool else int if isinstance(value, int) else float
+    if isinstance(value, complex):
+        return complex
 
 
 def ref_of(stretch: Stretch, x: Any, slot: int) -> Ref:
@@ -765,6 +767,8 @@ def partly_same(a: Any, b: Any) -> bool:
     if not (a.spec.numel and b.spec.numel and dense(a.spec) and dense(b.spec)):
         return False
     if a.offset == b.offset and a.spec.numel == b.spec.numel:
+    if a.spec.dtype.itemsize != b.spec.dtype.itemsize:  # counted in other units
+        return False
         return bool(a.spec.stride != b.spec.stride)
     return bool(a.offset < b.offset + b.spec.numel and b.offset < a.offset + a.spec.numel)
 
@@ -808,7 +812,9 @@ def follow_write(stretch: Stretch, state: State, target: Any, args: tuple[Any, .
     if state.needs is None:
         storage.index = state.slot
         counter.version += 1
-        if target.edge is not None and stretch.mode.grad:
+        if target.edge is None:
+            stretch.updated |= target.spec.requires_grad
+        elif stretch.mode.grad:
             forget(stretch, target, state.event)
         return
     node = make_node(stretch, state, args, (target,))
@@ -823,14 +829,14 @@ def follow_write(stretch: Stretch, state: State, target: Any, args: tuple[Any, .
 def result_size(op: Op, args: tuple[Any, ...]) -> tuple[int, ...]:
     """The size that a call would give (for `out=`)."""
     facts = tuple(
-        a.spec if isinstance(a, Recorded)
-        else tuple(b.spec if isinstance(b, Recorded) else b for b in a)
+        a.spec.resolved if isinstance(a, Recorded)
+        else tuple(b.spec.resolved if isinstance(b, Recorded) else b for b in a)
         if isinstance(a, (tuple, list)) else a
         for a in args
     )  # fmt: skip
     facts = tuple(
         Number(0, number_type(f))
-        if p.kind != "static" and isinstance(f, (bool, int, float)) and not given_default(p, f)
+        if p.kind != "static" and isinstance(f, (bool, int, float, complex)) and not given_default(p, f)
         else f
         for p, f in zip(op.params, facts)
     )

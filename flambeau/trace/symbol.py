@@ -44,18 +44,27 @@ class IntSymbol(_Symbolic, int):
     """A run-time int (a bool becomes one too)."""
 
 
+class ComplexSymbol(_Symbolic, complex):
+    """A run-time complex number."""
+
+
 _ARITHMETIC = ("__add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ "
                "__floordiv__ __rfloordiv__ __mod__ __rmod__ __pow__ __rpow__ __neg__ __abs__ "
                "__bool__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __int__ __float__")  # fmt: skip
 for _name in _ARITHMETIC.split():
     setattr(FloatSymbol, _name, _noticing(_name, float))
     setattr(IntSymbol, _name, _noticing(_name, int))
+    if hasattr(complex, _name):
+        setattr(ComplexSymbol, _name, _noticing(_name, complex))
+ComplexSymbol.__hash__ = complex.__hash__  # type: ignore[method-assign]
 FloatSymbol.__hash__ = float.__hash__  # type: ignore[method-assign]
 IntSymbol.__hash__ = int.__hash__  # type: ignore[method-assign]
 
 
 def symbol(value: Any, index: int, used: Any) -> Any:
     """The symbol of a run-time number."""
+    if isinstance(value, complex):
+        return ComplexSymbol(value, index, used)
     cls = FloatSymbol if isinstance(value, float) else IntSymbol
     return cls(value, index, used)
 
