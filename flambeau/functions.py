@@ -131,8 +131,11 @@ var, std, var_mean, std_mean = map(_spread, ("var", "std", "var_mean", "std_mean
 
 def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     """The p-norm of all elements, or along dims."""
-    if p == "nuc" or isinstance(p, str) and p != "fro":
-        raise NotImplementedError(f"norm with p={p!r} is not supported yet; use a number, or 'fro'")
+    if isinstance(p, str) and p != "fro":
+        from flambeau.norms import matrix_norm
+
+        dim = (-2, -1) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+        return matrix_norm(input, p, dim, keepdim, dtype=dtype, out=out)
     p = 2 if p is None or p == "fro" else p
     return row["vector_norm"](input, p, dim, keepdim, dtype=dtype, out=out)
 

@@ -1,0 +1,64 @@
+"""`out=` of functions that are made of several calls, and results that have names.
+
+Where PyTorch computes right into `out`, its type must be the result's (`exactly`); elsewhere the
+result is cast where that is safe.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flambeau import return_types
+from flambeau.ir import dtype as dt
+from flambeau.trace.recorder import wants_grad
+from flambeau.trace.trie import here
+
+C_NAMES = {"Long": "long int", "Half": "c10::Half", "BFloat16": "c10::BFloat16",
+           "ComplexFloat": "c10::complex<float>", "ComplexDouble": "c10::complex<double>",
+           "Byte": "unsigned char", "Char": "signed char"}  # fmt: skip
+
+
+def fill(name: str, result: Any, out: Any = None, exactly: bool = True) -> Any:
+    """The result, or `out` with the result in it.
+
+    Raises RuntimeError for a type that does not fit and where a gradient would be lost.
+    """
+    if out is None:
+        return result
+    if not hasattr(out, "spec"):
+        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
+    if here.stretch.mode.grad and (wants_grad(out) or wants_grad(result)):
+        raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic "
+                           "differentiation, but one of the arguments requires grad.")  # fmt: skip
+    check_type(name, result.dtype, out.dtype, exactly)
+    if out.spec.size == result.spec.size:
+        return out.copy_(result)
+    out._resize_for_out(result.spec.size)
+    if not exactly or result.spec.contiguous or not result.spec.numel:
+        return out.copy_(result)
+    return out.set_(result)  # it has no strides of its own to keep
+
+
+def check_type(name: str, given: dt.DType, wanted: dt.DType, exactly: bool) -> None:
+    if exactly and given is not wanted:
+        first, second = (C_NAMES.get(d.legacy, d.legacy.lower()) for d in (given, wanted))
+        raise RuntimeError(f"Expected out tensor to have dtype {first}, but got {second} instead")
+    if dt.category(given) > dt.category(wanted):
+        raise RuntimeError(f"{name}: Expected result to be safely castable from {given.legacy} "
+                           f"dtype, but got result with dtype {wanted.legacy}")  # fmt: skip
+
+
+def named(name: str, results: Any, out: Any = None) -> Any:
+    """Several results under the names of `return_types`, or in the tensors of `out`."""
+    if out is None:
+        return getattr(return_types, name)(tuple(results))
+    if not isinstance(out, (tuple, list)) or len(out) != len(results):
+        raise TypeError(f"{name}(): argument 'out' must be tuple of {len(results)} Tensors")
+    filled = tuple(fill(name, result, target) for result, target in zip(results, out))
+    return getattr(return_types, f"{name}_out", tuple)(filled)
+
+
+def results(name: str, *fields: str) -> None:
+    """Declare the class of a function's results, and that of its results in `out=`."""
+    return_types.named(name, *fields)
+    return_types.named(f"{name}_out", *fields)
