@@ -12,6 +12,7 @@ from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Spec, broadcast_sizes, contiguous_strides, spec_of
 from flambeau.ops.declare import TABLE
+from flambeau.ops.functions import into
 from flambeau.runtime.buffers import allocate
 from flambeau.tensor import FUNCTIONS, Tensor
 from flambeau.trace import flush, recorder
@@ -44,7 +45,6 @@ def to(
     check_device(device)
     if dtype is None or dtype is self.spec.dtype.plain:
         return self.clone(memory_format=memory_format) if copy else self
-    return FUNCTIONS["cast"](self, check_supported(dtype))
     return as_dtype(self, dtype)
 
 
@@ -52,9 +52,9 @@ def as_dtype(self: Any, dtype: DType) -> Any:
     """The elements converted; of complex numbers only the real part may be left."""
     if self.spec.dtype.kind == "c":
         warn_of_lost_part(dtype)
+    return FUNCTIONS["cast"](self, check_supported(dtype))
 
 
-def caster(name: str, dtype: DType) -> Any:
 @cache
 def warn_of_lost_part(dtype: DType) -> None:
     """Complex numbers become real: said once."""
@@ -67,6 +67,7 @@ def discards() -> None:
     warnings.warn("Casting complex values to real discards the imaginary part", stacklevel=5)
 
 
+def caster(name: str, dtype: DType) -> Any:
     """x.float() and its like."""
 
     def cast(self: Any, memory_format: Any = preserve_format) -> Any:
@@ -88,10 +89,10 @@ CASTS = {
     "char": dt.int8,
     "byte": dt.uint8,
     "bool": dt.bool_,
-}
     "cfloat": dt.complex64,
     "cdouble": dt.complex128,
     "chalf": dt.complex32,
+}
 
 
 def type_(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
@@ -136,6 +137,8 @@ def contiguous(self: Any, memory_format: Any = contiguous_format) -> Any:
 
 # ------------------------------------------------------------------ writes of whole tensors
 
+copy_into, full_into = into(TABLE["copy"]), into(TABLE["full"])
+
 
 def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     """The elements of another tensor, broadcast and converted."""
@@ -145,11 +148,11 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
                 f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}"
             )
         return fill_(self, src)
+    if src.spec.dtype.kind == "c" != self.spec.dtype.kind:
+        warn_of_lost_part(self.spec.dtype)
     if src.storage is self.storage:
         recorder.check_overlap(here.stretch, self, (src,))
         if (src.offset, src.spec.size, src.spec.stride) != (
-    if src.spec.dtype.kind == "c" != self.spec.dtype.kind:
-        warn_of_lost_part(self.spec.dtype)
             self.offset, self.spec.size, self.spec.stride
         ):
             src = src.clone()
@@ -161,7 +164,7 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     if src.storage is self.storage and repeats(self.spec) and not self.requires_grad:
         self._counter().version += 1  # the same elements: nothing to write
         return self
-    return recorder.record_write(TABLE["copy"], self, src)
+    return copy_into(self, src)
 
 
 def repeats(spec: Spec) -> bool:
@@ -178,14 +181,13 @@ def fill_(self: Any, value: Any) -> Any:
                 f"{value.ndim} dimensions."
             )
         return copy_(self, value.clone() if value.storage is self.storage else value)
-    return recorder.record_write(
-        TABLE["full"], self, self.spec.size, number_of(value), self.spec.dtype
-    )
+    dtype = self.spec.dtype.plain
+    return full_into(self, self.spec.size, fitting(number_of(value), dtype), dtype)
 
 
 def zero_(self: Any) -> Any:
     """Zeros everywhere."""
-    return recorder.record_write(TABLE["full"], self, self.spec.size, 0, self.spec.dtype)
+    return full_into(self, self.spec.size, 0, self.spec.dtype.plain)
 
 
 def fill(input: Any, value: Any) -> Any:

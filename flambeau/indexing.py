@@ -75,13 +75,14 @@ def choose(x: Any, dim: int, index: int) -> Any:
 
 def cut(x: Any, dim: int, index: slice) -> Any:
     """A slice along a dim."""
-    if not x.spec.size:
+    spec = x.spec
+    if not spec.size:
         raise IndexError("slice() cannot be applied to a 0-dim tensor.")
-    step = 1 if index.step is None else index.step.__index__()
-    if step <= 0:
+    if index.step is not None and index.step.__index__() <= 0:
         raise ValueError("step must be greater than zero")
-    start, stop, step = index.indices(x.spec.size[dim])
-    return part(x, dim, start, len(range(start, stop, step)), step)
+    start, stop, step = index.indices(spec.size[dim])
+    length = max(0, (stop - start + step - 1) // step)
+    return record_view(views.slice_, x, start, spec.stride[dim], dim, length, step)
 
 
 def whole_view(x: Any) -> Any:

@@ -10,10 +10,11 @@ import numpy as np
 from flambeau.creation import check_supported, dtype_of, empty, finish, get_default_dtype
 from flambeau.device import check_device
 from flambeau.ir import dtype as dt
-from flambeau.ir.layout import result_strides
+from flambeau.ir.layout import result_strides, spec_of
 from flambeau.size import Size
-from flambeau.tensor import Tensor, from_array
+from flambeau.tensor import Tensor, empty_of, from_array
 
+INTS, FLOATS = {int}, {float}
 NUMBERS = {bool: dt.bool_, int: dt.int64}
 
 
@@ -26,6 +27,10 @@ def tensor(
     pin_memory: bool = False,
 ) -> Any:
     """A tensor with a copy of the data."""
+    if data.__class__ is list and dtype is None and device is None and not requires_grad:
+        quick = flat_list(data)
+        if quick is not None:
+            return quick
     check_device(device)
     if isinstance(data, Tensor):
         warnings.warn(
@@ -42,10 +47,6 @@ def tensor(
 
 def literal(data: Any, dtype: Any) -> Any:
     """The data as a tensor; its type is found where none is given."""
-    if data.__class__ is list and dtype is None:
-        quick = flat_list(data)
-        if quick is not None:
-            return quick
     array, found = as_array(data)
     stride = order_of(data) if isinstance(data, np.ndarray) else None
     dtype = check_supported(dtype or found)
@@ -58,14 +59,18 @@ def literal(data: Any, dtype: Any) -> Any:
 def flat_list(data: list[Any]) -> Any:
     """A list of nothing but ints, or nothing but floats, without looking at each twice."""
     kinds = set(map(type, data))
-    if kinds == {int}:
-        try:
-            return from_array(np.array(data, np.int64), dt.int64)
-        except OverflowError:
-            return None  # the long way says what is wrong
-    if kinds == {float} and get_default_dtype() is dt.float32:
-        return from_array(np.array(data, np.float32), dt.float32)
-    return None
+    if kinds == INTS:
+        dtype = dt.int64
+    elif kinds == FLOATS and get_default_dtype() is dt.float32:
+        dtype = dt.float32
+    else:
+        return None
+    out = empty_of(spec_of((len(data),), (1,), dtype))
+    try:
+        np.ndarray(len(data), dtype.numpy, out.storage.buffer.block)[:] = data
+    except OverflowError:
+        return None  # the long way says what is wrong
+    return out
 
 
 def order_of(array: np.ndarray) -> Any:
@@ -239,12 +244,12 @@ def converted(array: np.ndarray, dtype: dt.DType) -> np.ndarray:
         return array != 0
     if dtype.kind not in "iu":
         return dt.narrow(array, dtype)
+    array = dt.as_kind(array, dtype)
     if array.dtype.kind == "f":
         array = array.astype(np.int64)
     if array.size and array.dtype.kind in "iu":
         limits = np.iinfo(dtype.numpy)
         lowest = -int(limits.max) if dtype.kind == "u" else int(limits.min)
-    array = dt.as_kind(array, dtype)
         if int(array.max()) > limits.max or int(array.min()) < lowest:
             if array.dtype == np.uint64 and dtype is dt.int64:
                 raise ValueError("Overflow when unpacking long long")

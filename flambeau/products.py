@@ -18,7 +18,7 @@ def matmul(input, other, *, out=None):
         raise TypeError(f"matmul(): argument must be Tensor, not {type(wrong).__name__}")
     n, m = len(input.spec.size), len(other.spec.size)
     if n == 2 and m == 2:
-        return mm(input, other, out=out)
+        return mm(input, other) if out is None else mm(input, other, out=out)
     if out is not None:
         return written(matmul(input, other), out)
     if n == 0 or m == 0:

@@ -7,14 +7,16 @@ of Tensor, and where PyTorch has it, a function of `torch` too.
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 from math import prod
 from typing import Any
 
 from flambeau.autograd.inplace import check_write
 from flambeau.ir.dtype import DType
-from flambeau.ir.layout import broadcast_strides, contiguous_strides, view_strides
+from flambeau.ir.layout import Ints, Spec, broadcast_strides, contiguous_strides, view_strides
 from flambeau.ops import views
 from flambeau.ops.rules import infer_size, one_dim
+from flambeau.size import Size
 from flambeau.trace.recorder import record_view
 from flambeau.trace.trie import here
 
@@ -43,9 +45,7 @@ def view(self: Any, *shape: Any, dtype: Any = None) -> Any:
     """The same elements in another shape, or the same bytes as another dtype."""
     if dtype is not None or (len(shape) == 1 and isinstance(shape[0], DType)):
         return view_dtype(self, dtype or shape[0])
-    spec = self.spec
-    size = infer_size(ints(shape), spec.numel)
-    stride = view_strides(spec.size, spec.stride, size)
+    size, stride = another_size(self.spec, shape)
     if stride is None:
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at "
@@ -53,6 +53,23 @@ def view(self: Any, *shape: Any, dtype: Any = None) -> Any:
             ".reshape(...) instead."
         )
     return record_view(views.reshaped, self, None, 1, size, stride)
+
+
+def another_size(spec: Spec, shape: tuple[Any, ...]) -> tuple[Ints, Ints | None]:
+    """The size that `view(*shape)` stands for, and the strides, where the memory allows it."""
+    if len(shape) == 1 and shape[0].__class__ in (tuple, list, Size):
+        shape = tuple(shape[0])
+    for n in shape:
+        if n.__class__ is not int:
+            return sized(spec, ints(shape))
+    return sized(spec, shape)
+
+
+@lru_cache(4096)
+def sized(spec: Spec, shape: Ints) -> tuple[Ints, Ints | None]:
+    """`another_size` of clean ints; specs are interned, so programs repeat these."""
+    size = infer_size(shape, spec.numel)
+    return size, view_strides(spec.size, spec.stride, size)
 
 
 def view_as(self: Any, other: Any) -> Any:
@@ -94,9 +111,7 @@ def view_dtype(self: Any, dtype: DType) -> Any:
 
 def reshape(input: Any, *shape: Any) -> Any:
     """A view where the memory allows it, else a copy."""
-    spec = input.spec
-    size = infer_size(ints(shape), spec.numel)
-    stride = view_strides(spec.size, spec.stride, size)
+    size, stride = another_size(input.spec, shape)
     if stride is not None:
         return record_view(views.reshaped, input, None, 1, size, stride)
     copy = input.clone(memory_format="torch.contiguous_format")

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from flambeau.trace import flush
 from flambeau.trace.modes import Mode, switch
 from flambeau.trace.trie import here
 
@@ -17,7 +18,11 @@ _switched: dict[tuple[Mode, bool], Mode] = {}
 
 
 def set_mode(*, grad: bool) -> None:
-    """Whether gradients are recorded from now on, in this thread."""
+    """Whether gradients are recorded from now on, in this thread.
+
+    Where parameters were updated after a backward, a training step written by hand is over: a good
+    place to run it.
+    """
     stretch = here.stretch
     mode = stretch.mode
     if mode.grad is not grad:
@@ -25,6 +30,8 @@ def set_mode(*, grad: bool) -> None:
         if new is None:
             new = _switched[mode, grad] = switch(mode, grad=grad)
         stretch.mode = new
+        if grad and stretch.updated and stretch.backward_done:
+            flush.flush(stretch)
 
 
 class _Switch:

@@ -38,8 +38,22 @@ WITH_OUT = '''if out is not None:
         return write_out(_op, out, ({args},))
     '''
 INPLACE = '''
-def {name}_({parameters}):
-    return record_write(_op, {first}, {args})
+def {name}({parameters}):
+    _stretch = here.stretch
+    if _stretch.mode.grad or {target}.storage.rare is not None:
+        return record_write(_op, {target}, {args})
+    _slot = {target}.slot if {target}.stretch is _stretch else enter_tensor(_stretch, {target})
+    _key = (_op, "write", _stretch.mode, _slot, {keys})
+    _state = _stretch.state.edges.get(_key)
+    if _state is None:
+        _state = first_time(_stretch, _op, _key, ({args},), {target})
+    if _state.shares:
+        check_overlap(_stretch, {target}, ({args},))
+    _stretch.state = _state
+    follow_write(_stretch, _state, {target}, ({args},))
+    if _state.depth >= _stretch.limit:
+        at_limit(_stretch)
+    return {target}
 '''
 
 
@@ -54,7 +68,12 @@ def renamed(numpy: list[tuple[str, str]]) -> str:
 
 def function_of(op: Op) -> Callable[..., Any]:
     """The function that records a call of `op`."""
-    args = ", ".join(p.name for p in op.params)
+    return build(op, op.name, recording_source)
+
+
+def recording_source(op: Op) -> str:
+    """The source of the function that records a call of `op`."""
+    args = names(op)
     parameters = declared(op.params)
     with_out = op.kind in ("elementwise", "reduction", "structured", "composite") and not op.writes
     if with_out:
@@ -63,28 +82,56 @@ def function_of(op: Op) -> Callable[..., Any]:
     numpy = [(p.name, NUMPY_NAMES[p.name]) for p in op.params if p.name in NUMPY_NAMES]
     if numpy and with_out:
         parameters += "".join(f", {theirs}=None" for _, theirs in numpy)
-    source = TEMPLATE.format(
+    return TEMPLATE.format(
         name=op.name, parameters=parameters, args=args, keys=", ".join(map(key_of, op.params)),
         out=(renamed(numpy) + WITH_OUT.format(args=args)) if with_out else "")  # fmt: skip
-    return build(op, source, op.name)
 
 
 def inplace_of(op: Op) -> Callable[..., Any]:
     """The function that writes the result of `op` over its first argument."""
-    args = ", ".join(p.name for p in op.params)
-    source = INPLACE.format(name=op.name, parameters=declared(op.params), args=args,
-                            first=op.params[0].name)  # fmt: skip
-    return build(op, source, op.name + "_")
+    return build(op, op.name + "_", inplace_source)
+
+
+def inplace_source(op: Op) -> str:
+    """The source of the function that writes the result of `op` over its first argument."""
+    return writing(op, op.name + "_", op.params[0].name, declared(op.params))
+
+
+def into(op: Op) -> Callable[..., Any]:
+    """The function that writes the result of `op` over a tensor that is given before its arguments.
+
+    `recorder.record_write` is its plain twin.
+    """
+    return build(op, op.name + "_into", into_source)
+
+
+def into_source(op: Op) -> str:
+    """The source of the function that writes the result of `op` over a tensor."""
+    return writing(op, op.name + "_into", "_target", "_target, " + names(op))
+
+
+def names(op: Op) -> str:
+    """The parameters' names."""
+    return ", ".join(p.name for p in op.params)
+
+
+def writing(op: Op, name: str, target: str, parameters: str) -> str:
+    """The source of a function that writes over a tensor."""
+    return INPLACE.format(name=name, target=target, parameters=parameters,
+                          args=names(op), keys=", ".join(map(key_of, op.params)))  # fmt: skip
 
 
 class Parts(dict[Op, Callable[..., tuple[Any, ...]]]):
     """For each op, the function that gives its arguments' keys; written when first asked for."""
 
     def __missing__(self, op: Op) -> Callable[..., tuple[Any, ...]]:
-        source = PARTS.format(name=op.name, args=", ".join(p.name for p in op.params),
-                              keys=", ".join(map(key_of, op.params)))  # fmt: skip
-        self[op] = build(op, source, op.name)
+        self[op] = build(op, op.name, parts_source)
         return self[op]
+
+
+def parts_source(op: Op) -> str:
+    """The source of the function that gives the keys of the arguments of `op`."""
+    return PARTS.format(name=op.name, args=names(op), keys=", ".join(map(key_of, op.params)))
 
 
 recorder.parts_of = Parts()
@@ -115,25 +162,20 @@ def key_of(p: Param) -> str:
 
 
 def _unwritten(*args: Any, **kwargs: Any) -> Any:
-    """The body of a function until its first call: it is compiled then, not at import."""
+    """The body of a function until its first call: it is written then, not at import."""
     return _write()(*args, **kwargs)  # type: ignore[name-defined]  # noqa: F821
 
 
-def build(op: Op, source: str, name: str) -> Callable[..., Any]:
-    """The function that `source` defines, which takes its real body when it is first called."""
-    scope: dict[str, Any] = {
-        "_op": op, "here": here, "_tensors": recorder.tensors, "enter": recorder.enter,
-        "enter_tensor": recorder.enter_tensor,
-        "static": recorder.static, "first_time": recorder.first_time, "write_out": write_out,
-        "flush_and_record": recorder.flush_and_record, "at_limit": flush.at_limit,
-        "record_write": recorder.record_write,
-    }  # fmt: skip
-    scope |= {f"default_{p.name}": p.default for p in op.params if not p.required}
+def build(op: Op, name: str, source: Callable[[Op], str]) -> Callable[..., Any]:
+    """A function of an op, which takes the body that `source` writes when it is first called."""
+    scope: dict[str, Any] = {"_op": op}
     function = FunctionType(_unwritten.__code__, scope, name)
 
     def write() -> FunctionType:
+        defaults = {f"default_{p.name}": p.default for p in op.params if not p.required}
+        scope.update(WORDS, **defaults)
         body: dict[str, Any] = {}
-        exec(compile(source, f"<flambeau.ops {op.name}>", "exec"), scope, body)
+        exec(compile(source(op), f"<flambeau.ops {op.name}>", "exec"), scope, body)
         real = body[name]
         function.__defaults__, function.__kwdefaults__ = real.__defaults__, real.__kwdefaults__
         function.__code__ = real.__code__
@@ -161,3 +203,14 @@ def write_out(op: Op, out: Any, args: tuple[Any, ...]) -> Any:
     if size != out.spec.size:
         out._resize_for_out(size)  # type: ignore[attr-defined]  # a method of Tensor
     return recorder.record_write(op, out, *args)
+
+
+# What the written functions call by name, besides their op and its defaults.
+WORDS: dict[str, Any] = {
+    "here": here, "_tensors": recorder.tensors, "enter": recorder.enter,
+    "enter_tensor": recorder.enter_tensor,
+    "static": recorder.static, "first_time": recorder.first_time, "write_out": write_out,
+    "flush_and_record": recorder.flush_and_record, "at_limit": flush.at_limit,
+    "record_write": recorder.record_write, "check_overlap": recorder.check_overlap,
+    "follow_write": recorder.follow_write,
+}  # fmt: skip

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flambeau.ir.layout import contiguous_strides, spec_of
-from flambeau.ir.program import Call, Input, Number, Ref
-from flambeau.ir.record import frozen
+from flambeau.ir.layout import Layout, Offset, contiguous_strides, spec_of
+from flambeau.ir.program import Call, Input, Number, Out, Ref
+from flambeau.ir.record import frozen, replace
 from flambeau.trace import recorder
 from flambeau.trace.modes import START, switch
 from flambeau.trace.storage import Storage
@@ -47,9 +47,9 @@ def expand_call(function: Callable[..., Any], call: Call) -> Expansion:
     events = [s.event for s in stretch.state.path() if s.event is not None]
     return Expansion(
         tuple(e for e in events if isinstance(e, Input)),
-        tuple(e for e in events if isinstance(e, Call)),
+        tuple(_settled(e, stretch.offsets) for e in events if isinstance(e, Call)),
         tuple(_number(n) for n in stretch.numbers),
-        outs,
+        _settled(outs, stretch.offsets),
     )
 
 
@@ -102,6 +102,19 @@ def _results(call: Call, results: Any, tensors: list[Any]) -> list[Any]:
 
 def _out_ref(stretch: Stretch, tensor: Any) -> Ref:
     return recorder.ref_of(stretch, tensor, tensor.slot)
+
+
+def _settled(part: Any, offsets: list[int]) -> Any:
+    """Calls and references with the offsets of views, which an expansion knows, written out."""
+    if isinstance(part, Call):
+        return replace(
+            part, args=_settled(part.args, offsets), outs=_settled(part.outs, offsets)
+        )
+    if isinstance(part, (Ref, Out)) and isinstance(part.layout.offset, Offset):
+        layout = part.layout
+        at = offsets[layout.offset.index]
+        return replace(part, layout=Layout(layout.size, layout.stride, at))
+    return tuple(_settled(p, offsets) for p in part) if isinstance(part, tuple) else part
 
 
 def _number(n: Any) -> Number | float | int:

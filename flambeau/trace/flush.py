@@ -24,14 +24,11 @@ _running = threading.RLock()  # programs run one at a time; they use all threads
 def flush(stretch: Stretch) -> None:
     """Run everything in the stretch whose results are still alive; then it is over."""
     if stretch is here.stretch:
-        here.stretch = Stretch(stretch.mode, base_limit())
+        here.stretch = Stretch(stretch.mode, 1 if settings.eager else trie.limit.calls)
     with _running:
         finish(stretch)
-    interrupt.raise_pending()
-
-
-def base_limit() -> int:
-    return 1 if settings.eager else trie.limit.calls
+    if interrupt.pending:
+        interrupt.raise_pending()
 
 
 def flush_current() -> None:
@@ -67,7 +64,7 @@ def finish(stretch: Stretch) -> None:
     """
     state, leaves, inputs = stretch.state, stretch.leaves, stretch.inputs
     waiting = [storage for r in stretch.results if (storage := r()) is not None]
-    stretch.end()
+    stretch.end() if stretch is not here.stretch else stretch.begin()
     done: dict[int, Buffer] = {}  # what was complete when a failure came
     if state.depth:
         counters.flushes += 1

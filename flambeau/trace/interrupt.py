@@ -15,7 +15,7 @@ ROOMS = tuple(
     os.path.join(os.path.dirname(os.path.dirname(__file__)), room)
     for room in ("trace", "compiler", "runtime", "codegen", "interpreter.py")
 )
-_pending = False
+pending = False
 
 
 def inside(frame: FrameType | None) -> bool:
@@ -30,12 +30,12 @@ def inside(frame: FrameType | None) -> bool:
 
 def handle(number: int, frame: FrameType | None) -> None:
     """Raise KeyboardInterrupt now, or at the end of the flush or of the call being recorded."""
-    global _pending
+    global pending
     if not inside(frame):
         raise KeyboardInterrupt
-    if _pending:
+    if pending:
         return
-    _pending = True
+    pending = True
     from flambeau.trace.trie import here
 
     here.stretch.limit = min(here.stretch.limit, here.stretch.state.depth)
@@ -43,9 +43,9 @@ def handle(number: int, frame: FrameType | None) -> None:
 
 def raise_pending() -> None:
     """Raise an interrupt that was put off."""
-    global _pending
-    if _pending:
-        _pending = False
+    global pending
+    if pending:
+        pending = False
         raise KeyboardInterrupt
 
 

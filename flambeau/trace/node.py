@@ -107,16 +107,21 @@ TAIL = """
 
 
 @cache
-def maker(needs: tuple[int, ...], keeps: tuple[int, ...], numbers: tuple[int, int] | None) -> Any:
+def maker(needs: tuple[int, ...], keeps: tuple[int, ...], plain: tuple[int, ...],
+          numbers: tuple[int, int] | None) -> Any:  # fmt: skip
     """The function that makes the node of a call with one result and plain tensor arguments.
 
     needs: the arguments that gradients go to; keeps: those that are kept, -1 for the result;
-    numbers: which of the stretch's run-time numbers are the call's.
+    plain: those of them that are no tensors; numbers: which of the stretch's run-time numbers are
+    the call's.
     """
-    touched = sorted({i for i in (*needs, *keeps) if i >= 0})
+    touched = sorted({i for i in (*needs, *keeps) if i >= 0 and i not in plain})
     source = HEAD + "".join(ARGUMENT.format(i=i) for i in touched)
     saved = ""
     for n, i in enumerate(keeps):
+        if i in plain:
+            saved += f"args[{i}], "
+            continue
         x = "out" if i < 0 else f"a{i}"
         leaf = "None" if i < 0 else f"a{i} if e{i} is None and p{n}.requires_grad else None"
         source += KEPT.format(n=n, x=x)

@@ -155,9 +155,7 @@ def make_node(stretch: Stretch, state: State, args: tuple[Any, ...], outs: tuple
     else:
         sources = [args[i] for i in state.needs]  # type: ignore[union-attr]
         node.next = tuple([a if a.edge is None else a.edge for a in sources])
-        node.saved = tuple([
-            keep(args[i]) if i >= 0 else keep(outs[-1 - i]) for i in state.keeps
-        ]) if state.keeps else ()  # fmt: skip
+        node.saved = tuple([save(args[i]) if i >= 0 else keep(outs[-1 - i]) for i in state.keeps])
     first = state.first_number
     node.numbers = tuple(stretch.numbers[first : state.numbers]) if first >= 0 else ()
     stretch.nodes.append(node)
@@ -170,7 +168,7 @@ def node_maker(state: State) -> Callable[..., Node]:
         return lambda stretch, state, args, out: make_node(stretch, state, args, (out,))
     first = state.first_number
     numbers = (first, state.numbers) if first >= 0 else None
-    return maker(state.needs, state.keeps, numbers)
+    return maker(state.needs, state.keeps, state.kept_numbers, numbers)
 
 
 def save(arg: Any) -> Any:
@@ -340,12 +338,15 @@ def offset_key(stretch: Stretch, storage: Storage, offset: int, born: int) -> in
 def static(value: Any) -> Any:
     """A static argument as a key: 2, 2.0, True and -0.0 must not meet."""
     cls = value.__class__
-    if cls is float:
-        return float, value.hex()
-    if cls is list or cls is tuple:
-        return tuple(map(static, value))
     if cls is int:
         return value
+    if cls is tuple or cls is list:
+        for entry in value:
+            if entry.__class__ is not int:
+                return tuple(map(static, value))
+        return tuple(value)
+    if cls is float:
+        return float, value.hex()
     if cls is bool:
         return cls, value
     if isinstance(value, Recorded):
@@ -455,9 +456,9 @@ def describe(stretch: Stretch, op: Op, args: tuple[Any, ...],
 
 
 def number_type(value: Any) -> type:
-    return bool if value.__class__ is bool else int if isinstance(value, int) else float
     if isinstance(value, complex):
         return complex
+    return bool if value.__class__ is bool else int if isinstance(value, int) else float
 
 
 def ref_of(stretch: Stretch, x: Any, slot: int) -> Ref:
@@ -540,8 +541,8 @@ def gradient_plan(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...])
                 keeps.append(place)
     refuse_inference([args[i] for i in keeps if i >= 0])
     state.needs, state.keeps = tuple(wants), tuple(keeps)
-    plain = all(isinstance(args[i], Recorded) for i in (*wants, *keeps) if i >= 0)
-    state.nested = not plain
+    state.nested = any(isinstance(args[i], (tuple, list)) for i in (*wants, *keeps) if i >= 0)
+    state.kept_numbers = tuple(i for i in keeps if i >= 0 and not isinstance(args[i], Recorded))
     return state.needs
 
 
@@ -584,8 +585,8 @@ def record_view(op: Op, x: Any, start: int | None, unit: int, *args: Any) -> Any
     stretch = here.stretch
     if x.stretch is stretch:
         slot = x.slot
-    elif x.storage.pin is not None and x.storage.pinned():  # a view of it is not a call at all
-        return view_outside(stretch, op, x, start, unit, args)
+    elif x.storage.rare is not None and x.storage.pinned():
+        return view_outside(stretch, op, x, start, unit, args)  # it is not a call at all
     else:
         slot = enter(stretch, x)
     key: tuple[Any, ...]
@@ -766,9 +767,9 @@ def partly_same(a: Any, b: Any) -> bool:
     """Whether two dense views of one storage overlap without being the same view."""
     if not (a.spec.numel and b.spec.numel and dense(a.spec) and dense(b.spec)):
         return False
-    if a.offset == b.offset and a.spec.numel == b.spec.numel:
     if a.spec.dtype.itemsize != b.spec.dtype.itemsize:  # counted in other units
         return False
+    if a.offset == b.offset and a.spec.numel == b.spec.numel:
         return bool(a.spec.stride != b.spec.stride)
     return bool(a.offset < b.offset + b.spec.numel and b.offset < a.offset + a.spec.numel)
 

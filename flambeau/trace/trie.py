@@ -27,7 +27,7 @@ class State:
     __slots__ = ("edges", "parent", "event", "slot", "next", "numbers", "offsets", "follow", "spec",
                  "specs", "size", "offset", "inputs", "args", "needs", "keeps", "first_number",
                  "programs", "macros", "depth", "stamp", "view",
-                 "nested", "used", "node", "shares")  # fmt: skip
+                 "nested", "kept_numbers", "used", "node", "shares")  # fmt: skip
 
     edges: dict[tuple[Any, ...], State]
     parent: State | None
@@ -54,6 +54,7 @@ class State:
     count = 0  # of all states
     node: Callable[..., Any]  # makes the autograd node of a call with one result
     nested: bool  # whether some argument is a list of tensors
+    kept_numbers: tuple[int, ...]  # positions in `keeps` that are no tensors
     view: Any  # the op of a view, which is no event
     shares: bool  # whether a write reads other parts of the storage that it writes to
 
@@ -85,6 +86,7 @@ class State:
 
 
 ROOT = State(None)
+NOTHING: list[Any] = []  # of stretches that are over
 
 
 class Stretch:
@@ -95,29 +97,36 @@ class Stretch:
     """
 
     __slots__ = ("state", "mode", "inputs", "results", "numbers", "offsets", "offset_index",
-                 "slot_offset", "leaves", "nodes", "views", "walk", "backward_done", "lock",
+                 "slot_offset", "leaves", "nodes", "views", "walk", "backward_done", "updated",
                  "limit", "bytes", "most", "__weakref__")  # fmt: skip
 
     def __init__(self, mode: Mode, limit: int) -> None:
         self.mode = mode
         self.limit = limit
+        self.begin()
+
+    def begin(self) -> None:
+        """Nothing is pending."""
+        self.state = ROOT
         self.bytes, self.most = 0, HELD  # of inputs; when to look which of them nobody else holds
+        self.inputs: list[Any] = []
+        self.results: list[Any] = []
         self.numbers: list[Any] = []
         self.offsets: list[int] = []
         self.offset_index: dict[tuple[int, int], int] = {}
         self.slot_offset: dict[int, int] = {}
-        self.end()
-        self.walk = True  # whether a backward may be followed as one edge
-        self.backward_done = False
-
-    def end(self) -> None:
-        """Nothing is pending; tensors that were in this stretch may hold it for long."""
-        self.state = ROOT
-        self.inputs: list[Any] = []
-        self.results: list[Any] = []
         self.leaves: dict[int, Any] = {}
         self.nodes: list[Any] = []
         self.views: list[Any] = []  # weak: a write under them may give them a new history
+        self.walk = True  # whether a backward may be followed as one edge
+        self.backward_done = False
+        self.updated = False  # whether a parameter was written outside the graph
+
+    def end(self) -> None:
+        """Nothing will be recorded here any more; tensors that were part of it may hold it long."""
+        self.state = ROOT
+        self.inputs = self.results = self.nodes = self.views = NOTHING
+        self.leaves = {}
 
 
 class Limit:
