@@ -36,9 +36,13 @@ class Plan:
 
 
 def environment(threads: int, extra: dict[str, str] | None = None) -> dict[str, str]:
-    """The variables that children run under: the same number of threads for everybody."""
+    """The variables that children run under: the same number of threads for everybody.
+
+    Byte code is kept, so that both are imported as they are where they were installed.
+    """
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "FLAMBEAU_THREADS")
-    return os.environ | dict.fromkeys(names, str(threads)) | (extra or {})
+    same = dict.fromkeys(names, str(threads)) | {"PYTHONDONTWRITEBYTECODE": ""}
+    return os.environ | same | (extra or {})
 
 
 class Child:

@@ -7,7 +7,6 @@ asked for; nothing here imports a compiler.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from typing import Any
 
 from flambeau import literal as _literal
@@ -65,10 +64,12 @@ def compile(model: Any = None, **options: Any) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    if name in _SUBMODULES and importlib.util.find_spec(f"flambeau.{name}") is not None:
+    from importlib.util import find_spec
+
+    if name in _SUBMODULES and find_spec(f"flambeau.{name}") is not None:
         return importlib.import_module(f"flambeau.{name}")
     for module in ("autograd.modes", "autograd", "serialization"):
-        if name.startswith("_") or importlib.util.find_spec(f"flambeau.{module}") is None:
+        if name.startswith("_") or find_spec(f"flambeau.{module}") is None:
             continue
         found = getattr(importlib.import_module(f"flambeau.{module}"), name, None)
         if found is not None and name in _ELSEWHERE:
