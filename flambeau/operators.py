@@ -73,20 +73,23 @@ UNARY = {"__neg__": "neg", "__abs__": "abs", "__invert__": "bitwise_not"}
 
 def row_operator(dunder: str, name: str) -> Callable[..., Any]:
     """An operator that records a row, whose other parameters are left at their defaults."""
-    op = TABLE[name]
-    first, second, *rest = op.params
-    args = [first.name, second.name, *(f"default_{p.name}" for p in rest)]
-    body = TEMPLATE.format(
-        name=dunder,
-        parameters=f"{first.name}, {second.name}",
-        args=", ".join(args),
-        out="",
-        keys=", ".join([key_of(first), key_of(second), *args[2:]]),
-    )
-    head, _, lines = body.strip("\n").partition("\n")
-    guarded = "\n".join("    " + line for line in lines.splitlines())
-    source = f"{head}\n    try:\n{guarded}\n    except TypeError:\n        return NotImplemented\n"
-    return build(op, source, dunder)
+
+    def source(op: Op) -> str:
+        first, second, *rest = op.params
+        args = [first.name, second.name, *(f"default_{p.name}" for p in rest)]
+        body = TEMPLATE.format(
+            name=dunder,
+            parameters=f"{first.name}, {second.name}",
+            args=", ".join(args),
+            out="",
+            keys=", ".join([key_of(first), key_of(second), *args[2:]]),
+        )
+        head, _, lines = body.strip("\n").partition("\n")
+        guarded = "\n".join("    " + line for line in lines.splitlines())
+        answer = "    except TypeError:\n        return NotImplemented\n"
+        return f"{head}\n    try:\n{guarded}\n{answer}"
+
+    return build(TABLE[name], dunder, source)
 
 
 def guarded(dunder: str, function: Callable[..., Any], swap: bool = False) -> Callable[..., Any]:
