@@ -157,6 +157,8 @@ def key_of(p: Param) -> str:
         return f"({n} if {n} is default_{n} else enter(_stretch, {n}))"
     if p.kind == "number":
         return f"enter(_stretch, {n})"
+    if p.kind == "tensors":
+        return f"slots(_stretch, {n})"
     return (f"(enter(_stretch, {n}) if {n}.__class__ not in _tensors else {n}.slot "
             f"if {n}.stretch is _stretch else enter_tensor(_stretch, {n}))")  # fmt: skip
 
@@ -207,7 +209,7 @@ def write_out(op: Op, out: Any, args: tuple[Any, ...]) -> Any:
 
 # What the written functions call by name, besides their op and its defaults.
 WORDS: dict[str, Any] = {
-    "here": here, "_tensors": recorder.tensors, "enter": recorder.enter,
+    "here": here, "_tensors": recorder.tensors, "enter": recorder.enter, "slots": recorder.slots,
     "enter_tensor": recorder.enter_tensor,
     "static": recorder.static, "first_time": recorder.first_time, "write_out": write_out,
     "flush_and_record": recorder.flush_and_record, "at_limit": flush.at_limit,

@@ -92,7 +92,7 @@ class Optimizer:
     def __repr__(self):
         lines = [f"{type(self).__name__} ("]
         for number, group in enumerate(self.param_groups):
-            lines.append(f"Parameter Group {number}")
+            lines.append(f"\nParameter Group {number}" if number else "Parameter Group 0")
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join(lines) + "\n)"
 
@@ -203,16 +203,12 @@ def with_hooks(step):
 
     @functools.wraps(step)
     def hooked(self, *args, **kwargs):
-        for hook in (*_global_pre.values(), *self._optimizer_step_pre_hooks.values()):
-            changed = hook(self, args, kwargs)
-            if changed is not None:
-                if not (isinstance(changed, tuple) and len(changed) == 2):
-                    raise RuntimeError(f"{step} must return None or a tuple of (new_args, "
-                                       f"new_kwargs), but got {changed}.")  # fmt: skip
-                args, kwargs = changed
+        if _global_pre or self._optimizer_step_pre_hooks:
+            args, kwargs = after_pre_hooks(self, step, args, kwargs)
         result = step(self, *args, **kwargs)
-        for hook in (*self._optimizer_step_post_hooks.values(), *_global_post.values()):
-            hook(self, args, kwargs)
+        if _global_post or self._optimizer_step_post_hooks:
+            for hook in (*self._optimizer_step_post_hooks.values(), *_global_post.values()):
+                hook(self, args, kwargs)
         try:
             flush.flush_current()
         except BaseException:
@@ -222,6 +218,18 @@ def with_hooks(step):
 
     hooked.hooked = True
     return hooked
+
+
+def after_pre_hooks(optimizer, step, args, kwargs):
+    """The arguments of a step, as the hooks before it leave them."""
+    for hook in (*_global_pre.values(), *optimizer._optimizer_step_pre_hooks.values()):
+        changed = hook(optimizer, args, kwargs)
+        if changed is not None:
+            if not (isinstance(changed, tuple) and len(changed) == 2):
+                raise RuntimeError(f"{step} must return None or a tuple of (new_args, "
+                                   f"new_kwargs), but got {changed}.")  # fmt: skip
+            args, kwargs = changed
+    return args, kwargs
 
 
 # ------------------------------------------------------------------ groups

@@ -119,15 +119,11 @@ def with_gradients(params):
     """The parameters that have a gradient, and their gradients."""
     metas = [p.meta for p in params]
     grads = [None if m is None else m.grad for m in metas]
-    if None in map(id_or_none, grads):
-        params = [p for p, g in zip(params, grads) if g is not None]
-        grads = [g for g in grads if g is not None]
+    for grad in grads:
+        if grad is None:
+            params = [p for p, g in zip(params, grads) if g is not None]
+            return params, [g for g in grads if g is not None]
     return params, grads
-
-
-def id_or_none(grad):
-    """Tells None from tensors without asking tensors whether they are equal."""
-    return None if grad is None else True
 
 
 def separately(params):

@@ -30,6 +30,7 @@ from flambeau.trace.trie import State, Stretch, here
 
 PACKAGE = os.path.dirname(os.path.dirname(__file__))
 SLOTS = 8000  # of a stretch, from which on a view ends it: a loop of views alone stays bounded
+NUMBERS = (bool, int, float, complex)
 SNAPSHOT = 1 << 20  # bytes up to which a read of pinned memory copies it rather than run at once
 
 new_node, new_storage = Node.__new__, Storage.__new__
@@ -72,6 +73,16 @@ def key_part(stretch: Stretch, param: Param, arg: Any) -> Any:
     if param.kind == "static":
         return static(arg)
     return arg if given_default(param, arg) else enter(stretch, arg)
+
+
+def slots(stretch: Stretch, given: Any) -> Any:
+    """The key of a list of tensors."""
+    if given.__class__ is not list and given.__class__ is not tuple:
+        return enter(stretch, given)
+    return tuple([
+        x.slot if x.__class__ in tensors and x.stretch is stretch else enter(stretch, x)
+        for x in given
+    ])  # fmt: skip
 
 
 def given_default(param: Param, arg: Any) -> bool:
@@ -125,14 +136,19 @@ def follow_many(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
 
 def follow_effect(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
     """A call that changes some of its arguments (an optimizer's update, a random draw)."""
-    results = follow_many(stretch, state, args)
+    results = follow_many(stretch, state, args) if state.specs else ()
     value = state.slot + len(results)
-    for target in written_arguments(state.event.op, args):  # type: ignore[union-attr]
-        target.storage.index = value
-        target._counter().version += 1
-        value += 1
-        if target.storage.pin is not None and target.storage.pinned():
-            stretch.limit = 0
+    for place in written_places(state.event.op):  # type: ignore[union-attr]
+        arg = args[place]
+        for target in arg if arg.__class__ in (list, tuple) else (arg,):
+            if target is None:
+                continue
+            storage, meta = target.storage, target.meta
+            storage.index = value
+            (storage if meta is None or meta.counter is None else meta.counter).version += 1
+            value += 1
+            if storage.rare is not None and storage.pinned():
+                stretch.limit = 0
     return results[0] if len(results) == 1 else results
 
 
@@ -205,10 +221,7 @@ def enter(stretch: Stretch, x: Any) -> Any:
             tensors.add(cls)
         return enter_tensor(stretch, x) if x.stretch is not stretch else x.slot
     if isinstance(x, (tuple, list)):
-        return tuple([
-            a.slot if a.__class__ in tensors and a.stretch is stretch else enter(stretch, a)
-            for a in x
-        ])  # fmt: skip
+        return slots(stretch, tuple(x))
     if isinstance(x, (FloatSymbol, IntSymbol, ComplexSymbol)):
         stretch.numbers.append(x)
         return number_type(x)
@@ -837,7 +850,7 @@ def result_size(op: Op, args: tuple[Any, ...]) -> tuple[int, ...]:
     )  # fmt: skip
     facts = tuple(
         Number(0, number_type(f))
-        if p.kind != "static" and isinstance(f, (bool, int, float, complex)) and not given_default(p, f)
+        if p.kind != "static" and isinstance(f, NUMBERS) and not given_default(p, f)
         else f
         for p, f in zip(op.params, facts)
     )
