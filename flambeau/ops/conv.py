@@ -1,0 +1,314 @@
+"""Convolution in any number of spatial dims, its transpose and the derivative of its weight.
+
+A convolution is a product of matrices: the weight, a row for each output channel, times the
+*windows*, a column for each place of the kernel. Windows are a view, without a copy, of the padded
+input (as_strided); one copy lays them out for the product. Transposed convolutions (so the
+derivatives with respect to the input) are convolutions too: an output at i hears of an input at j
+by tap k where i = j·stride - padding + k·dilation, so outputs with the same remainder modulo the
+stride use the same taps, and are one ordinary convolution with those taps, turned around (W. Shi
+et al., Is the deconvolution layer the same as a convolutional layer?, 2016).
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from math import gcd, prod
+from typing import Any
+
+from flambeau.ir.layout import Ints, Spec
+from flambeau.ops.conv_sizes import (
+    conv_arguments,
+    conv_size,
+    places_of,
+    transposed_size,
+)
+from flambeau.ops.declare import composite
+from flambeau.ops.samples import Refused, Sample
+from flambeau.ops.softmax import wide
+from flambeau.trace.modes import Mode
+
+MOST_TAPS = 27  # of a kernel that works on each channel alone, to be done tap by tap
+FEW_PLACES = 256  # of a kernel in the input, below which all of a batch make one product
+
+
+def conv_shape(mode: Mode, input: Spec, weight: Spec, bias: Any, stride: Ints, padding: Ints,
+               dilation: Ints, transposed: bool, output_padding: Ints,
+               groups: int) -> Any:  # fmt: skip
+    taps, rest = weight.size[2:], (stride, padding, dilation)
+    if transposed:
+        size = transposed_size(input.size[2:], taps, *rest, output_padding)
+        if min(size) <= 0:
+            raise RuntimeError(f"Given input size per channel: {list(input.size[2:])}. Calculated "
+                               f"output size per channel: {list(size)}. Output size is too "
+                               "small")  # fmt: skip
+        return (((input.size[0], weight.size[1] * groups, *size), input.dtype),)
+    size = conv_size(input.size[2:], taps, *rest)
+    return (((input.size[0], weight.size[0], *size), input.dtype),)
+
+
+# ------------------------------------------------------------------ windows and products
+
+
+def padded(x: Any, before: Ints, after: Ints) -> Any:
+    """More zeros around the spatial dims, or fewer elements where numbers are negative."""
+    if not any(before) and not any(after):
+        return x
+    pairs = [pair for ends in zip(before[::-1], after[::-1]) for pair in ends]
+    return x.constant_pad_nd(tuple(pairs))
+
+
+def windows(x: Any, taps: Ints, places: Ints, stride: Ints, dilation: Ints) -> Any:
+    """The view [n, channel, *taps, *places] of x: what each tap sees at each place."""
+    outer, steps = x.stride()[:2], x.stride()[2:]
+    between_taps = (a * d for a, d in zip(steps, dilation))
+    between_places = (a * s for a, s in zip(steps, stride))
+    return x.as_strided((*x.shape[:2], *taps, *places), (*outer, *between_taps, *between_places))
+
+
+def channel_first(x: Any, groups: int, taps: int) -> Any:
+    """[n, channel, *taps, *places] as [group, channel of the group, *taps, n, *places]: a view."""
+    n, channels, *rest = x.shape
+    x = x.reshape((n, groups, channels // groups, *rest))
+    return x.permute((1, 2, *range(3, 3 + taps), 0, *range(3 + taps, x.ndim)))
+
+
+def correlate(x: Any, kernels: Any, bias: Any, stride: Ints, dilation: Ints) -> Any:
+    """Each kernel at every place of x, which is padded; kernels: [group, out, in, *taps]."""
+    groups, out, channels, *taps = kernels.shape
+    taps = tuple(taps)
+    places = places_of(tuple(x.shape[2:]), taps, stride, dilation)
+    seen = windows(x, taps, places, stride, dilation)
+    if channels == 1 and groups > 1 and prod(taps) <= MOST_TAPS:
+        return tap_by_tap(seen, kernels, bias, places)
+    n, depth, area = x.shape[0], channels * prod(taps), prod(places)
+    rows = kernels.reshape((groups, out, depth))
+    if groups == 1 and (area >= FEW_PLACES or n == 1):
+        columns = seen.reshape((n, depth, area))
+        made = rows.expand((n, out, depth)).bmm(columns)
+        made = made if bias is None else made + bias.view((out, 1))
+        return made.view((n, out, *places))
+    columns = channel_first(seen, groups, len(taps)).reshape((groups, depth, n * area))
+    made = rows.bmm(columns)
+    made = made if bias is None else made + bias.view((groups, out, 1))
+    return made.view((groups * out, n, area)).transpose(0, 1).reshape((n, groups * out, *places))
+
+
+def tap_by_tap(seen: Any, kernels: Any, bias: Any, places: Ints) -> Any:
+    """Every channel alone, with one or several kernels: a sum over the taps."""
+    (groups, out, _, *taps), n, dims = kernels.shape, seen.shape[0], len(places)
+    one_each = (groups, out, *(1,) * dims)
+    total = None if bias is None else wide(bias).view(one_each)
+    for tap in product(*map(range, taps)):
+        x = wide(part_at(seen, 2, tap)).unsqueeze(2)
+        term = x * wide(part_at(kernels, 3, tap)).reshape(one_each)
+        total = term if total is None else total + term
+    return total.reshape((n, groups * out, *places)).to(seen.dtype)
+
+
+def part_at(x: Any, dim: int, index: Ints) -> Any:
+    """x at an index of some adjacent dims."""
+    for i in index:
+        x = x.select(dim, i)
+    return x
+
+
+def grouped(weight: Any, groups: int) -> Any:
+    """[group · out, in, *taps] as [group, out, in, *taps]."""
+    return weight.reshape((groups, weight.shape[0] // groups, *weight.shape[1:]))
+
+
+def spread(x: Any, weight: Any, bias: Any, stride: Ints, padding: Ints, dilation: Ints,
+           groups: int, size: Ints) -> Any:  # fmt: skip
+    """A transposed convolution with a spatial size; weight: [group · in, out, *taps]."""
+    kernels = grouped(weight, groups).transpose(1, 2)
+    taps, length = tuple(kernels.shape[3:]), tuple(x.shape[2:])
+    axes = [phases(*facts) for facts in zip(size, taps, stride, padding, dilation, length)]
+    if all(s == 1 for s in stride):
+        (phase,) = product(*axes)
+        return one_phase(x, kernels, bias, phase)
+    out = x.new_zeros((x.shape[0], groups * kernels.shape[1], *size))
+    for phase in product(*axes):
+        part = out
+        for d, (r, s) in enumerate(zip((p.first for p in phase), stride)):
+            part = part[(slice(None),) * (2 + d) + (slice(r, None, s),)]
+        if all(p.taps for p in phase):
+            part.copy_(one_phase(x, kernels, None, phase))
+    return out if bias is None else out + bias.view((-1, *(1,) * len(size)))
+
+
+class Phase:
+    """The outputs first, first + stride, … along one dim, as an ordinary convolution.
+
+    taps: the tap that it begins with and the step between them (None where there is none);
+    before, after: padding; dilation: between taps, counted in inputs.
+    """
+
+    def __init__(self, first: int, taps: Any, before: int, after: int, dilation: int) -> None:
+        self.first, self.taps = first, taps
+        self.before, self.after, self.dilation = before, after, dilation
+
+
+def phases(size: int, taps: int, stride: int, padding: int, dilation: int,
+           length: int) -> list[Phase]:  # fmt: skip
+    """The phases along one dim that have outputs."""
+    found = []
+    step = stride // gcd(stride, dilation)
+    for first in range(min(stride, size)):
+        hits = [k for k in range(taps) if (first + padding - k * dilation) % stride == 0]
+        if not hits:
+            found.append(Phase(first, None, 0, 0, 1))
+            continue
+        gap = dilation * step // stride
+        start = (first + padding - hits[0] * dilation) // stride
+        count = (size - first - 1) // stride + 1
+        before = (len(hits) - 1) * gap - start
+        found.append(Phase(first, (hits[0], step), before, count + start - length, gap))
+    return found
+
+
+def one_phase(x: Any, kernels: Any, bias: Any, phase: tuple[Phase, ...]) -> Any:
+    """The outputs of one phase."""
+    for d, p in enumerate(phase):
+        first, step = p.taps
+        kernels = kernels[(slice(None),) * (3 + d) + (slice(first, None, step),)]
+    dims = tuple(range(3, kernels.ndim))
+    x = padded(x, tuple(p.before for p in phase), tuple(p.after for p in phase))
+    return correlate(x, kernels.flip(dims), bias, (1,) * len(phase),
+                     tuple(p.dilation for p in phase))  # fmt: skip
+
+
+def conv_expand(input: Any, weight: Any, bias: Any, stride: Ints, padding: Ints, dilation: Ints,
+                transposed: bool, output_padding: Ints, groups: int) -> Any:  # fmt: skip
+    if transposed:
+        taps = tuple(weight.shape[2:])
+        size = transposed_size(tuple(input.shape[2:]), taps, stride, padding, dilation,
+                               output_padding)  # fmt: skip
+        return spread(input, weight, bias, stride, padding, dilation, groups, size)
+    x = padded(input, padding, padding)
+    return correlate(x, grouped(weight, groups), bias, stride, dilation)
+
+
+# ------------------------------------------------------------------ derivatives
+
+
+def input_grad(g: Any, weight: Any, size: Ints, stride: Ints, padding: Ints, dilation: Ints,
+               groups: int) -> Any:  # fmt: skip
+    """What the input of a convolution gets, in its spatial size."""
+    plain = transposed_size(g.shape[2:], weight.shape[2:], stride, padding, dilation,
+                            (0,) * len(size))  # fmt: skip
+    rest = tuple(n - m for n, m in zip(size, plain))
+    return g.convolution(weight.conj(), None, stride, padding, dilation, True, rest, groups)
+
+
+def transposed_input_grad(g: Any, weight: Any, call: Any) -> Any:
+    """What the input of a transposed convolution gets."""
+    made = g.convolution(weight.conj(), None, call.stride, call.padding, call.dilation, False,
+                         (0,) * len(call.stride), call.groups)  # fmt: skip
+    for d, n in enumerate(call.input.size[2:], 2):  # output_padding may have made room for more
+        made = made.narrow(d, 0, n) if made.shape[d] != n else made
+    return made
+
+
+def conv_input_grad(g: Any, weight: Any, call: Any) -> Any:
+    if call.transposed:
+        return transposed_input_grad(g, weight, call)
+    return input_grad(g, weight, call.input.size[2:], call.stride, call.padding, call.dilation,
+                      call.groups)  # fmt: skip
+
+
+def conv_weight_grad(g: Any, input: Any, call: Any) -> Any:
+    """In a transposed convolution, input and output change places."""
+    x, y = (g, input) if call.transposed else (input, g)
+    return x.conj()._convolution_weight(y, call.weight.size[2:], call.stride, call.padding,
+                                       call.dilation, call.groups)  # fmt: skip
+
+
+def bias_grad(g: Any) -> Any:
+    return g.sum((0, *range(2, g.ndim)))
+
+
+def conv_samples(new: Any) -> Any:
+    def settings(stride: Any = 1, padding: Any = 0, dilation: Any = 1, transposed: bool = False,
+                 output_padding: Any = 0, groups: int = 1) -> Any:  # fmt: skip
+        return stride, padding, dilation, transposed, output_padding, groups
+
+    def many(dims: int, *settings: Any) -> Any:
+        return ((n,) * dims if isinstance(n, int) and not isinstance(n, bool) and i != 5 else n
+                for i, n in enumerate(settings))  # fmt: skip
+
+    x = new(2, 4, 6, 5)
+    yield Sample(x, new(6, 4, 3, 3), new(6), *many(2, *settings()))
+    yield Sample(x, new(6, 2, 3, 2), None, *many(2, *settings((2, 1), 1, groups=2)))
+    yield Sample(x, new(8, 1, 2, 2), new(8), *many(2, *settings(1, 1, 2, groups=4)))
+    yield Sample(new(3, 4, 9), new(5, 4, 3), new(5), *many(1, *settings(3, 2, 2)))
+    yield Sample(new(1, 2, 4, 4, 3), new(3, 2, 2, 2, 2), None, *many(3, *settings(2, 1)))
+    yield Sample(new(0, 3, 5, 5), new(2, 3, 3, 3), new(2), *many(2, *settings()))
+    yield Sample(x, new(4, 3, 3, 3), new(3), *many(2, *settings(transposed=True)))
+    more = settings((2, 3), 1, (3, 2), True, (1, 2), 2)
+    yield Sample(x, new(4, 3, 3, 3), new(6), *many(2, *more))
+    yield Sample(new(2, 4, 5), new(4, 1, 4), None, *many(1, *settings(2, 1, 1, True, 1, 4)))
+    yield Sample(new(2, 4, 5), new(4, 2, 1), None, *many(1, *settings(3, 0, 1, True, 2)))
+    says = "to have 4 channels"
+    yield Refused(new(1, 3, 7, 7), new(6, 4, 3, 3), None, *many(2, *settings()),
+                  error=RuntimeError, says=says)  # fmt: skip
+    yield Refused(new(1, 4, 2, 2), new(6, 4, 3, 3), None, *many(2, *settings()),
+                  error=RuntimeError, says="Kernel size can't be greater")  # fmt: skip
+
+
+convolution = composite(
+    "convolution(input, weight, bias=None, stride=1, padding=0, dilation=1, transposed=False, "
+    "output_padding=0, groups=1)",
+    clean=conv_arguments,
+    shape=conv_shape,
+    expand=conv_expand,
+    grad=dict(
+        input=conv_input_grad,
+        weight=conv_weight_grad,
+        bias=bias_grad,
+    ),
+    samples=conv_samples,
+)
+
+
+# ------------------------------------------------------------------ the weight's derivative
+
+
+def weight_shape(mode: Mode, input: Spec, grad: Spec, taps: Ints, stride: Ints, padding: Ints,
+                 dilation: Ints, groups: int) -> Any:  # fmt: skip
+    return (((grad.size[1], input.size[1] // groups, *taps), input.dtype),)
+
+
+def weight_expand(input: Any, grad: Any, taps: Ints, stride: Ints, padding: Ints, dilation: Ints,
+                  groups: int) -> Any:  # fmt: skip
+    """Σ over the batch and all places of grad · what the taps see there."""
+    x, places = padded(input, padding, padding), tuple(grad.shape[2:])
+    n, out = grad.shape[:2]
+    depth, area = x.shape[1] // groups * prod(taps), n * prod(places)
+    seen = channel_first(windows(x, taps, places, stride, dilation), groups, len(taps))
+    rows = channel_first(grad, groups, 0).reshape((groups, out // groups, area))
+    columns = seen.reshape((groups, depth, area))
+    return rows.bmm(columns.transpose(1, 2)).view((out, x.shape[1] // groups, *taps))
+
+
+def weight_input_grad(g: Any, grad: Any, call: Any) -> Any:
+    return input_grad(grad.conj(), g, call.input.size[2:], call.stride, call.padding, call.dilation,
+                      call.groups)  # fmt: skip
+
+
+def weight_grad_grad(g: Any, input: Any, call: Any) -> Any:
+    made = input.conj().convolution(g, None, call.stride, call.padding, call.dilation, False,
+                                   (0,) * len(call.stride), call.groups)  # fmt: skip
+    for d, n in enumerate(call.grad.size[2:], 2):
+        made = made.narrow(d, 0, n) if made.shape[d] != n else made
+    return made
+
+
+convolution_weight = composite(
+    "_convolution_weight(input, grad, taps, stride, padding, dilation, groups)",
+    public="Tensor",
+    node="ConvolutionBackwardBackward0",
+    shape=weight_shape,
+    expand=weight_expand,
+    grad=dict(input=weight_input_grad, grad=weight_grad_grad),
+    samples=lambda new: iter(()),  # tested through the second derivatives of convolution
+)
