@@ -127,8 +127,8 @@ def default_node(name: str) -> str:
 
 
 def elementwise(signature: str, *, dtype: Callable[..., Any], numpy: Callable[..., Any],
-                scalar: Callable[..., Any], samples: Callable[..., Any], inplace: bool = True,
-                numbers: Sequence[str] = (), **more: Any) -> Op:  # fmt: skip
+                scalar: Callable[..., Any] | None, samples: Callable[..., Any],
+                inplace: bool = True, numbers: Sequence[str] = (), **more: Any) -> Op:  # fmt: skip
     """One element in, one out, with broadcasting.
 
     dtype: (mode, *facts) → (the type to compute in, the type of the result). Both `numpy` and
