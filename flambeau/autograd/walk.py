@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from flambeau.autograd import anomaly, shortcut
-from flambeau.autograd.formulas import gradients, node_name
+from flambeau.autograd.formulas import call_facts, gradients, node_name
 from flambeau.autograd.hooks import (
     after_node,
     before_node,
@@ -24,6 +24,7 @@ from flambeau.autograd.hooks import (
 from flambeau.autograd.modes import set_mode
 from flambeau.ir.layout import is_dense
 from flambeau.ops.declare import TABLE
+from flambeau.ops.views import PARTS
 from flambeau.trace import recorder
 from flambeau.trace.node import Edge, Node
 from flambeau.trace.tensor import Recorded
@@ -39,6 +40,7 @@ class Walk:
         self.waiting: dict[Any, int] = {}  # node or leaf → gradients still to come
         self.ready: list[tuple[int, int, Any]] = []
         self.wanted = None if wanted is None else {place_of(t): t for t in wanted}
+        self.sums: dict[tuple[Any, int], Any] = {}  # where: what arrived there and is ours alone
         self.found: dict[tuple[Any, int], Any] = {}
         self.given: set[int] = set()  # storages that are a leaf's gradient already
         self.useful: set[Any] | None = None
@@ -91,7 +93,20 @@ class Walk:
             return
         arrived = self.arrived.setdefault(target, {})
         before = arrived.get(number)
-        arrived[number] = grad if before is None else before + grad
+        if before is not None:
+            grad = self.sums[target, number] = before + grad
+        arrived[number] = grad
+
+    def deliver_part(self, node: Node, place: Any, grad: Any) -> None:
+        """Send back from a part of a tensor: all parts' gradients gather in one, in place."""
+        ((target, number),) = edges(node)
+        whole = self.sums.get((target, number))
+        if whole is None or self.arrived[target].get(number) is not whole:
+            (grad,) = self.sent_back(node, {0: grad})
+            self.deliver(target, number, grad)
+            self.sums[target, number] = self.arrived[target][number]
+        else:
+            place(whole, call_facts(node, node.state.view, {}, self)).add_(grad)
 
     def settle(self, target: Any) -> None:
         """One of the gradients that `target` waits for is there (or is known to be none)."""
@@ -130,8 +145,12 @@ class Walk:
         following = list(edges(node))
         self.note_visit(node)
         if arrived and (self.useful is None or node in self.useful):
-            for (target, number), grad in zip(following, self.sent_back(node, arrived)):
-                self.deliver(target, number, grad)
+            place = None if self.create or hooks is not None else part_of(node)
+            if place is not None and following:
+                self.deliver_part(node, place, arrived[0])
+            else:
+                for (target, number), grad in zip(following, self.sent_back(node, arrived)):
+                    self.deliver(target, number, grad)
             if not self.retain and node.saved:
                 node.saved = None
         for target, _ in following:
@@ -163,6 +182,13 @@ class Walk:
 
     def impure(self) -> None:
         self.pure = False
+
+
+def part_of(node: Any) -> Any:
+    """What makes the same part of another tensor, where the node is that of a part."""
+    if anomaly.enabled or not isinstance(node, Node) or node.state.view is None:
+        return None
+    return PARTS.get(node.state.view)
 
 
 def place_of(tensor: Any) -> tuple[Any, int]:

@@ -88,10 +88,12 @@ def sliced(mode: Mode, input: Spec, dim: int, length: int, step: int) -> Any:
     return tuple(size), tuple(stride)
 
 
+def slice_of(z: Any, call: Any) -> Any:
+    return z._slice(call.dim, call.start, call.length, call.step)
+
+
 def slice_back(g: Any, call: Any) -> Any:
-    return zeros_with(
-        g, call.input.size, lambda z: z._slice(call.dim, call.start, call.length, call.step)
-    )
+    return zeros_with(g, call.input.size, lambda z: slice_of(z, call))
 
 
 def selected(mode: Mode, input: Spec, dim: int) -> Any:
@@ -99,8 +101,12 @@ def selected(mode: Mode, input: Spec, dim: int) -> Any:
     return size[:dim] + size[dim + 1 :], stride[:dim] + stride[dim + 1 :]
 
 
+def select_of(z: Any, call: Any) -> Any:
+    return z.select(call.dim, call.start)
+
+
 def select_back(g: Any, call: Any) -> Any:
-    return zeros_with(g, call.input.size, lambda z: z.select(call.dim, call.start))
+    return zeros_with(g, call.input.size, lambda z: select_of(z, call))
 
 
 select = row("select(input, dim)", selected, select_back)
@@ -108,6 +114,11 @@ unbind = row("unbind(input, dim)", selected, select_back)
 slice_ = row("slice(input, dim, length, step)", sliced, slice_back)
 split = row("split(input, dim, length, step)", sliced, slice_back)
 split_with_sizes = row("split_with_sizes(input, dim, length, step)", sliced, slice_back)
+
+# Parts, of which a tensor may have many: row → (a gradient of the whole, call) → the same part.
+PARTS: dict[Op, Callable[..., Any]] = {select: select_of, unbind: select_of} | dict.fromkeys(
+    (slice_, split, split_with_sizes), slice_of
+)
 
 
 def diagonal_of(mode: Mode, input: Spec, offset: int, dim1: int, dim2: int) -> Any:

@@ -107,13 +107,10 @@ def _out_ref(stretch: Stretch, tensor: Any) -> Ref:
 def _settled(part: Any, offsets: list[int]) -> Any:
     """Calls and references with the offsets of views, which an expansion knows, written out."""
     if isinstance(part, Call):
-        return replace(
-            part, args=_settled(part.args, offsets), outs=_settled(part.outs, offsets)
-        )
+        return replace(part, args=_settled(part.args, offsets), outs=_settled(part.outs, offsets))
     if isinstance(part, (Ref, Out)) and isinstance(part.layout.offset, Offset):
-        layout = part.layout
-        at = offsets[layout.offset.index]
-        return replace(part, layout=Layout(layout.size, layout.stride, at))
+        size, stride, at = part.layout.size, part.layout.stride, part.layout.offset
+        return replace(part, layout=Layout(size, stride, offsets[at.index]))
     return tuple(_settled(p, offsets) for p in part) if isinstance(part, tuple) else part
 
 

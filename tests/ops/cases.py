@@ -19,20 +19,25 @@ from flambeau.ops.samples import Refused, Sample
 from flambeau.ops.table import TABLE
 
 DTYPES = (dt.float32, dt.float64, dt.float16, dt.bfloat16, dt.bool_, dt.uint8, dt.int8, dt.int32,
-          dt.int64)  # fmt: skip
+          dt.int64, dt.complex64, dt.complex128)  # fmt: skip
 # How far results may lie apart: relative, absolute.
 TOLERANCE = {dt.float64: (1e-10, 1e-10), dt.float32: (2e-5, 2e-5), dt.float16: (2e-3, 2e-3),
-             dt.bfloat16: (1.6e-2, 1.6e-2)}  # fmt: skip
+             dt.bfloat16: (1.6e-2, 1.6e-2), dt.complex32: (2e-3, 2e-3), dt.complex64: (5e-5, 5e-5),
+             dt.complex128: (1e-10, 1e-10)}  # fmt: skip
 # PyTorch rounds each step to the narrow type here; Flambeau rounds once.
 STEPWISE = {"prod", "prod_all", "nll_loss", "nll_loss2d"}
 # Nodes that PyTorch names after the function around them or with a namespace; where all bounds are
 # numbers, clamp_tensor is not what it calls.
-UNNAMED = {"celu_scaled", "nll_loss2d", "floor_divide", "clamp_tensor"}
+UNNAMED = {"conj_physical", "celu_scaled", "nll_loss2d", "floor_divide", "clamp_tensor",
+           "_pack_padded"}  # fmt: skip
 # Derivatives that PyTorch lacks or refuses where Flambeau has them.
 UNDERIVED = {"hardsigmoid", "scatter_add"}
+# The same, of complex results alone.
+UNDERIVED_COMPLEX = {"nan_to_num", "silu", "softmax", "log_softmax", "embedding"}
 # Where PyTorch's own answer to NaN and infinity is an accident of its algorithm: Welford's mean of
-# infinities depends on their order, vectorised gelu(inf) is NaN.
-UNSPICED = {"var_mean", "std_mean", "gelu"}
+# infinities depends on their order, vectorised gelu(inf) is NaN, and convolutions skip the zeros
+# around the input or multiply by them.
+UNSPICED = {"var_mean", "std_mean", "gelu", "convolution"}
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,9 @@ class New:
     def __call__(self, *size: int, low: float = -3.0, high: float = 3.0, nonzero: bool = False,
                  kinked: bool = False, **_: Any) -> Operand:  # fmt: skip
         values = self.state.uniform(low, high, size)
-        if self.dtype.kind == "f":
+        if self.dtype.kind == "c":
+            values = values + 1j * self.state.uniform(low, high, size)
+        elif self.dtype.kind == "f":
             if nonzero or kinked:
                 values = np.where(np.abs(values) < 0.2, values + np.copysign(0.4, values), values)
             if self.extremes:
@@ -135,7 +142,7 @@ def ours(x: Any, requires_grad: bool = False) -> Any:
     if not isinstance(x, Operand):
         return x
     leaf = flambeau.tensor(x.array.tolist(), dtype=x.dtype).reshape(x.array.shape)
-    if requires_grad and x.dtype.kind == "f":
+    if requires_grad and x.dtype.kind in "fc":
         leaf.requires_grad_()
     return x.viewed(leaf), leaf
 
@@ -151,7 +158,7 @@ def theirs(x: Any, requires_grad: bool = False) -> Any:
     if not isinstance(x, Operand):
         return x
     leaf = torch.tensor(x.array.tolist(), dtype=getattr(torch, x.dtype.name)).reshape(x.array.shape)
-    if requires_grad and x.dtype.kind == "f":
+    if requires_grad and x.dtype.kind in "fc":
         leaf.requires_grad_()
     return x.viewed(leaf), leaf
 
@@ -165,7 +172,7 @@ def arguments(sample: Sample, make: Callable[..., Any], op: Any = None) -> Any:
             return type(x)(argument(a, name) for a in x)
         if not isinstance(x, Operand):
             return make(x)
-        grad = op is not None and name in op.grad and x.dtype.kind == "f"
+        grad = op is not None and name in op.grad and x.dtype.kind in "fc"
         tensor, leaf = make(x, grad)
         if grad:
             leaves.append(leaf)
@@ -239,7 +246,7 @@ def far_apart(mine: Any, other: Any, dtype: str, slack: float) -> str:
     rtol, atol = rtol * slack, atol * slack
     a, b = np.asarray(mine), np.asarray(other)
     if a.dtype == object:
-        kind = np.float64 if rtol else object
+        kind = (np.complex128 if dtype.startswith("complex") else np.float64) if rtol else object
         a, b = a.astype(kind), b.astype(kind)
     close = np.isclose(a, b, rtol, atol, equal_nan=True) if rtol else a == b
     if np.all(close):

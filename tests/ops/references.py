@@ -13,6 +13,7 @@ OTHERS: dict[str, Callable[..., Callable[..., Any]]] = {
     "clamp_tensor": lambda torch: torch.clamp,
     "div_floor": lambda torch: lambda x, y: torch.div(x, y, rounding_mode="floor"),
     "div_trunc": lambda torch: lambda x, y: torch.div(x, y, rounding_mode="trunc"),
+    "convolution": lambda torch: convolved(torch),
     "isclose_float": lambda torch: torch.isclose,
     "sum_all": lambda torch: torch.sum,
     "mean_all": lambda torch: torch.mean,
@@ -34,11 +35,38 @@ OTHERS: dict[str, Callable[..., Callable[..., Any]]] = {
     "huber_loss": lambda torch: pair(torch.nn.functional.huber_loss),
     "nll_loss": lambda torch: classes(torch.nn.functional.nll_loss),
     "nll_loss2d": lambda torch: classes(torch.nn.functional.nll_loss),
+    "_lstm_gates": lambda torch: lstm_gates,
+    "_gru_gates": lambda torch: gru_gates,
+    "_pack_padded": lambda torch: lambda x, index: x.index_select(0, index),
     "binary_cross_entropy": lambda torch: binary(torch.nn.functional.binary_cross_entropy),
     "binary_cross_entropy_with_logits": lambda torch: logits(
         torch.nn.functional.binary_cross_entropy_with_logits
     ),
 }
+
+
+def lstm_gates(gates: Any, cell: Any) -> Any:
+    i, f, g, o = gates.chunk(4, 1)
+    new = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+    return o.sigmoid() * new.tanh(), new
+
+
+def gru_gates(x: Any, h: Any, state: Any) -> Any:
+    (xr, xz, xn), (hr, hz, hn) = x.chunk(3, 1), h.chunk(3, 1)
+    r, z = (xr + hr).sigmoid(), (xz + hz).sigmoid()
+    n = (xn + r * hn).tanh()
+    return n + z * (state - n)
+
+
+def convolved(torch: Any) -> Any:
+    """torch.convolution, for complex numbers too."""
+
+    def function(x, w, bias, stride, padding, dilation, transposed, output_padding, groups):
+        name = f"conv{'_transpose' * transposed}{x.ndim - 2}d"
+        more = (output_padding, groups, dilation) if transposed else (dilation, groups)
+        return getattr(torch.nn.functional, name)(x, w, bias, stride, padding, *more)
+
+    return function
 
 
 def spread(function: Any) -> Any:
