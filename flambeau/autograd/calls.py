@@ -29,6 +29,7 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
         check_root(0, tensors)
         if tensors.spec.numel != 1:
             raise RuntimeError("grad can be implicitly created only for scalar outputs")
+        check_real(tensors)
         backward_from(tensors, retain, create_graph)
         return
     roots = listed(tensors)
@@ -117,6 +118,7 @@ def root_grad(number: int, root: Any, grad: Any) -> Any:
     if grad is None:
         if root.spec.requires_grad and root.spec.numel != 1:
             raise RuntimeError("grad can be implicitly created only for scalar outputs")
+        check_real(root)
         return ones_like(root)
     if not isinstance(grad, Recorded):
         raise TypeError(f"gradients can be either Tensors or None, but got {type(grad).__name__}")
@@ -126,7 +128,22 @@ def root_grad(number: int, root: Any, grad: Any) -> Any:
                            "shape of "
                            f"torch.Size({list(root.spec.size)}).")  # fmt: skip
     typed: Any = grad
-    return typed if grad.spec.dtype is root.spec.dtype else typed.to(root.spec.dtype)
+    if (grad.spec.dtype.kind == "c") != (root.spec.dtype.kind == "c"):
+        kinds = ["complex" if t.spec.dtype.kind == "c" else "real" for t in (grad, root)]
+        raise RuntimeError(
+            f"For complex Tensors, both grad_output and output are required to have the same "
+            f"dtype. Mismatch in dtype: grad_output[{number}] has a dtype of {grad.spec.dtype} "
+            f"({kinds[0]}) and output[{number}] has a dtype of {root.spec.dtype} "
+            f"({kinds[1]}).")  # fmt: skip
+    wanted = root.spec.dtype.plain
+    return typed if grad.spec.dtype.plain is wanted else typed.to(wanted)
+
+
+def check_real(root: Any) -> None:
+    """A gradient of 1 to begin with makes sense where the root is real."""
+    if root.spec.dtype.kind == "c" and root.spec.requires_grad:
+        raise RuntimeError("grad can be implicitly created only for real scalar outputs but got "
+                           f"{root.spec.dtype}")  # fmt: skip
 
 
 def zeros_like(tensor: Any) -> Any:

@@ -2,6 +2,11 @@
 
 Called by walk.py for every node that a gradient reaches, and by the facade of grad_fn to show
 what was saved. Records calls; never touches memory.
+
+Where numbers are complex, the gradient of a real L is what PyTorch calls so: the derivative by the
+conjugate of z. For a function f with a complex derivative that is g · conj(f'), so the formulas are
+those of real numbers, between two conjugations: conj(formula(conj(g))). Ops whose formulas say
+themselves what is conjugated are not `holomorphic`.
 """
 
 from __future__ import annotations
@@ -70,6 +75,9 @@ def gradients(node: Any, arrived: dict[int, Any], walk: Any) -> Any:
         yield from node.apply_backward(arrived, walk)
         return
     op, state = op_of(node), node.state
+    conjugates = op.holomorphic and op.kind != "view" and on_complex(state)
+    if conjugates:
+        arrived = {number: g.conj() for number, g in arrived.items()}
     reading = readings(node, arrived, walk)
     for position, following in zip(state.needs or (), node.next):  # None: history ended here
         if following is None:
@@ -78,11 +86,32 @@ def gradients(node: Any, arrived: dict[int, Any], walk: Any) -> Any:
         formula = op.grad[param.name]
         grad = formula.call(**{name: reading(name) for name in formula.reads})
         spec = state.args[position]
+        if conjugates:
+            grad = conjugate(grad)
         if param.kind == "tensors":
             pairs = zip(following, grad, spec)
             yield from (fit(g, s) for f, g, s in pairs if f is not None)
         else:
             yield fit(grad, spec)
+
+
+def on_complex(state: Any) -> bool:
+    """Whether a call made or read complex numbers."""
+    if any([spec.dtype.kind == "c" for spec in state.specs]):
+        return True
+    tensors = [a for a in state.args if isinstance(a, (Spec, tuple))]
+    return any([is_complex(b) for a in tensors for b in (a if isinstance(a, tuple) else (a,))])
+
+
+def is_complex(fact: Any) -> bool:
+    return isinstance(fact, Spec) and fact.dtype.kind == "c"
+
+
+def conjugate(grad: Any) -> Any:
+    """The conjugate of a gradient, or of each of several."""
+    if isinstance(grad, (tuple, list)):
+        return [conjugate(g) for g in grad]
+    return None if grad is None else grad.conj()
 
 
 def fit(grad: Any, spec: Spec) -> Any:

@@ -18,7 +18,7 @@ def check_grad(tensor: Recorded, grad: Any) -> None:
         )
     if grad is tensor:
         raise RuntimeError("can't assign Variable as its own grad")
-    if grad.spec.dtype is not tensor.spec.dtype:
+    if grad.spec.dtype.plain is not tensor.spec.dtype.plain:
         raise RuntimeError(
             f"attempting to assign a gradient with dtype '{grad.spec.dtype.legacy.lower()}' to a "
             f"tensor with grad_dtype '{tensor.spec.dtype.legacy}'. The gradient must match the "

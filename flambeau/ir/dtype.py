@@ -181,9 +181,9 @@ def widen(array: np.ndarray, dtype: DType) -> np.ndarray:
     if dtype is bfloat16:
         return (array.astype(np.uint32) << 16).view(np.float32)
     if dtype is complex32:
-        halves = array.astype(np.uint64)
-        halves = (halves & 0xFFFF) | (halves >> 16 << 32)
-        pairs = np.ascontiguousarray(halves).view(np.uint32).astype(np.uint16).view(np.float16)
+        words = array.astype(np.uint64)
+        spread = (words & np.uint64(0xFFFF)) | (words >> np.uint64(16) << np.uint64(32))
+        pairs = np.ascontiguousarray(spread).view(np.uint32).astype(np.uint16).view(np.float16)
         return pairs.astype(np.float32).view(np.complex64).reshape(array.shape)
     return array.astype(np.float32) if dtype is float16 else array
 

@@ -59,6 +59,7 @@ class Op:
     aliases: tuple[str, ...] = ()
     inplace: bool = False
     may_fail: bool = False
+    holomorphic: bool = True  # its formulas are of complex derivatives (autograd/formulas.py)
     own_types: bool = False  # elementwise, but operands are not cast to one type
     picks: bool = False  # the first argument is read by position: any of its elements, not its own
     writes: tuple[str, ...] = ()

@@ -13,16 +13,16 @@ from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Spec
 from flambeau.ir.op import Op
 from flambeau.ops.declare import declare, elementwise
-from flambeau.ops.rules import by_first, not_for, same
+from flambeau.ops.rules import by_first, not_for, refuse_complex, same
 from flambeau.ops.samples import Sample, unary
 from flambeau.ops.unary import mapped
 from flambeau.trace.modes import Mode
 
 
 def activation(signature: str, kernel: str, *, public: str = "nn.functional", samples: Any = None,
-               **more: Any) -> Op:  # fmt: skip
+               kinds: str = "biuc", **more: Any) -> Op:  # fmt: skip
     """A function of one float; the other arguments are numbers."""
-    return elementwise(signature, public=public, dtype=not_for("biu", kernel, by_first(same)),
+    return elementwise(signature, public=public, dtype=not_for(kinds, kernel, by_first(same)),
                        samples=samples or unary(), **more)  # fmt: skip
 
 
@@ -40,6 +40,7 @@ def with_numbers(*choices: dict[str, Any]) -> Callable[..., Any]:
 def relu_type(mode: Mode, input: Spec) -> tuple[DType, DType]:
     if input.dtype is dt.bool_:
         raise RuntimeError("Boolean inputs not supported for relu")
+    refuse_complex(input, "clamp is not supported for complex types", NotImplementedError)
     return input.dtype, input.dtype
 
 
@@ -56,7 +57,7 @@ threshold = elementwise(
     "threshold(input, threshold, value)",
     public="torch nn.functional",
     numbers=("threshold", "value"),
-    dtype=not_for("b", "threshold_cpu", by_first(same)),
+    dtype=not_for("bc", "threshold_cpu", by_first(same)),
     numpy=lambda x, threshold, value: np.where(x <= threshold, value, x),
     scalar=lambda k, x, threshold, value: k.where(k.le(x, threshold), value, x),
     grad=dict(input=lambda g, input, call: g.masked_fill(input <= call.threshold, 0)),
@@ -146,6 +147,7 @@ def hardtanh_type(mode: Mode, input: Spec, *bounds: Any) -> tuple[DType, DType]:
         raise RuntimeError("Bool inputs not supported for hardtanh")
     if input.dtype is dt.uint8 and any(isinstance(b, float) and b < 0 for b in bounds):
         raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
+    refuse_complex(input, "clamp is not supported for complex types", NotImplementedError)
     return input.dtype, input.dtype
 
 
@@ -202,6 +204,7 @@ def silu_grad(g: Any, input: Any) -> Any:
 silu = activation(
     "silu(input)",
     "silu_cpu",
+    kinds="biu",
     numpy=lambda x: x / (1 + np.exp(-x)),
     scalar=lambda k, x: x / (1 + k.exp(-x)),
     grad=dict(input=silu_grad),
@@ -256,7 +259,7 @@ gelu = activation(
 
 def logsigmoid_shape(mode: Mode, input: Spec) -> Any:
     """Row-major, unlike other elementwise results."""
-    not_for("biu", "log_sigmoid_cpu", same)(mode, input)
+    not_for("biuc", "log_sigmoid_cpu", same)(mode, input)
     return ((input.size, input.dtype),)
 
 

@@ -12,7 +12,16 @@ from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Spec
 from flambeau.ir.op import Op
 from flambeau.ops.declare import declare, elementwise, elementwise_result
-from flambeau.ops.rules import if_tensor, keep, not_for, promoted, same, tensors_only, to_bool
+from flambeau.ops.rules import (
+    if_tensor,
+    keep,
+    not_for,
+    promoted,
+    real_only,
+    same,
+    tensors_only,
+    to_bool,
+)
 from flambeau.ops.samples import Sample, binary, unary
 from flambeau.trace.modes import Mode
 
@@ -20,11 +29,12 @@ from flambeau.trace.modes import Mode
 
 
 def comparison(name: str, alias: str, numpy: Callable[..., Any]) -> Op:
-    """Two operands in their common type, a truth value."""
+    """Two operands in their common type, a truth value. Complex numbers have no order."""
+    kinds = "" if name in ("eq", "ne") else "c"
     return elementwise(
         f"{name}(input, other)",
         aliases=alias,
-        dtype=tensors_only(name, to_bool, ("input",)),
+        dtype=not_for(kinds, f"{name}_cpu", tensors_only(name, to_bool, ("input",))),
         numpy=numpy,
         scalar=lambda k, x, y: getattr(k, name)(x, y),
         samples=binary(),
@@ -45,7 +55,7 @@ def special(name: str, numpy: Callable[..., Any], whole: bool) -> Op:
         f"{name}(input)",
         dtype=to_bool,
         inplace=False,
-        numpy=lambda x: numpy(x) if x.dtype.kind == "f" else np.full(x.shape, whole),
+        numpy=lambda x: numpy(x) if x.dtype.kind in "fc" else np.full(x.shape, whole),
         scalar=lambda k, x: (
             getattr(k, name)(x) if x.dtype.kind == "f" else k.number(whole, dt.bool_)
         ),
@@ -58,7 +68,7 @@ isinf = special("isinf", np.isinf, False)
 isfinite = special("isfinite", np.isfinite, True)
 isposinf = elementwise(
     "isposinf(input)",
-    dtype=to_bool,
+    dtype=real_only("isposinf does not support complex inputs.", to_bool, RuntimeError),
     inplace=False,
     numpy=lambda x: x == np.inf,
     scalar=lambda k, x: k.eq(x, np.inf) if x.dtype.kind == "f" else k.number(False, dt.bool_),
@@ -66,7 +76,7 @@ isposinf = elementwise(
 )
 isneginf = elementwise(
     "isneginf(input)",
-    dtype=to_bool,
+    dtype=real_only("isneginf does not support complex inputs.", to_bool, RuntimeError),
     inplace=False,
     numpy=lambda x: x == -np.inf,
     scalar=lambda k, x: k.eq(x, -np.inf) if x.dtype.kind == "f" else k.number(False, dt.bool_),
@@ -74,7 +84,7 @@ isneginf = elementwise(
 )
 signbit = elementwise(
     "signbit(input)",
-    dtype=to_bool,
+    dtype=real_only("signbit is not implemented for complex tensors.", to_bool),
     inplace=False,
     numpy=lambda x: np.signbit(x) if x.dtype.kind == "f" else x < 0,
     scalar=lambda k, x: k.lt(k.copysign(1.0, x), 0) if x.dtype.kind == "f" else k.lt(x, 0),
@@ -85,7 +95,7 @@ signbit = elementwise(
 def close_type(mode: Mode, input: Any, other: Any, *rest: Any) -> tuple[DType, DType]:
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{input.dtype.legacy} did not match {other.dtype.legacy}")
-    return input.dtype if input.dtype.kind == "f" else dt.float64, dt.bool_
+    return input.dtype if input.dtype.kind in "fc" else dt.float64, dt.bool_
 
 
 def close_numpy(x: Any, y: Any, rtol: Any, atol: Any, equal_nan: bool) -> Any:
@@ -94,7 +104,7 @@ def close_numpy(x: Any, y: Any, rtol: Any, atol: Any, equal_nan: bool) -> Any:
     if equal_nan:
         close = close | (np.isnan(x) & np.isnan(y))
     error = np.abs(x - y)
-    return close | (np.isfinite(error) & (error <= atol + np.abs(rtol * y)))
+    return close | (np.isfinite(error) & (error <= (atol + np.abs(rtol * y)).real))
 
 
 def close_scalar(k: Any, x: Any, y: Any, rtol: Any, atol: Any, equal_nan: bool) -> Any:
@@ -146,7 +156,7 @@ logical_not = elementwise(
 
 
 def bits(name: str, kernel: str, numpy: Callable[..., Any], scalar: Callable[..., Any],
-         kinds: str = "f") -> Op:  # fmt: skip
+         kinds: str = "fc") -> Op:  # fmt: skip
     return elementwise(
         f"{name}(input, other)",
         dtype=not_for(kinds, kernel, same),
@@ -160,14 +170,14 @@ bitwise_and = bits("bitwise_and", "bitwise_and_cpu", np.bitwise_and, lambda k, x
 bitwise_or = bits("bitwise_or", "bitwise_or_cpu", np.bitwise_or, lambda k, x, y: x | y)
 bitwise_xor = bits("bitwise_xor", "bitwise_xor_cpu", np.bitwise_xor, lambda k, x, y: x ^ y)
 left_shift = bits(
-    "bitwise_left_shift", "lshift_cpu", np.left_shift, lambda k, x, y: x << y, kinds="bf"
+    "bitwise_left_shift", "lshift_cpu", np.left_shift, lambda k, x, y: x << y, kinds="bfc"
 )
 right_shift = bits(
-    "bitwise_right_shift", "rshift_cpu", np.right_shift, lambda k, x, y: x >> y, kinds="bf"
+    "bitwise_right_shift", "rshift_cpu", np.right_shift, lambda k, x, y: x >> y, kinds="bfc"
 )
 bitwise_not = elementwise(
     "bitwise_not(input)",
-    dtype=not_for("f", "bitwise_not_cpu", same),
+    dtype=not_for("fc", "bitwise_not_cpu", same),
     numpy=np.invert,
     scalar=lambda k, x: ~x,
     samples=unary(),

@@ -61,6 +61,7 @@ complex_ = elementwise(
     numpy=joined,
     scalar=None,
     grad=dict(input=lambda g: real(g), other=lambda g: imag(g)),
+    holomorphic=False,
     samples=pairs,
 )
 
@@ -81,6 +82,7 @@ polar = elementwise(
         input=lambda g, out: real(g * out.sgn().conj()),
         other=lambda g, out: real(g * (out * 1j).conj()),
     ),
+    holomorphic=False,
     samples=pairs,
 )
 
@@ -102,8 +104,6 @@ def angle_type(mode: Mode, input: Spec) -> tuple[DType, DType]:
     """Real, of the input's precision; integers become the default float."""
     if dt.category(input.dtype) < 2:
         return mode.default_dtype, mode.default_dtype
-    if input.dtype in (dt.bfloat16, dt.complex32):
-        raise NotImplementedError(f"\"angle_cpu\" not implemented for '{input.dtype.legacy}'")
     return input.dtype, input.dtype.to_real()
 
 
@@ -123,13 +123,22 @@ def angle_grad(g: Any, input: Any) -> Any:
     return g * turn.masked_fill(size.eq(0), 0)
 
 
-angle = elementwise(
+def angle_shape(mode: Mode, input: Spec) -> Any:
+    """Row-major where the numbers are complex."""
+    dtype = angle_type(mode, input)[1]
+    complex_ = input.dtype.kind == "c"
+    return ((input.size, dtype) if complex_ else elementwise_result((input,), dtype),)
+
+
+angle = declare(
+    "elementwise",
     "angle(input)",
-    inplace=False,
-    dtype=angle_type,
+    infer=angle_shape,
+    compute=lambda mode, input: angle_type(mode, input)[0],
     numpy=angle_numpy,
     scalar=lambda k, x: k.where(k.isnan(x), x, k.where(k.lt(x, 0), np.pi, 0.0)),
     grad=dict(input=angle_grad),
+    holomorphic=False,
     samples=unary(),
 )
 
@@ -142,6 +151,7 @@ conj_physical = declare(  # a copy; for real numbers the tensor itself (see comp
     numpy=np.conjugate,
     scalar=lambda k, x: x,
     grad=dict(input=lambda g: g.conj()),
+    holomorphic=False,
     samples=unary(),
 )
 

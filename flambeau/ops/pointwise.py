@@ -248,7 +248,7 @@ div_floor = elementwise(
     "div_floor(input, other)",
     public="",
     node="DivBackward2",
-    dtype=not_for("b", "div_floor_cpu", same),
+    dtype=not_for("bc", "div_floor_cpu", same),
     numpy=floor_numpy,
     scalar=lambda k, x, y: k.floor_div(x, y),
     grad=dict(input=zeros, other=zeros),
@@ -265,7 +265,7 @@ def refuse_derivative(g: Any) -> Any:
 floor_divide = elementwise(
     "floor_divide(input, other)",
     node="NotImplemented",
-    dtype=not_for("b", "div_floor_cpu", same),
+    dtype=not_for("bc", "div_floor_cpu", same),
     numpy=floor_numpy,
     scalar=lambda k, x, y: k.floor_div(x, y),
     grad=dict(input=refuse_derivative, other=refuse_derivative),
@@ -277,7 +277,7 @@ div_trunc = elementwise(
     "div_trunc(input, other)",
     public="",
     node="DivBackward2",
-    dtype=not_for("b", "div_trunc_cpu", same),
+    dtype=not_for("bc", "div_trunc_cpu", same),
     numpy=trunc_numpy,
     scalar=lambda k, x, y: k.trunc_div(x, y),
     grad=dict(input=zeros, other=zeros),
@@ -288,7 +288,7 @@ div_trunc = elementwise(
 remainder = elementwise(
     "remainder(input, other)",
     overload=if_tensor(1, 1, 0),
-    dtype=not_for("b", "remainder_cpu", same),
+    dtype=not_for("bc", "remainder_cpu", same),
     numpy=remainder_numpy,
     scalar=lambda k, x, y: k.remainder(x, y),
     grad=dict(
@@ -308,7 +308,7 @@ def fmod_numpy(x: Any, y: Any) -> Any:
 fmod = elementwise(
     "fmod(input, other)",
     overload=if_tensor(1, 1, 0),
-    dtype=not_for("b", "fmod_cpu", same),
+    dtype=not_for("bc", "fmod_cpu", same),
     numpy=fmod_numpy,
     scalar=lambda k, x, y: k.fmod(x, y),
     grad=dict(

@@ -16,6 +16,7 @@ from flambeau.ops.rules import (
     lifted,
     not_for,
     promoted,
+    real_only,
     same,
     tensors_only,
     to_float,
@@ -39,7 +40,7 @@ def power_type(mode: Mode, input: Any, exponent: Any) -> tuple[DType, DType]:
 
 def power_numpy(x: Any, exponent: Any) -> Any:
     """Small powers by multiplication, as PyTorch has them."""
-    if x.dtype.kind == "f" and exponent in SMALL:
+    if x.dtype.kind in "fc" and exponent in SMALL:
         return SMALL[exponent](x)
     return np.power(x, np.asarray(exponent).astype(x.dtype))
 
@@ -74,7 +75,7 @@ power = elementwise(  # x ** 2; the exponent is part of the program
 
 def power_of_tensors(x: Any, y: Any) -> Any:
     """Integer powers wrap; a negative exponent leaves 0, 1 or -1."""
-    if x.dtype.kind == "f":
+    if x.dtype.kind in "fc":
         return np.power(x, y)
     small = np.where(x == 1, 1, np.where(x + 1 == 0, np.where(y % 2 == 0, 1, -1), 0)).astype(
         x.dtype
@@ -91,7 +92,7 @@ def exponent_grad(g: Any, out: Any, input: Any, other: Any) -> Any:
     """out · log(base), and 0 where 0 to a power ≥ 0 stays 0."""
     base, exponent = lifted(input, g), lifted(other, g)
     grad = g * (out * base.log())
-    return grad.masked_fill(base.eq(0).logical_and(exponent.ge(0)), 0)
+    return grad.masked_fill(base.eq(0).logical_and(exponent.real.ge(0)), 0)
 
 
 power2 = elementwise(
@@ -120,7 +121,9 @@ def half_where_equal(g: Any, x: Any, y: Any, loses: Any) -> Any:
 
 maximum = elementwise(
     "maximum(input, other)",
-    dtype=tensors_only("maximum", same),
+    dtype=real_only(
+        "maximum not implemented for complex tensors.", tensors_only("maximum", same), RuntimeError
+    ),
     inplace=False,
     numpy=np.maximum,
     scalar=lambda k, x, y: k.maximum(x, y),
@@ -133,7 +136,9 @@ maximum = elementwise(
 
 minimum = elementwise(
     "minimum(input, other)",
-    dtype=tensors_only("minimum", same),
+    dtype=real_only(
+        "minimum not implemented for complex tensors.", tensors_only("minimum", same), RuntimeError
+    ),
     inplace=False,
     numpy=np.minimum,
     scalar=lambda k, x, y: k.minimum(x, y),
@@ -171,7 +176,8 @@ def high_grad(g: Any, input: Any, min: Any, max: Any) -> Any:
 def clamp_type(mode: Mode, input: Any, *bounds: Any) -> tuple[DType, DType]:
     if all(b is None for b in bounds):
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    return not_for("b", "clamp_scalar_cpu", same)(mode, input, *bounds)
+    rule = not_for("b", "clamp_scalar_cpu", same)
+    return real_only("clamp is not supported for complex types", rule)(mode, input, *bounds)
 
 
 def clamp_row(signature: str, node: str, public: str) -> Any:
@@ -190,12 +196,13 @@ def clamp_row(signature: str, node: str, public: str) -> Any:
     )  # fmt: skip
 
 
-def bound_type(kernel: str) -> Any:
+def bound_type(kernel: str, pairwise: str) -> Any:
     """Truth values may be bounded by tensors, but not by a number."""
-    by_number = not_for("b", kernel, same)
+    by_number = real_only("clamp is not supported for complex types", not_for("b", kernel, same))
+    by_tensor = not_for("c", pairwise, same)
 
     def types(mode: Mode, input: Any, bound: Any) -> tuple[DType, DType]:
-        return (by_number if isinstance(bound, Number) else same)(mode, input, bound)
+        return (by_number if isinstance(bound, Number) else by_tensor)(mode, input, bound)
 
     return types
 
@@ -208,7 +215,7 @@ def one_bound(new: Any) -> Any:
 clamp_min = elementwise(
     "clamp_min(input, min)",
     overload=if_tensor(1, 1, 0),
-    dtype=bound_type("clamp_min_scalar_cpu"),
+    dtype=bound_type("clamp_min_scalar_cpu", "maximum_cpu"),
     numpy=np.maximum,
     scalar=lambda k, x, low: k.maximum(x, low),
     grad=dict(
@@ -221,7 +228,7 @@ clamp_min = elementwise(
 clamp_max = elementwise(
     "clamp_max(input, max)",
     overload=if_tensor(1, 1, 0),
-    dtype=bound_type("clamp_max_scalar_cpu"),
+    dtype=bound_type("clamp_max_scalar_cpu", "minimum_cpu"),
     numpy=np.minimum,
     scalar=lambda k, x, high: k.minimum(x, high),
     grad=dict(
@@ -269,6 +276,7 @@ abs_ = elementwise(
     numpy=np.abs,
     scalar=lambda k, x: k.abs(x),
     grad=dict(input=lambda g, input: g * input.sgn()),
+    holomorphic=False,
     samples=unary(),
 )
 
@@ -280,16 +288,13 @@ def sign_numpy(x: Any) -> Any:
     return x if x.dtype.kind == "b" else (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
 
 
-def only_real(mode: Mode, input: Spec) -> tuple[DType, DType]:
-    if input.dtype.kind == "c":
-        raise RuntimeError("Unlike NumPy, torch.sign doesn't allow complex tensors. "
-                           "Did you mean to use torch.sgn instead?")  # fmt: skip
-    return input.dtype, input.dtype
-
-
 sign = elementwise(
     "sign(input)",
-    dtype=only_real,
+    dtype=real_only(
+        "Unlike NumPy, torch.sign is not intended to support complex numbers. "
+        "Please use torch.sgn instead.",
+        same,
+    ),
     numpy=sign_numpy,
     scalar=lambda k, x: k.sign(x),
     grad=dict(input=zeros),
@@ -318,6 +323,7 @@ sgn = elementwise(  # as sign, for real numbers
     numpy=sign_numpy,
     scalar=lambda k, x: k.sign(x),
     grad=dict(input=sgn_grad),
+    holomorphic=False,
     samples=unary(),
 )
 

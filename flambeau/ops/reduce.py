@@ -14,7 +14,15 @@ from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Ints, Spec
 from flambeau.ir.op import Op
 from flambeau.ops.declare import composite, reduction
-from flambeau.ops.rules import as_type, many_dims, one_dim, restore_dims, without_dims
+from flambeau.ops.rules import (
+    as_type,
+    lacks,
+    many_dims,
+    one_dim,
+    refuse_complex,
+    restore_dims,
+    without_dims,
+)
 from flambeau.ops.samples import Refused, Sample
 from flambeau.ops.scan import product_of_others
 from flambeau.trace.modes import START, Mode
@@ -214,6 +222,7 @@ def extreme(name: str, step: Any) -> tuple[Op, Op]:
 
     def clean(input: Spec, dim: Any, keepdim: Any) -> tuple[Any, ...]:
         cleaned = clean_dims(input, dim, keepdim)
+        refuse_complex(input, lacks(f"{name}_values_cpu"), NotImplementedError)
         if input.numel == 0:
             refuse_all_of_nothing(f"a{name}", input, cleaned[1], dim)
         return cleaned
@@ -221,6 +230,7 @@ def extreme(name: str, step: Any) -> tuple[Op, Op]:
     def clean_all(input: Spec) -> tuple[Any, ...]:
         if input.numel == 0:
             nothing_to_choose(name)
+        refuse_complex(input, lacks(f"{name}_all"), NotImplementedError)
         return (input,)
 
     along = reduction(
@@ -271,6 +281,7 @@ def place(name: str, step: Any) -> Op:
             raise TypeError(f"{name}(): argument 'dim' (position 2) must be int, not tuple")
         if input.dtype is dt.bool_:
             raise RuntimeError(f"{name}(): does not support bool input")
+        refuse_complex(input, f"{name}: does not support complex input")
         dims = many_dims(None if dim is None else one_dim(dim, input.ndim), input.ndim)
         if input.numel == 0 and dim is None:
             raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() "
@@ -314,6 +325,7 @@ def best_along(name: str) -> Op:
 
     def clean(input: Spec, dim: Any, keepdim: Any) -> tuple[Any, ...]:
         dim = one_dim(dim, input.ndim)
+        refuse_complex(input, f"{name}: does not support complex input")
         if input.size:
             refuse_empty(name, input, (dim,))
         return input, dim, bool(keepdim)

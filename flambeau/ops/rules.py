@@ -165,6 +165,29 @@ def not_for(kinds: str, kernel: str, rule: Any) -> Any:
     return checked
 
 
+def real_only(says: str, rule: Any, error: type[Exception] = NotImplementedError) -> Any:
+    """The rule, but not for complex numbers, which are refused in these words."""
+
+    def checked(mode: Mode, *facts: Any) -> tuple[DType, DType]:
+        compute, result = rule(mode, *facts)
+        if compute.kind == "c":
+            raise error(says)
+        return compute, result
+
+    return checked
+
+
+def lacks(kernel: str) -> str:
+    """PyTorch's words where a kernel has no code for a type, which goes into the braces."""
+    return f'"{kernel}" not implemented for \'{{}}\''
+
+
+def refuse_complex(spec: Spec, says: str, error: type[Exception] = RuntimeError) -> None:
+    """Raise where a tensor is complex; {} in the words stands for its type."""
+    if spec.dtype.kind == "c":
+        raise error(says.format(spec.dtype.legacy))
+
+
 def by_first(rule: Any, n: int = 1) -> Any:
     """The types of the first n arguments decide."""
     return lambda mode, *facts: rule(mode, *facts[:n])
@@ -196,13 +219,6 @@ def if_tensor(place: int, then: int, otherwise: int) -> Callable[..., int]:
 def zeros(g: Any) -> Any:
     """The gradient of a function that is constant in pieces."""
     return g.new_zeros(g.spec.size)
-
-
-def conj(x: Any) -> Any:
-    """The conjugate of an operand, which may be a number; a real one itself."""
-    if hasattr(x, "spec"):
-        return x.conj()
-    return x.conjugate() if isinstance(x, complex) else x
 
 
 def lifted(x: Any, g: Any) -> Any:

@@ -35,7 +35,7 @@ def softmax_arguments(input: Spec, dim: Any, dtype: Any) -> tuple[Any, ...]:
 def softmax_shape(kernel: str) -> Any:
     def shape(mode: Mode, input: Spec, dim: int, dtype: DType | None) -> Any:
         result = dtype or input.dtype
-        if result.kind not in "fc" and input.numel:
+        if result.kind != "f" and input.numel:
             raise NotImplementedError(f"\"{kernel}_lastdim_kernel_impl\" not implemented for "
                                       f"'{result.legacy}'")  # fmt: skip
         return ((input.size, result),)
@@ -98,17 +98,17 @@ log_softmax = composite(
 
 
 def logsumexp_shape(mode: Mode, input: Spec, dim: Any, keepdim: bool) -> Any:
-    dtype = input.dtype if input.dtype.kind == "f" else mode.default_dtype
+    dtype = input.dtype if input.dtype.kind in "fc" else mode.default_dtype
     return ((without_dims(input.size, dim, keepdim), dtype),)
 
 
 def logsumexp_expand(input: Any, dim: Any, keepdim: bool) -> Any:
     """log of the sum of exp, shifted by the maximum where that is finite."""
-    result = input.dtype if input.dtype.kind == "f" else dt.float32
+    result = input.dtype if input.dtype.kind in "fc" else dt.float32
     x = wide(input.to(result))
     if not x.numel():
         return x.exp().sum(dim, keepdim=keepdim).log().to(result)
-    top = x.amax(dim, keepdim=True)
+    top = (x.real if x.is_complex() else x).amax(dim, keepdim=True)
     top = top.masked_fill(top.abs() == math.inf, 0)
     total = (x - top).exp().sum(dim, keepdim=keepdim).log()
     return (total + (top if keepdim else top.reshape(total.shape))).to(result)
@@ -150,7 +150,8 @@ def variance_arguments(input: Spec, dim: Any, correction: Any, keepdim: Any) -> 
 def variance_shape(name: str, results: int) -> Any:
     def shape(mode: Mode, input: Spec, dim: Any, correction: Any, keepdim: bool) -> Any:
         dtype = variance_type(name, input)
-        return ((without_dims(input.size, dim, keepdim), dtype),) * results
+        size = without_dims(input.size, dim, keepdim)
+        return ((size, dtype.to_real()), (size, dtype))[:results]
 
     return shape
 
@@ -158,6 +159,11 @@ def variance_shape(name: str, results: int) -> Any:
 def freedom(numel: int, correction: float) -> float:
     """How many of the deviations are free."""
     return max(numel - correction, 0)
+
+
+def squares(x: Any) -> Any:
+    """|x|², which is real."""
+    return (x * x.conj()).real if x.is_complex() else x * x
 
 
 def moments(input: Any, dim: Any, correction: Any, keepdim: bool) -> tuple[Any, Any]:
@@ -168,7 +174,7 @@ def moments(input: Any, dim: Any, correction: Any, keepdim: bool) -> tuple[Any, 
     n = 1
     for d in dim:
         n *= x.shape[d]
-    variance = (off * off).sum(dim, keepdim=keepdim) / freedom(n, correction)
+    variance = squares(off).sum(dim, keepdim=keepdim) / freedom(n, correction)
     return variance, mean if keepdim else mean.reshape(variance.shape)
 
 
@@ -197,6 +203,7 @@ def variance_row(name: str, expand: Any, grad: Any, results: int = 1) -> Op:
         shape=variance_shape("std and var" if results == 1 else name, results),
         expand=expand,
         grad=dict(input=grad),
+        holomorphic=False,
         samples=lambda new: (
             Sample(new(*size), dim, correction, keepdim)
             for size, dim in (((5,), None), ((2, 3), 0), ((4, 3, 5), (0, 2)), ((7, 40), 1))
@@ -207,17 +214,17 @@ def variance_row(name: str, expand: Any, grad: Any, results: int = 1) -> Op:
 
 var = variance_row(
     "var",
-    lambda input, *rest: moments(input, *rest)[0].to(input.dtype),
+    lambda input, *rest: moments(input, *rest)[0].to(input.dtype.to_real()),
     lambda g, input, call: variance_grad(g, input, call),
 )
 std = variance_row(
     "std",
-    lambda input, *rest: moments(input, *rest)[0].sqrt().to(input.dtype),
+    lambda input, *rest: moments(input, *rest)[0].sqrt().to(input.dtype.to_real()),
     deviation_grad,
 )
 var_mean = variance_row(
     "var_mean",
-    lambda input, *rest: tuple(m.to(input.dtype) for m in moments(input, *rest)),
+    lambda input, *rest: variance_and_mean(input, *rest),
     lambda g, input, call: variance_grad(g[0], input, call) + mean_part(g[1], call),
     results=2,
 )
@@ -229,9 +236,14 @@ std_mean = variance_row(
 )
 
 
+def variance_and_mean(input: Any, *rest: Any) -> tuple[Any, Any]:
+    variance, mean = moments(input, *rest)
+    return variance.to(input.dtype.to_real()), mean.to(input.dtype)
+
+
 def deviation_and_mean(input: Any, *rest: Any) -> tuple[Any, Any]:
     variance, mean = moments(input, *rest)
-    return variance.sqrt().to(input.dtype), mean.to(input.dtype)
+    return variance.sqrt().to(input.dtype.to_real()), mean.to(input.dtype)
 
 
 # ------------------------------------------------------------------ norms
@@ -275,12 +287,12 @@ def check_extreme(input: Spec, ord: float, dims: Any) -> None:
 
 
 def norm_shape(mode: Mode, input: Spec, ord: float, dim: Any, keepdim: bool, dtype: Any) -> Any:
-    return ((without_dims(input.size, dim, keepdim), dtype or input.dtype),)
+    return ((without_dims(input.size, dim, keepdim), (dtype or input.dtype).to_real()),)
 
 
 def norm_expand(input: Any, ord: float, dim: Any, keepdim: bool, dtype: Any) -> Any:
     x = wide(input if dtype is None else input.to(dtype))
-    return power_mean(x, ord, dim, keepdim).to(dtype or input.dtype)
+    return power_mean(x, ord, dim, keepdim).to((dtype or input.dtype).to_real())
 
 
 def power_mean(x: Any, ord: float, dim: Any, keepdim: bool) -> Any:
@@ -288,11 +300,11 @@ def power_mean(x: Any, ord: float, dim: Any, keepdim: bool) -> Any:
     if ord == math.inf or ord == -math.inf:
         return x.abs().amax(dim, keepdim) if ord > 0 else x.abs().amin(dim, keepdim)
     if ord == 0:
-        return x.ne(0).to(x.dtype).sum(dim, keepdim=keepdim)
+        return x.ne(0).to(x.dtype.to_real()).sum(dim, keepdim=keepdim)
     if ord == 1:
         return x.abs().sum(dim, keepdim=keepdim)
     if ord == 2:
-        return (x * x).sum(dim, keepdim=keepdim).sqrt()
+        return squares(x).sum(dim, keepdim=keepdim).sqrt()
     return (x.abs() ** ord).sum(dim, keepdim=keepdim) ** (1 / ord)
 
 
@@ -322,6 +334,7 @@ vector_norm = composite(
     shape=norm_shape,
     expand=norm_expand,
     grad=dict(input=norm_grad),
+    holomorphic=False,
     samples=lambda new: (
         Sample(new(*size), p, dim)
         for size, dim in (((5,), None), ((2, 3), 1), ((4, 3, 5), (0, 2)), ((), None))

@@ -14,7 +14,7 @@ from flambeau.ir.layout import Spec
 from flambeau.ir.op import Op
 from flambeau.ops import angles
 from flambeau.ops.declare import elementwise, elementwise_result, structured
-from flambeau.ops.rules import not_for, same, to_float, zeros
+from flambeau.ops.rules import not_for, real_only, same, to_float, zeros
 from flambeau.ops.samples import Sample, unary
 from flambeau.trace.modes import Mode
 
@@ -23,10 +23,10 @@ LN2, LN10 = math.log(2), math.log(10)
 
 def curve(signature: str, numpy: Callable[..., Any], scalar: Callable[..., Any],
           grad: Callable[..., Any], low: float = -3.0, high: float = 3.0,
-          **more: Any) -> Op:  # fmt: skip
-    """A function of one real number; integers become the default float."""
+          dtype: Callable[..., Any] = to_float, **more: Any) -> Op:  # fmt: skip
+    """A function of one number; integers become the default float."""
     return elementwise(
-        signature, dtype=to_float, numpy=numpy, scalar=scalar, grad=dict(input=grad),
+        signature, dtype=dtype, numpy=numpy, scalar=scalar, grad=dict(input=grad),
         samples=unary(low, high), **more,
     )  # fmt: skip
 
@@ -97,12 +97,14 @@ def mapped(function: Callable[[float], float]) -> Callable[..., Any]:
 erf = curve(
     "erf(input)", mapped(math.erf), lambda k, x: k.erf(x),
     lambda g, input: g * (input * input).neg().exp() * (2 / math.sqrt(math.pi)),
+    dtype=not_for("c", "erf_vml_cpu", to_float),
     public="torch Tensor special",
 )  # fmt: skip
 
 
 def float_result(mode: Mode, input: Spec) -> Any:
-    return (elementwise_result((input,), to_float(mode, input)[1]),)
+    dtype = not_for("c", "erfc_vml_cpu", to_float)(mode, input)[1]
+    return (elementwise_result((input,), dtype),)
 
 
 def erfc_numpy(x: Any) -> Any:
@@ -128,7 +130,9 @@ def rounding(name: str, numpy: Callable[..., Any], scalar: Callable[..., Any]) -
     """Integers stay as they are."""
     return elementwise(
         f"{name}(input)",
-        dtype=not_for("b", f"{name}_vml_cpu", same),
+        dtype=real_only(
+            f"{name} is not supported for complex inputs", not_for("b", f"{name}_vml_cpu", same)
+        ),
         numpy=lambda x: numpy(x) if x.dtype.kind == "f" else x,
         scalar=scalar,
         grad=dict(input=zeros),
@@ -141,7 +145,9 @@ ceil = rounding("ceil", np.ceil, lambda k, x: k.ceil(x))
 trunc = elementwise(
     "trunc(input)",
     aliases="fix",
-    dtype=not_for("b", "trunc_vml_cpu", same),
+    dtype=real_only(
+        "trunc is not supported for complex inputs", not_for("b", "trunc_vml_cpu", same)
+    ),
     numpy=lambda x: np.trunc(x) if x.dtype.kind == "f" else x,
     scalar=lambda k, x: k.trunc(x),
     grad=dict(input=zeros),
@@ -167,7 +173,7 @@ def round_scalar(k: Any, x: Any, decimals: int) -> Any:
 
 
 def round_type(mode: Mode, input: Spec, decimals: int) -> tuple[DType, DType]:
-    kinds, kernel = ("biu", "round_cpu") if decimals else ("b", "round_vml_cpu")
+    kinds, kernel = ("biuc", "round_cpu") if decimals else ("bc", "round_vml_cpu")
     return not_for(kinds, kernel, same)(mode, input)
 
 
@@ -186,7 +192,7 @@ round_ = elementwise(
 
 frac = elementwise(
     "frac(input)",
-    dtype=not_for("biu", "frac_cpu", same),
+    dtype=not_for("biuc", "frac_cpu", same),
     numpy=lambda x: x - np.trunc(x),
     scalar=lambda k, x: x - k.trunc(x),
     grad=dict(input=lambda g: g),

@@ -104,6 +104,8 @@ def directions(tensor: Any) -> Callable[[Any], Any]:
     def draw(like: Any) -> Any:
         state = cases.np.random.RandomState(next(counter))
         values = state.uniform(0.5, 1.5, tuple(like.shape))
+        if like.is_complex():
+            values = values + 1j * state.uniform(0.5, 1.5, tuple(like.shape))
         return tensor(values.tolist(), dtype=like.dtype).reshape(tuple(like.shape))
 
     return draw
@@ -117,9 +119,12 @@ def gradient(framework: Any) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if TABLE[n].grad and n not in cases.UNDERIVED])
-def test_derivatives_are_those_of_pytorch(name: str) -> None:
+@pytest.mark.parametrize("dtype", [dt.float64, dt.complex128], ids=lambda d: d.name)
+def test_derivatives_are_those_of_pytorch(name: str, dtype: dt.DType) -> None:
     op, failures = TABLE[name], []
-    for sample in cases.samples_of(op, dt.float64):
+    if dtype.kind == "c" and name in cases.UNDERIVED_COMPLEX:
+        return
+    for sample in cases.samples_of(op, dtype):
         if cases.refused(sample):
             continue
         mine = cases.outcome(
@@ -135,7 +140,7 @@ def test_derivatives_are_those_of_pytorch(name: str) -> None:
             cases.their_facts,
         )
         if text := cases.difference(mine, other, strides=False, slack=100):
-            failures.append(f"{describe(sample, dt.float64)}: {text}")
+            failures.append(f"{describe(sample, dtype)}: {text}")
     report(failures)
 
 
