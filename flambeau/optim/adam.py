@@ -4,6 +4,7 @@ from flambeau.ops.update import adam_expand, adam_update
 from flambeau.optim.checks import check_betas, check_lr, check_modes, check_not_negative
 from flambeau.optim.state import zeros_for
 from flambeau.optim.stepping import Rule, Stepping, kept, number
+from flambeau.tensor import Tensor
 
 rule = Rule(adam_update, adam_expand)
 
@@ -20,6 +21,7 @@ class Adam(Stepping):
         check_lr(lr, foreach, capturable)
         check_not_negative(eps=eps)
         check_betas(betas)
+        check_kinds(betas, foreach, capturable)
         check_not_negative(weight_decay=weight_decay)
         super().__init__(params, {
             "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
@@ -52,6 +54,22 @@ class Adam(Stepping):
             how_decayed(group), bool(group["maximize"]),
         )  # fmt: skip
         return (count,)
+
+
+def check_kinds(betas, foreach, capturable):
+    """Betas are floats, or tensors of one element."""
+    beta1, beta2 = betas
+    for kind in (float, Tensor):
+        if isinstance(beta1, kind) and isinstance(beta2, kind):
+            break
+    else:
+        raise ValueError("betas must be either both floats or both Tensors")
+    for i, beta in enumerate(betas):
+        if isinstance(beta, Tensor) and foreach and not capturable:
+            raise ValueError(f"betas[{i}] as a Tensor is not supported for capturable=False and "
+                             "foreach=True")  # fmt: skip
+        if isinstance(beta, Tensor) and beta.numel() != 1:
+            raise ValueError(f"Tensor betas[{i}] must be 1-element")
 
 
 def decay_of(group, lr):
