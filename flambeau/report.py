@@ -54,7 +54,7 @@ def emitted(record: Any) -> Observer:
     from flambeau.cli.watch import observed
 
     entry = record.entry
-    observer = observed(entry, list(entry.offsets or [0] * entry.program.offsets))
+    observer = observed(entry)
     observer.emit()
     return observer
 

@@ -108,7 +108,7 @@ def note(record: Record) -> None:
 
 def measure(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[int]) -> Measured:
     """Run a program several times on copies of its inputs, and time each launch."""
-    observer = observed(entry, offsets)
+    observer = observed(entry)
     whole_run = observer.emit().run
     clock = Clock(observer)
     copies = [copy_of(buffer) for buffer in memory]
@@ -125,11 +125,10 @@ def measure(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: lis
     return Measured(observer, clock.medians(), median(wholes))
 
 
-def observed(entry: Entry, offsets: list[int]) -> Observer:
+def observed(entry: Entry) -> Observer:
     """The program, ready to be emitted as it is when it runs."""
-    fixed = set(range(entry.program.offsets)) - entry.moving
     with settings.override(show=frozenset()):
-        return Observer(clusters_of(entry.program), {index: offsets[index] for index in fixed})
+        return Observer(clusters_of(entry.program), dict(entry.constant or {}))
 
 
 def copy_of(buffer: Buffer) -> Buffer:

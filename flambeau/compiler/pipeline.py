@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from flambeau.compiler.emit import Compiled, Emitter
@@ -28,14 +28,13 @@ from flambeau.settings import settings
 PASSES = (expand, lower, simplify, fuse)
 
 
-def compile_program(program: Program, offsets: Sequence[int],
-                    fixed: set[int] | None = None) -> Compiled:  # fmt: skip
+def compile_program(program: Program, constant: dict[int, int] | None = None) -> Compiled:
     """A program → something whose `run` computes it in one native call.
 
-    `fixed`: the run-time offsets that have been the same in every sighting; they are compiled in,
-    and whoever runs the program checks them.
+    `constant`: the run-time offsets that have been the same in every sighting; they are compiled
+    in, and whoever runs the program checks them.
     """
-    constant = {index: offsets[index] for index in fixed or ()}
+    constant = dict(constant or {})
     if settings.show:
         return show_passes(program, constant)
     return Emitter(clusters_of(program), constant).emit()

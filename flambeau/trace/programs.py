@@ -11,7 +11,7 @@ from typing import Any
 
 from flambeau.interpreter import Interpreted
 from flambeau.ir.program import Call, Input, Number, Program
-from flambeau.ir.record import field, record
+from flambeau.ir.record import record
 from flambeau.runtime.buffers import Buffer
 from flambeau.settings import settings
 from flambeau.trace.trie import State
@@ -37,8 +37,7 @@ class Entry:
     interpreted: Interpreted | None = None
     by_numpy: bool = False  # whether `interpreted` runs by NumPy meanings alone
     compiled: Any = None
-    offsets: tuple[int, ...] | None = None  # those of the first sighting
-    moving: set[int] = field(default_factory=set)  # the run-time offsets that have changed since
+    constant: dict[int, int] | None = None  # run-time offsets that have been the same so far
 
 
 @record
@@ -64,13 +63,16 @@ def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[in
     Where it fails, `done` has what is complete: first value → memory.
     """
     entry.sightings += 1
-    if offsets:
-        watch_offsets(entry, offsets)
+    if entry.constant is None:
+        entry.constant = dict(enumerate(offsets))
+    for index, value in entry.constant.items():
+        if offsets[index] != value:
+            note_moving(entry, offsets)
+            break
     if entry.compiled is None and worth_compiling(entry):
         from flambeau.compiler import pipeline  # a tenth of the import time, and not always needed
 
-        fixed = set(range(entry.program.offsets)) - entry.moving
-        entry.compiled = pipeline.compile_program(entry.program, offsets, fixed)
+        entry.compiled = pipeline.compile_program(entry.program, entry.constant)
         counters.compiled += 1
     for watcher in watchers:
         watcher(entry, memory, numbers, offsets)
@@ -98,18 +100,15 @@ def by_numpy(call: Call) -> None:
     """No native code: every call by its NumPy meaning (FLAMBEAU_NUMPY=1)."""
 
 
-def watch_offsets(entry: Entry, offsets: list[int]) -> None:
+def note_moving(entry: Entry, offsets: list[int]) -> None:
     """Offsets that never change are compiled in; when one does, the program is compiled once more.
 
     Where that happens again, none is taken for constant any longer.
     """
-    if entry.offsets is None:
-        entry.offsets = tuple(offsets)
-    elif entry.offsets != tuple(offsets):
-        moved = {i for i, (a, b) in enumerate(zip(entry.offsets, offsets)) if a != b} - entry.moving
-        if moved:
-            entry.moving |= set(range(len(offsets))) if entry.moving and entry.compiled else moved
-            entry.compiled = None
+    assert entry.constant is not None
+    again = entry.compiled is not None and len(entry.constant) < len(offsets)
+    entry.compiled = None
+    entry.constant = {} if again else {i: n for i, n in entry.constant.items() if offsets[i] == n}
 
 
 def may_compile() -> bool:
