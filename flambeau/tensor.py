@@ -27,6 +27,7 @@ from flambeau.trace.storage import Storage
 from flambeau.trace.tensor import Counter, Recorded, assemble
 from flambeau.trace.trie import here
 
+AS_THEY_LIE = frozenset({dt.float32, dt.float64, dt.int64, dt.int32, dt.bool_})
 FUNCTIONS: dict[str, Any] = {}  # op's name → the function that records it; methods.py fills it
 
 
@@ -270,7 +271,7 @@ class Tensor(Recorded):
         storage = self.storage
         if storage.stretch is not None:
             flush.settle_all(storage)
-        if storage.error is not None:
+        if storage.rare is not None and storage.error is not None:
             raise storage.error
         spec = self.spec
         assert isinstance(storage.buffer, Buffer)
@@ -281,11 +282,18 @@ class Tensor(Recorded):
         return dt.widen(self._memory(), self.spec.dtype)
 
     def item(self) -> Any:
-        if self.spec.numel != 1:
+        spec, storage = self.spec, self.storage
+        if spec.numel != 1:
             raise RuntimeError(
-                f"a Tensor with {self.spec.numel} elements cannot be converted to Scalar"
+                f"a Tensor with {spec.numel} elements cannot be converted to Scalar"
             )
-        return self._values().item()
+        if storage.stretch is not None:
+            flush.settle_all(storage)
+        buffer, dtype = storage.buffer, spec.dtype
+        if storage.rare is not None or dtype not in AS_THEY_LIE:
+            return self._values().item()
+        start = buffer.start + self.offset * dtype.itemsize
+        return np.ndarray((), dtype.numpy, buffer.block, start).item()
 
     def tolist(self) -> Any:
         return self._values().tolist()

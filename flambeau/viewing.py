@@ -268,10 +268,10 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
 
 def t(input: Any) -> Any:
     """A matrix transposed."""
-    n = input.ndim
+    n = len(input.spec.size)
     if n > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {n}D")
-    return record_view(views.t, input, None, 1, tuple(range(n))[::-1])
+    return record_view(views.t, input, None, 1, (1, 0)[2 - n :])
 
 
 def movedim(input: Any, source: Any, destination: Any) -> Any:
@@ -327,11 +327,12 @@ def conjugate_transpose(self: Any) -> Any:
             f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D "
             "tensor. For batches of matrices, consider using tensor.mH"
         )
-    return transpose(self, 0, 1) if self.ndim else self
+    return (transpose(self, 0, 1) if self.ndim else self).conj()
 
 
-def adjoint(input: Any) -> Any:
-    return matrix_transpose(input, "adjoint()")
+def adjoint(input: Any, name: str = "adjoint()") -> Any:
+    """x.mH: the conjugates of x.mT."""
+    return matrix_transpose(input, name).conj()
 
 
 # ------------------------------------------------------------------ in place: the tensor itself
