@@ -226,10 +226,10 @@ def grow(tensor: Any, nbytes: int) -> None:
     settle_writes(tensor)
     if nbytes <= storage.nbytes:
         return
-    if storage.pinned():
+    if storage.fixed:
         raise RuntimeError(
-            "Trying to resize storage that is not resizable: its memory is shared with "
-            "NumPy; clone() the tensor first"
+            "Trying to resize storage that is not resizable\n"
+            "  hint: NumPy shares its memory, or did; clone() the tensor first"
         )
     buffer, old = allocate(nbytes), storage.buffer
     buffer.memory[: storage.nbytes] = old.memory[: storage.nbytes]

@@ -94,6 +94,7 @@ def numpy(self: Any, *, force: bool = False) -> np.ndarray:
         self = self.clone()
     settle_writes(self)
     spec, storage = self.spec, self.storage
+    storage.fix()
     if storage.error is not None:
         raise storage.error
     whole = np.asarray(exporter_of(storage))
@@ -155,10 +156,13 @@ def from_numpy(ndarray: Any) -> Any:
     nbytes = extent(spec.size, spec.stride) * item
     address = ndarray.__array_interface__["data"][0]
     if not nbytes:
-        return from_array(ndarray, dtype, spec.stride)
+        out = from_array(ndarray, dtype, spec.stride)
+        out.storage.fix()
+        return out
     buffer = adopt(bytes_at(address, nbytes), None)
     storage = Storage(nbytes, buffer)
     storage.pin = buffer.owner = Taken(ndarray)
+    storage.fix()
     return fresh(storage, spec)
 
 

@@ -66,6 +66,15 @@ class Storage:
         """Made in inference mode."""
         self.rare = {**(self.rare or {}), "inference": True}
 
+    @property
+    def fixed(self) -> bool:
+        """Whether NumPy was ever shown this memory, or gave it: its size may not change."""
+        return self.rare is not None and "fixed" in self.rare
+
+    def fix(self) -> None:
+        """NumPy sees this memory."""
+        self.rare = {**(self.rare or {}), "fixed": True}
+
     def pinned(self) -> bool:
         """Whether an alias outside Flambeau can still be alive."""
         if self.rare is None or self.rare.get("pin") is None:
