@@ -6,7 +6,6 @@ import warnings
 
 from flambeau import factoring, matrices, norms, solving
 from flambeau.filling import fill, named, results
-from flambeau.ops.linalg_rules import LinAlgError
 from flambeau.tensor import FUNCTIONS as row
 
 results("svd", "U", "S", "V")
@@ -57,16 +56,11 @@ def cholesky_solve(input, input2, upper=False, *, out=None):
 def cholesky_inverse(input, upper=False, *, out=None):
     """The inverse of the matrix of which this is the Cholesky factor."""
     inverse = row["cholesky_inverse"](input, bool(upper))
-    zero = (input.detach().diagonal(0, -2, -1) == 0)._memory()
-    if zero.any():
-        *at, place = (int(i[0]) for i in zero.nonzero())
-        where = f"(Batch element {at[-1]}): " if at else ""
-        raise LinAlgError(f"cholesky_inverse: {where}{factoring_text(place + 1)}")
+    zero = input.detach().diagonal(0, -2, -1) == 0
+    if zero.numel():
+        first = (zero.int().argmax(-1) + 1) * zero.any(-1)
+        factoring.check(first, "cholesky_inverse", solving.SINGULAR)
     return fill("cholesky_inverse", inverse, out, False)
-
-
-def factoring_text(place):
-    return solving.SINGULAR.format(place)
 
 
 def triangular_solve(input, A, upper=True, transpose=False, unitriangular=False, *, out=None):
@@ -90,7 +84,7 @@ def lu(A, pivot=True, get_infos=False, out=None):
         if len(out) != len(found):
             raise TypeError(f"expected tuple of {len(found)} elements but got {len(out)}")
         for result, target in zip(found, out):
-            fill("lu", result, target)
+            target.resize_as_(result).copy_(result)
         return tuple(out)
     return named("_lu_with_info", found) if get_infos else tuple(found)
 

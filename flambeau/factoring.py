@@ -133,17 +133,6 @@ def geqrf(input, *, out=None):
     return named("geqrf", row["_geqrf"](input), out)
 
 
-def reflectors(A, tau):
-    """V and T of the product of reflections 1 - V·T·Vᴴ (Joffrain, Low, Quintana-Ortí & van de Geijn
-    2006, "Accumulating Householder transformations, revisited").
-    """
-    k = tau.shape[-1]
-    ones = A.new_ones((k,)).diag_embed().constant_pad_nd((0, 0, 0, A.shape[-2] - k))
-    v = A[..., :k].tril(-1) + ones
-    middle = (v.mH @ v).triu(1) * tau.unsqueeze(-1)
-    return v, row["linalg_solve_triangular"](middle, tau.diag_embed(), True, True, True)
-
-
 def householder_product(A, tau, *, out=None):
     """The first columns of the product of reflections that geqrf gives: Q."""
     check_reflectors("torch.linalg.householder_product", A, tau)
@@ -159,9 +148,7 @@ def householder_product(A, tau, *, out=None):
     if tau.shape[-1] > n:
         raise RuntimeError("torch.linalg.householder_product: input.shape[-1] must be greater than "
                            "or equal to tau.shape[-1]")  # fmt: skip
-    v, t = reflectors(A, tau)
-    ones = A.new_ones((n,)).diag_embed().constant_pad_nd((0, 0, 0, m - n))
-    return fill("householder_product", ones - v @ (t @ v[..., :n, :].mH), out)
+    return fill("householder_product", row["linalg_householder_product"](A, tau), out)
 
 
 def check_reflectors(name, A, tau):
@@ -179,6 +166,8 @@ def check_reflectors(name, A, tau):
 
 def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
     """Q·other, Qᴴ·other, other·Q or other·Qᴴ for the square Q of reflections."""
+    from flambeau.ops.linalg_factor import reflectors
+
     check_reflectors("torch.ormqr", input, tau)
     if other.ndim < 2:
         raise RuntimeError("torch.ormqr: other must have at least 2 dimensions.")
@@ -195,6 +184,8 @@ def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
         raise RuntimeError("torch.ormqr: Expected input and other to have the same dtype, but "
                            f"input has dtype {input.dtype.legacy} and other has dtype "
                            f"{other.dtype.legacy}")  # fmt: skip
+    if not tau.shape[-1]:
+        return fill("ormqr", other.clone(), out)
     v, t = reflectors(input, tau)
     t = t.mH if transpose else t
     product = v @ (t @ (v.mH @ other)) if left else ((other @ v) @ t) @ v.mH

@@ -43,15 +43,16 @@ def matrix_power(input, n, *, out=None):
 def power(a, n):
     """By repeated squaring."""
     if n == 0:
-        ones = a.new_ones((a.shape[-1],)).diag_embed()
-        return ones.expand(a.shape).clone()
+        return a.clone().copy_(a.new_ones((a.shape[-1],)).diag_embed())
+    if n == 1:
+        return a.clone()
     result = None
     while n:
         if n & 1:
             result = a if result is None else matmul(result, a)
         n >>= 1
         a = matmul(a, a) if n else a
-    return result.clone() if result is a and n == 0 and result.base is None else result
+    return result
 
 
 def matrix_exp(input):
@@ -132,10 +133,14 @@ def vander(x, N=None):
     if x.dtype.kind == "b":
         raise RuntimeError("linalg.vander supports floating point, complex, and integer tensors, "
                            "but got Bool")  # fmt: skip
-    N = x.shape[-1] if N is None and x.ndim else N
-    if x.ndim == 0 or N <= 1:
+    if N is None:
+        N = x.shape[-1] if x.ndim else 1
+    if N <= 1:
         raise RuntimeError("N must be greater than 1.")
-    powers = x.unsqueeze(-1).expand((*x.shape, N - 1)).cumprod(-1)
+    x = x.unsqueeze(0) if x.ndim == 0 else x
+    powers = x.unsqueeze(-1)
+    if N > 2:
+        powers = powers.expand((*x.shape, N - 1)).cumprod(-1)
     return row["cat"]([x.new_ones((*x.shape, 1), dtype=powers.dtype), powers], -1)
 
 

@@ -53,7 +53,7 @@ for _name, _method in {
     "split": parting.split_method,
     "T": property(viewing.reversed_dims),
     "mT": property(viewing.matrix_transpose),
-    "mH": property(lambda self: viewing.matrix_transpose(self, "mH")),
+    "mH": property(lambda self: viewing.adjoint(self, "mH")),
     "H": property(viewing.conjugate_transpose),
 }.items():
     setattr(Tensor, _name, _method)

@@ -12,7 +12,6 @@ import numpy as np
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Spec
 from flambeau.ops import lapack
-from flambeau.ops.declare import structured
 from flambeau.ops.functions import function_of
 from flambeau.ops.join import cat
 from flambeau.ops.linalg_rules import (
@@ -21,7 +20,7 @@ from flambeau.ops.linalg_rules import (
     fitting,
     floating,
     matrix,
-    no_samples,
+    matrix_row,
     not_derived,
     same_type,
     square,
@@ -77,13 +76,11 @@ def triangular_matrix_back(g: Any, input: Any, out: Any, call: Any) -> Any:
     return g.triu(first) if call.upper else g.tril(-first)
 
 
-solve_triangular = structured(
+solve_triangular = matrix_row(
     "linalg_solve_triangular(input, other, upper, left, unit)",
-    public="",
     shape=triangular_shape,
     numpy=triangular_numpy,
     grad=dict(input=triangular_matrix_back, other=triangular_back),
-    samples=no_samples,
 )
 SOLVE_TRIANGULAR: Any = function_of(solve_triangular)
 JOIN: Any = function_of(cat)
@@ -146,23 +143,19 @@ def lu_back(gl: Any, gu: Any, p: Any, low: Any, up: Any) -> Any:
     return ga if p is None else p @ ga
 
 
-lu_factor_ex = structured(
+lu_factor_ex = matrix_row(
     "linalg_lu_factor_ex(input, pivot)",
-    public="",
     shape=factor_shape,
     numpy=lapack.lu,
     grad=dict(input=factor_back),
-    samples=no_samples,
 )
 
-permutation = structured(  # P of the exchanges that lu_factor made
+permutation = matrix_row(  # P of the exchanges that lu_factor made
     "lu_permutation(input, rows, dtype)",
-    public="",
     shape=lambda mode, input, rows, dtype: (((*input.size[:-1], rows, rows), dtype),),
     numpy=lambda pivots, rows, dtype: np.swapaxes(
         np.eye(rows)[lapack.permutation(pivots, rows)], -1, -2
     ),
-    samples=no_samples,
 )
 PERMUTATION: Any = function_of(permutation)
 
@@ -187,15 +180,13 @@ def lu_numpy(a: Any, pivot: bool) -> Any:
     return np.swapaxes(order, -1, -2), low, np.triu(factors[..., :k, :])
 
 
-lu = structured(
+lu = matrix_row(
     "linalg_lu(input, pivot)",
-    public="",
     shape=lu_shape,
     numpy=lu_numpy,
     grad=dict(
         input=lambda g, out, out1, out2: lu_back(g[1].tril(-1), g[2].triu(), out, out1, out2)
     ),
-    samples=no_samples,
 )
 
 # ------------------------------------------------------------------ Cholesky
@@ -216,17 +207,16 @@ def cholesky_back(g: Any, out: Any, call: Any) -> Any:
     """L⁻ᴴ·Φ(Lᴴ·gL)·L⁻¹ made hermitian (Murray 2016, "Differentiation of the Cholesky
     decomposition")."""
     low, g = (out.mH, g[0].mH) if call.upper else (out, g[0])
-    half = half_lower(low.mH @ g) * 0.5
-    return divided_right(divided(low.mH, half + half.mH, True), low, False)
+    below = (low.mH @ g).tril()
+    whole = (below + below.tril(-1).mH) * 0.5
+    return divided_right(divided(low.mH, whole, True), low, False)
 
 
-cholesky_ex = structured(
+cholesky_ex = matrix_row(
     "linalg_cholesky_ex(input, upper)",
-    public="",
     shape=cholesky_shape,
     numpy=cholesky_numpy,
     grad=dict(input=cholesky_back),
-    samples=no_samples,
 )
 
 # ------------------------------------------------------------------ LDL
@@ -239,13 +229,11 @@ def ldl_shape(mode: Mode, input: Spec, hermitian: bool) -> Any:
             (input.size[:-2], dt.int32))  # fmt: skip
 
 
-ldl_factor_ex = structured(
+ldl_factor_ex = matrix_row(
     "linalg_ldl_factor_ex(input, hermitian)",
-    public="",
     shape=ldl_shape,
     numpy=lapack.ldl,
     grad=dict(input=not_derived("linalg_ldl_factor_ex")),
-    samples=no_samples,
 )
 
 # ------------------------------------------------------------------ QR
@@ -299,13 +287,11 @@ def tall_qr_back(gq: Any, gr: Any, q: Any, r: Any) -> Any:
     return divided_right(gq + q @ (half + half.mH), r.mH, False)
 
 
-qr = structured(
+qr = matrix_row(
     "linalg_qr(input, qr_mode)",
-    public="",
     shape=qr_shape,
     numpy=qr_numpy,
     grad=dict(input=qr_back),
-    samples=no_samples,
 )
 
 
@@ -316,12 +302,67 @@ def geqrf_shape(mode: Mode, input: Spec) -> Any:
     return (size, input.dtype, by_columns(size)), ((*size[:-2], min(size[-2:])), input.dtype)
 
 
-geqrf = structured(
+geqrf = matrix_row(
     "_geqrf(input)",
-    public="",
     node="GeqrfBackward0",
     shape=geqrf_shape,
     numpy=lapack.geqrf,
     grad=dict(input=not_derived("geqrf")),
-    samples=no_samples,
+)
+
+
+# ------------------------------------------------------------------ reflections
+
+
+def reflectors(a: Any, tau: Any) -> tuple[Any, Any]:
+    """V and T of the product of reflections 1 - V·T·Vᴴ (Joffrain, Low, Quintana-Ortí & van de Geijn
+    2006, "Accumulating Householder transformations, revisited")."""
+    k = tau.shape[-1]
+    ones = a.new_ones((k,)).diag_embed().constant_pad_nd((0, 0, 0, a.shape[-2] - k))
+    v = a[..., :k].tril(-1) + ones
+    middle = (v.mH @ v).triu(1) * tau.unsqueeze(-1)
+    return v, divided(middle, tau.diag_embed(), True, True)
+
+
+def householder_numpy(a: Any, tau: Any) -> Any:
+    """The reflections from the last to the first, on the first columns of the identity."""
+    m, n = a.shape[-2:]
+    q = np.array(np.broadcast_to(np.eye(m, n, dtype=a.dtype), a.shape))
+    for i in reversed(range(tau.shape[-1])):
+        v = np.array(a[..., i:, i, None])
+        v[..., 0, :] = 1
+        rest = q[..., i:, :]
+        rest -= tau[..., i, None, None] * v @ (lapack.hermitian(v) @ rest)
+    return q
+
+
+def householder_back(g: Any, input: Any, tensor1: Any) -> tuple[Any, Any]:
+    """The gradients of the reflectors and of tau, by way of V and T."""
+    n, k, tau = input.shape[-1], tensor1.shape[-1], tensor1
+    if not k:
+        return None, None
+    v, t = reflectors(input, tau)
+    top, gram = v[..., :n, :], (v.mH @ v).triu(1)
+    gt = divided((gram * tau.unsqueeze(-1)).mH, -(v.mH @ g @ top), False, True)
+    gs = -(gt @ t.mH)  # T = (1 + S)⁻¹·diag tau with S = diag tau·gram
+    gtau = gt.diagonal(0, -2, -1) + (gs * gram.conj()).sum(-1)
+    gw = (gs * tau.conj().unsqueeze(-1)).triu(1)
+    gv = v @ (gw + gw.mH) - g @ top @ t.mH
+    below = (g.mH @ v @ t).constant_pad_nd((0, 0, 0, input.shape[-2] - n))
+    return (gv - below).tril(-1).constant_pad_nd((0, n - k)), gtau
+
+
+def householder_shape(mode: Mode, input: Spec, tensor1: Spec) -> Any:
+    floating("torch.linalg.householder_product", input)
+    return ((input.size, input.dtype, by_columns(input.size)),)
+
+
+householder_product = matrix_row(
+    "linalg_householder_product(input, tensor1)",
+    shape=householder_shape,
+    numpy=householder_numpy,
+    grad=dict(
+        input=lambda g, input, tensor1: householder_back(g, input, tensor1)[0],
+        tensor1=lambda g, input, tensor1: householder_back(g, input, tensor1)[1],
+    ),
 )

@@ -42,6 +42,7 @@ def cross_expand(a: Any, b: Any, dim: int) -> Any:
 cross = composite(
     "linalg_cross(input, other, dim)",
     public="",
+    holomorphic=False,
     clean=clean_cross,
     shape=cross_shape,
     expand=cross_expand,

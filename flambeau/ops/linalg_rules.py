@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau.ir.layout import Ints, Spec, broadcast_sizes, contiguous_strides
+from flambeau.ops.declare import structured
 
 
 class _LinAlgError(RuntimeError):
@@ -82,3 +83,8 @@ def not_derived(name: str) -> Any:
 def no_samples(new: Any) -> Any:
     """Tested through torch.linalg."""
     return iter(())
+
+
+def matrix_row(signature: str, **more: Any) -> Any:
+    """A row that the functions of torch.linalg record; its formulas say what is conjugated."""
+    return structured(signature, public="", holomorphic=False, samples=no_samples, **more)

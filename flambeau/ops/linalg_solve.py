@@ -9,7 +9,6 @@ import numpy as np
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Ints, Spec, broadcast_sizes
 from flambeau.ops import lapack
-from flambeau.ops.declare import structured
 from flambeau.ops.functions import function_of
 from flambeau.ops.linalg_factor import PERMUTATION, unit_lower, upper_part
 from flambeau.ops.linalg_rules import (
@@ -17,7 +16,7 @@ from flambeau.ops.linalg_rules import (
     by_columns,
     fitting,
     floating,
-    no_samples,
+    matrix_row,
     not_derived,
     same_type,
     square,
@@ -43,13 +42,11 @@ def inverse_numpy(a: Any) -> Any:
         return lapack.lu_solve(factors, pivots, np.eye(a.shape[-1], dtype=a.dtype), False), info
 
 
-inv_ex = structured(
+inv_ex = matrix_row(
     "linalg_inv_ex(input)",
-    public="",
     shape=inverse_shape,
     numpy=inverse_numpy,
     grad=dict(input=lambda g, out: -(out.mH @ g[0] @ out.mH)),  # Giles 2008, 2.2.3
-    samples=no_samples,
 )
 
 
@@ -119,13 +116,11 @@ def solve_matrix_back(g: Any, input: Any, out: Any, call: Any) -> Any:
     return -(gb @ out.mH) if call.left else -(out.mH @ gb)
 
 
-solve_ex = structured(
+solve_ex = matrix_row(
     "linalg_solve_ex(input, other, left)",
-    public="",
     shape=solve_shape,
     numpy=solve_numpy,
     grad=dict(input=solve_matrix_back, other=solve_back),
-    samples=no_samples,
 )
 SOLVE: Any = function_of(solve_ex)
 
@@ -174,13 +169,11 @@ def lu_solve_factors_back(g: Any, input: Any, indices: Any, out: Any, call: Any)
     return (ga @ upper_part(input).mH).tril(-1) + (unit_lower(input).mH @ ga).triu()
 
 
-lu_solve = structured(
+lu_solve = matrix_row(
     "linalg_lu_solve(input, indices, other, left, adjoint)",
-    public="",
     shape=lu_solve_shape,
     numpy=lu_solve_numpy,
     grad=dict(input=lu_solve_factors_back, other=lu_solve_back),
-    samples=no_samples,
 )
 LU_SOLVE: Any = function_of(lu_solve)
 
@@ -199,13 +192,11 @@ def ldl_solve_shape(mode: Mode, input: Spec, indices: Spec, other: Spec, hermiti
     return ((size, other.dtype, by_columns(size)),)
 
 
-ldl_solve = structured(
+ldl_solve = matrix_row(
     "linalg_ldl_solve(input, indices, other, hermitian)",
-    public="",
     shape=ldl_solve_shape,
     numpy=lapack.ldl_solve,
     grad=dict(input=not_derived("linalg_ldl_solve"), other=not_derived("linalg_ldl_solve")),
-    samples=no_samples,
 )
 
 
@@ -233,16 +224,14 @@ def cholesky_solve_factor_back(g: Any, other: Any, out: Any, call: Any) -> Any:
     return -(other @ common) if call.upper else -(common @ other)
 
 
-cholesky_solve = structured(
+cholesky_solve = matrix_row(
     "cholesky_solve(input, other, upper=False)",
-    public="",
     shape=cholesky_solve_shape,
     numpy=cholesky_solve_numpy,
     grad=dict(
         input=lambda g, other, call: CHOLESKY_SOLVE(g, other, call.upper),
         other=cholesky_solve_factor_back,
     ),
-    samples=no_samples,
 )
 CHOLESKY_SOLVE: Any = function_of(cholesky_solve)
 
@@ -258,15 +247,13 @@ def cholesky_inverse_back(g: Any, input: Any, out: Any, call: Any) -> Any:
     return -(input @ common) if call.upper else -(common @ input)
 
 
-cholesky_inverse = structured(
+cholesky_inverse = matrix_row(
     "cholesky_inverse(input, upper=False)",
-    public="",
     shape=cholesky_inverse_shape,
     numpy=lambda factor, upper: cholesky_solve_numpy(
         np.eye(factor.shape[-1], dtype=factor.dtype), factor, upper
     ),
     grad=dict(input=cholesky_inverse_back),
-    samples=no_samples,
 )
 
 # ------------------------------------------------------------------ without one solution
@@ -304,13 +291,11 @@ def pinv_back(g: Any, input: Any, out: Any) -> Any:
     return first + (left - a @ (p @ left)) + (right - (right @ p) @ a)
 
 
-pinv = structured(
+pinv = matrix_row(
     "linalg_pinv(input, tensor1, tensor2, hermitian)",
-    public="",
     shape=pinv_shape,
     numpy=pinv_numpy,
     grad=dict(input=pinv_back),
-    samples=no_samples,
 )
 PINV: Any = function_of(pinv)
 
@@ -348,14 +333,12 @@ def lstsq_matrix_back(g: Any, input: Any, other: Any, call: Any) -> Any:
     return pinv_back(g[0] @ other.mH, input, lstsq_pinv(input, call.rcond))
 
 
-lstsq = structured(
+lstsq = matrix_row(
     "linalg_lstsq(input, other, rcond)",
-    public="",
     shape=lstsq_shape,
     numpy=lstsq_numpy,
     grad=dict(
         input=lstsq_matrix_back,
         other=lambda g, input, call: lstsq_pinv(input, call.rcond).mH @ g[0],
     ),
-    samples=no_samples,
 )

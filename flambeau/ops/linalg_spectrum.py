@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.ir.layout import Spec
+from flambeau.ir.layout import Ints, Spec
 from flambeau.ops import lapack
-from flambeau.ops.declare import structured
 from flambeau.ops.functions import function_of
 from flambeau.ops.join import cat
-from flambeau.ops.linalg_rules import by_columns, floating, matrix, no_samples, square
+from flambeau.ops.linalg_rules import by_columns, floating, matrix, matrix_row, square
 from flambeau.ops.linalg_solve import inv_ex, solve_ex
 from flambeau.trace.modes import Mode
 
@@ -49,8 +48,9 @@ def not_finite(name: str) -> np.linalg.LinAlgError:
 def svd_numpy(a: Any, full: bool) -> Any:
     if not a.size:
         *batch, m, n = a.shape
-        u, v = (m, m if full else 0), (n if full else 0, n)
-        return (np.broadcast_to(np.eye(*u), (*batch, *u)), np.zeros((*batch, 0)),
+        k = min(m, n)
+        u, v = (m, m if full else k), (n if full else k, n)
+        return (np.broadcast_to(np.eye(*u), (*batch, *u)), np.zeros((*batch, k)),
                 np.broadcast_to(np.eye(*v), (*batch, *v)))  # fmt: skip
     return tuple(np.linalg.svd(a, full_matrices=full))
 
@@ -60,9 +60,9 @@ def skew(x: Any) -> Any:
 
 
 def quotients(x: Any, gaps: Any) -> Any:
-    """x / gaps off the diagonal, where equal values leave nothing of nothing."""
-    none = (gaps == 0) & (x == 0)
-    return x / gaps.masked_fill(none, 1)
+    """x / gaps off the diagonal; of equal values nothing leaves nothing."""
+    x = x - x.diagonal(0, -2, -1).diag_embed()
+    return x / gaps.masked_fill((gaps == 0) & (x == 0), 1)
 
 
 def svd_back(g: Any, out: Any, out1: Any, out2: Any, call: Any) -> Any:
@@ -78,7 +78,6 @@ def svd_back(g: Any, out: Any, out1: Any, out2: Any, call: Any) -> Any:
     middle = gs.to(inner.dtype)
     if call.input.dtype.kind == "c":  # of both phases, one turns with the other
         middle = middle + skew(turn_u).diagonal(0, -2, -1) * 0.5 / s
-        inner = inner - inner.diagonal(0, -2, -1).diag_embed()
     ga = u @ (inner + middle.diag_embed()) @ v.mH
     *_, m, n = call.input.size
     if m > k:
@@ -90,13 +89,11 @@ def svd_back(g: Any, out: Any, out1: Any, out2: Any, call: Any) -> Any:
     return ga
 
 
-svd = structured(
+svd = matrix_row(
     "linalg_svd(input, full)",
-    public="",
     shape=svd_shape,
     numpy=svd_numpy,
     grad=dict(input=svd_back),
-    samples=no_samples,
     may_fail=True,
 )
 SVD: Any = function_of(svd)
@@ -107,14 +104,12 @@ def singular_values_back(g: Any, input: Any) -> Any:
     return (u * g.unsqueeze(-2)) @ vh
 
 
-svdvals = structured(
+svdvals = matrix_row(
     "linalg_svdvals(input)",
-    public="",
     node="LinalgSvdBackward0",
     shape=lambda mode, input: (svd_shape(mode, input, False)[1],),
     numpy=lambda a: np.linalg.svd(a, compute_uv=False) if a.size else svd_numpy(a, False)[1],
     grad=dict(input=singular_values_back),
-    samples=no_samples,
     may_fail=True,
 )
 
@@ -133,22 +128,19 @@ def eigh_numpy(a: Any, uplo: Any) -> Any:
 
 
 def eigh_back(g: Any, out: Any, out1: Any) -> Any:
-    """V·(diag gw + (Vᴴ·gV) / gaps)·Vᴴ (Giles 2008, 3.1)."""
+    """V·(diag gw + (Vᴴ·gV) / gaps)·Vᴴ (Giles 2008, 3.1), made hermitian."""
     w, v = out, out1
     gaps = w.unsqueeze(-2) - w.unsqueeze(-1)
-    turn = v.mH @ g[1]
-    turn = turn - turn.diagonal(0, -2, -1).diag_embed()
-    inner = quotients(turn, gaps) + g[0].to(turn.dtype).diag_embed()
+    inner = quotients(v.mH @ g[1], gaps)
+    inner = (inner + inner.mH) * 0.5 + g[0].to(turn.dtype).diag_embed()
     return v @ inner @ v.mH
 
 
-eigh = structured(
+eigh = matrix_row(
     "linalg_eigh(input, uplo)",
-    public="",
     shape=eigh_shape,
     numpy=eigh_numpy,
     grad=dict(input=eigh_back),
-    samples=no_samples,
 )
 EIGH: Any = function_of(eigh)
 
@@ -158,14 +150,12 @@ def eigvalsh_back(g: Any, input: Any, call: Any) -> Any:
     return (v * g.unsqueeze(-2)) @ v.mH
 
 
-eigvalsh = structured(
+eigvalsh = matrix_row(
     "linalg_eigvalsh(input, uplo)",
-    public="",
     node="LinalgEighBackward0",
     shape=lambda mode, input, uplo: (eigh_shape(mode, input, uplo)[0],),
     numpy=lambda a, uplo: np.linalg.eigvalsh(a, uplo) if a.size else eigh_numpy(a, uplo)[0],
     grad=dict(input=eigvalsh_back),
-    samples=no_samples,
 )
 
 
@@ -193,18 +183,15 @@ def eig_back(g: Any, out: Any, out1: Any) -> Any:
     turn = v.mH @ g[1]
     along = turn.diagonal(0, -2, -1).real
     turn = turn - v.mH @ (v * along.unsqueeze(-2))
-    turn = turn - turn.diagonal(0, -2, -1).diag_embed()
     inner = quotients(turn, gaps.conj()) + g[0].diag_embed()
     return SOLVE(v.mH, inner @ v.mH, True)[0]
 
 
-eig = structured(
+eig = matrix_row(
     "linalg_eig(input)",
-    public="",
     shape=eig_shape,
     numpy=eig_numpy,
     grad=dict(input=eig_back),
-    samples=no_samples,
     may_fail=True,
 )
 EIG: Any = function_of(eig)
@@ -215,14 +202,12 @@ def eigvals_back(g: Any, input: Any) -> Any:
     return SOLVE(v.mH, g.unsqueeze(-1) * v.mH, True)[0]
 
 
-eigvals = structured(
+eigvals = matrix_row(
     "linalg_eigvals(input)",
-    public="",
     node="LinalgEigBackward0",
     shape=lambda mode, input: (eig_shape(mode, input)[0],),
     numpy=lambda a: np.linalg.eigvals(a) if a.size and np.isfinite(a).all() else eig_numpy(a)[0],
     grad=dict(input=eigvals_back),
-    samples=no_samples,
     may_fail=True,
 )
 
@@ -235,14 +220,18 @@ def det_shape(mode: Mode, input: Spec) -> Any:
     return ((input.size[:-2], input.dtype),)
 
 
-det = structured(
+det = matrix_row(
     "linalg_det(input)",
-    public="",
     shape=det_shape,
     numpy=np.linalg.det,
-    grad=dict(input=lambda g, input: g.unsqueeze(-1).unsqueeze(-1) * ADJUGATE(input).mH),
-    samples=no_samples,
+    grad=dict(input=lambda g, input, call: det_back(g, input, call.input.size)),
 )
+
+
+def det_back(g: Any, input: Any, size: Ints) -> Any:
+    """g times the transposed adjugate, which for one number is 1."""
+    g = g.unsqueeze(-1).unsqueeze(-1)
+    return g.expand(size) if size[-1] <= 1 else g * ADJUGATE(input).mH
 
 
 def adjugate_numpy(a: Any) -> Any:
@@ -266,13 +255,11 @@ def adjugate_back(g: Any, input: Any, out: Any) -> Any:
     return inner * back - back @ g @ out.mH
 
 
-adjugate = structured(
+adjugate = matrix_row(
     "adjugate(input)",
-    public="",
     shape=lambda mode, input: ((input.size, input.dtype),),
     numpy=adjugate_numpy,
     grad=dict(input=adjugate_back),
-    samples=no_samples,
 )
 ADJUGATE: Any = function_of(adjugate)
 
@@ -290,13 +277,11 @@ def slogdet_back(g: Any, input: Any, out: Any) -> Any:
     return factor.unsqueeze(-1).unsqueeze(-1) * INVERSE(input)[0].mH
 
 
-slogdet = structured(
+slogdet = matrix_row(
     "linalg_slogdet(input)",
-    public="",
     shape=slogdet_shape,
     numpy=lambda a: tuple(np.linalg.slogdet(a)),
     grad=dict(input=slogdet_back),
-    samples=no_samples,
 )
 
 # ------------------------------------------------------------------ the exponential
@@ -317,12 +302,10 @@ def exp_back(g: Any, input: Any) -> Any:
     return MATRIX_EXP(whole)[..., :n, n:]
 
 
-matrix_exp = structured(
+matrix_exp = matrix_row(
     "linalg_matrix_exp(input)",
-    public="",
     shape=exp_shape,
     numpy=lapack.expm,
     grad=dict(input=exp_back),
-    samples=no_samples,
 )
 MATRIX_EXP: Any = function_of(matrix_exp)

@@ -311,11 +311,11 @@ def power_mean(x: Any, ord: float, dim: Any, keepdim: bool) -> Any:
 def norm_grad(g: Any, input: Any, out: Any, call: Any) -> Any:
     p = call.ord
     if p == 0:
-        return input.new_zeros(call.input.size)
+        return None
     if p == 1:
         return input.sgn() * spread(g, call)
     if p == 2:
-        return input * spread((g / out).masked_fill(out == 0, 0), call)
+        return input * spread((g / out.masked_fill(out == 0, 1)).masked_fill(out == 0, 0), call)
     if abs(p) == math.inf:
         winners = input.abs() == spread(out, call)
         count = winners.sum(call.dim, keepdim=True)
