@@ -184,7 +184,7 @@ def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
         raise RuntimeError("torch.ormqr: Expected input and other to have the same dtype, but "
                            f"input has dtype {input.dtype.legacy} and other has dtype "
                            f"{other.dtype.legacy}")  # fmt: skip
-    if not tau.shape[-1]:
+    if not tau.shape[-1] or not input.numel():
         return fill("ormqr", other.clone(), out)
     v, t = reflectors(input, tau)
     t = t.mH if transpose else t

@@ -132,7 +132,7 @@ def eigh_back(g: Any, out: Any, out1: Any) -> Any:
     w, v = out, out1
     gaps = w.unsqueeze(-2) - w.unsqueeze(-1)
     inner = quotients(v.mH @ g[1], gaps)
-    inner = (inner + inner.mH) * 0.5 + g[0].to(turn.dtype).diag_embed()
+    inner = (inner + inner.mH) * 0.5 + g[0].to(inner.dtype).diag_embed()
     return v @ inner @ v.mH
 
 
@@ -231,7 +231,7 @@ det = matrix_row(
 def det_back(g: Any, input: Any, size: Ints) -> Any:
     """g times the transposed adjugate, which for one number is 1."""
     g = g.unsqueeze(-1).unsqueeze(-1)
-    return g.expand(size) if size[-1] <= 1 else g * ADJUGATE(input).mH
+    return g.expand(size) if size[-1] <= 1 or 0 in size else g * ADJUGATE(input).mH
 
 
 def adjugate_numpy(a: Any) -> Any:
