@@ -15,7 +15,7 @@ for _name, _op in TABLE.items():
 def __getattr__(name):
     """Functions that live in a front module under the same name."""
     if name in BORROWED:
-        for module in ("functions", "selecting", "arranging"):
+        for module in ("functions", "selecting", "arranging", "attention"):
             found = getattr(import_module(f"flambeau.{module}"), name, None)
             if found is not None:
                 globals()[name] = found
@@ -27,7 +27,8 @@ BORROWED = frozenset(
     """linear bilinear cross_entropy nll_loss binary_cross_entropy
     binary_cross_entropy_with_logits mse_loss l1_loss smooth_l1_loss huber_loss kl_div
     one_hot pad gelu softplus logsigmoid softsign tanhshrink softshrink hardshrink glu prelu
-    normalize cosine_similarity""".split()
+    normalize cosine_similarity multi_head_attention_forward
+    scaled_dot_product_attention""".split()
 )
 
 

@@ -49,6 +49,10 @@ class Linear(Module):
                 f"bias={self.bias is not None}")  # fmt: skip
 
 
+class NonDynamicallyQuantizableLinear(Linear):
+    """A Linear under the name that attention's output projection has in PyTorch."""
+
+
 class Flatten(Module):
     """Joins the dims from start_dim to end_dim into one."""
 
