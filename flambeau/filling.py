@@ -10,12 +10,7 @@ from typing import Any
 
 from flambeau import return_types
 from flambeau.ir import dtype as dt
-from flambeau.trace.recorder import wants_grad
-from flambeau.trace.trie import here
-
-C_NAMES = {"Long": "long int", "Half": "c10::Half", "BFloat16": "c10::BFloat16",
-           "ComplexFloat": "c10::complex<float>", "ComplexDouble": "c10::complex<double>",
-           "Byte": "unsigned char", "Char": "signed char"}  # fmt: skip
+from flambeau.ops.outs import exact, refuse_gradient
 
 
 def fill(name: str, result: Any, out: Any = None, exactly: bool = True) -> Any:
@@ -27,9 +22,7 @@ def fill(name: str, result: Any, out: Any = None, exactly: bool = True) -> Any:
         return result
     if not hasattr(out, "spec"):
         raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
-    if here.stretch.mode.grad and (wants_grad(out) or wants_grad(result)):
-        raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic "
-                           "differentiation, but one of the arguments requires grad.")  # fmt: skip
+    refuse_gradient(name, out, result)
     check_type(name, result.dtype, out.dtype, exactly)
     if out.spec.size == result.spec.size:
         return out.copy_(result)
@@ -40,9 +33,8 @@ def fill(name: str, result: Any, out: Any = None, exactly: bool = True) -> Any:
 
 
 def check_type(name: str, given: dt.DType, wanted: dt.DType, exactly: bool) -> None:
-    if exactly and given is not wanted:
-        first, second = (C_NAMES.get(d.legacy, d.legacy.lower()) for d in (given, wanted))
-        raise RuntimeError(f"Expected out tensor to have dtype {first}, but got {second} instead")
+    if exactly:
+        exact(name, given, wanted)
     if dt.category(given) > dt.category(wanted):
         raise RuntimeError(f"{name}: Expected result to be safely castable from {given.legacy} "
                            f"dtype, but got result with dtype {wanted.legacy}")  # fmt: skip

@@ -72,6 +72,7 @@ def shrunk_grad(g: Any, input: Any, call: Any) -> Any:
 hardshrink = activation(
     "hardshrink(input, lambd=0.5)",
     "hardshrink_cpu",
+    out_type="unary",
     public="torch Tensor nn.functional",
     inplace=False,
     numbers=("lambd",),
@@ -84,6 +85,7 @@ hardshrink = activation(
 softshrink = activation(
     "softshrink(input, lambd=0.5)",
     "softshrink_check",
+    out_type="unary",
     public="",
     inplace=False,
     numbers=("lambd",),
@@ -128,6 +130,7 @@ def elu_row(name: str, node: str) -> Op:
     return activation(
         f"{name}(input, alpha=1.0, scale=1.0, input_scale=1.0)",
         "elu_cpu",
+        out_type="unary",
         public="",
         node=node,
         numbers=("alpha", "scale", "input_scale"),
@@ -188,6 +191,7 @@ def softplus_grad(g: Any, input: Any, call: Any) -> Any:
 softplus = activation(
     "softplus(input, beta=1.0, threshold=20.0)",
     "softplus_cpu",
+    out_type="unary",
     numbers=("beta", "threshold"),
     numpy=softplus_numpy,
     scalar=softplus_scalar,
@@ -249,6 +253,7 @@ def gelu_arguments(input: Spec, approximate: str) -> tuple[Any, ...]:
 gelu = activation(
     "gelu(input, *, approximate='none')",
     "GeluKernelImpl",
+    out_type="unary",
     clean=gelu_arguments,
     numpy=gelu_numpy,
     scalar=gelu_scalar,
@@ -266,6 +271,7 @@ def logsigmoid_shape(mode: Mode, input: Spec) -> Any:
 logsigmoid = declare(
     "elementwise",
     "logsigmoid(input)",
+    out_type="unary",
     public="nn.functional",
     node="LogSigmoidBackward0",
     infer=logsigmoid_shape,

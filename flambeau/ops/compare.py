@@ -68,6 +68,7 @@ isinf = special("isinf", np.isinf, False)
 isfinite = special("isfinite", np.isfinite, True)
 isposinf = elementwise(
     "isposinf(input)",
+    out_type="boolean",
     dtype=real_only("isposinf does not support complex inputs.", to_bool, RuntimeError),
     inplace=False,
     numpy=lambda x: x == np.inf,
@@ -76,6 +77,7 @@ isposinf = elementwise(
 )
 isneginf = elementwise(
     "isneginf(input)",
+    out_type="boolean",
     dtype=real_only("isneginf does not support complex inputs.", to_bool, RuntimeError),
     inplace=False,
     numpy=lambda x: x == -np.inf,
@@ -84,6 +86,7 @@ isneginf = elementwise(
 )
 signbit = elementwise(
     "signbit(input)",
+    out_type="boolean",
     dtype=real_only("signbit is not implemented for complex tensors.", to_bool),
     inplace=False,
     numpy=lambda x: np.signbit(x) if x.dtype.kind == "f" else x < 0,
@@ -177,6 +180,7 @@ right_shift = bits(
 )
 bitwise_not = elementwise(
     "bitwise_not(input)",
+    out_type="unary",
     dtype=not_for("fc", "bitwise_not_cpu", same),
     numpy=np.invert,
     scalar=lambda k, x: ~x,
@@ -206,6 +210,7 @@ def choices(new: Any) -> Any:
 
 where = elementwise(
     "where(condition, input, other)",
+    out_type="unary",
     public="",
     inplace=False,
     dtype=where_type,

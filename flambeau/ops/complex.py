@@ -136,7 +136,7 @@ angle = declare(
     infer=angle_shape,
     compute=lambda mode, input: angle_type(mode, input)[0],
     numpy=angle_numpy,
-    scalar=lambda k, x: k.where(k.isnan(x), x, k.where(k.lt(x, 0), np.pi, 0.0)),
+    scalar=lambda k, x: k.where(k.isnan(x), x, k.where(k.lt(x, 0), k.number(np.pi, x.dtype), 0.0)),
     grad=dict(input=angle_grad),
     holomorphic=False,
     samples=unary(),
@@ -145,6 +145,7 @@ angle = declare(
 conj_physical = declare(  # a copy; for real numbers the tensor itself (see complexes.py)
     "elementwise",
     "conj_physical(input)",
+    out_type="unary",
     public="",
     infer=lambda mode, input: (elementwise_result((input,), input.dtype),),
     compute=lambda mode, input: input.dtype,

@@ -11,6 +11,7 @@ from types import FunctionType
 from typing import Any
 
 from flambeau.ir.op import Op, Param
+from flambeau.ops.outs import write_out
 from flambeau.trace import flush, recorder
 from flambeau.trace.trie import here
 
@@ -187,24 +188,6 @@ def build(op: Op, name: str, source: Callable[[Op], str]) -> Callable[..., Any]:
     function.__module__ = "flambeau"
     function.__doc__ = op.doc or None
     return function
-
-
-def write_out(op: Op, out: Any, args: tuple[Any, ...]) -> Any:
-    """`out=`: write into a tensor that is given, resized where it does not fit."""
-    if isinstance(out, (tuple, list)):
-        results = recorder.record(op, *args)
-        for target, result in zip(out, results):
-            target._become(result)
-        return tuple(out)
-    if not isinstance(out, recorder.Recorded):
-        raise TypeError(f"{op.name}(): argument 'out' must be Tensor, not {type(out).__name__}")
-    if here.stretch.mode.grad and (out.spec.requires_grad or any(map(recorder.wants_grad, args))):
-        raise RuntimeError(f"{op.name}(): functions with out=... arguments don't support automatic "
-                           "differentiation, but one of the arguments requires grad.")  # fmt: skip
-    size = recorder.result_size(op, args)
-    if size != out.spec.size:
-        out._resize_for_out(size)  # type: ignore[attr-defined]  # a method of Tensor
-    return recorder.record_write(op, out, *args)
 
 
 # What the written functions call by name, besides their op and its defaults.

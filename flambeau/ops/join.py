@@ -89,6 +89,7 @@ def cat_samples(new: Any) -> Any:
 
 cat = structured(
     "cat(tensors, dim=0)",
+    out_type="joins",
     public="torch",
     aliases="concat concatenate",
     clean=clean_cat,
@@ -125,6 +126,7 @@ def stack_samples(new: Any) -> Any:
 
 stack = structured(
     "stack(tensors, dim=0)",
+    out_type="joins",
     public="torch",
     clean=clean_stack,
     shape=stack_shape,

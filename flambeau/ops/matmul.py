@@ -11,6 +11,7 @@ from flambeau.ir.layout import Spec
 from flambeau.ops.copies import full
 from flambeau.ops.declare import composite, structured, view
 from flambeau.ops.functions import function_of
+from flambeau.ops.outs import c_name
 from flambeau.ops.pointwise import scaled
 from flambeau.ops.samples import Refused, Sample
 from flambeau.trace.modes import Mode
@@ -27,16 +28,9 @@ def check_types(kernel: str, first: Spec, *others: Spec, says: str = "expected m
     """One type for all, which is not bool."""
     for other in others:
         if other.dtype is not first.dtype:
-            raise RuntimeError(says.format(c_name(first), c_name(other)))
+            raise RuntimeError(says.format(c_name(first.dtype), c_name(other.dtype)))
     if all(spec.numel for spec in (first, *others)):
         refuse_bool(kernel, first)
-
-
-def c_name(spec: Spec) -> str:
-    """What C++ calls the type, in PyTorch's messages."""
-    names = {"Byte": "unsigned char", "Char": "signed char", "Half": "c10::Half",
-             "BFloat16": "c10::BFloat16"}  # fmt: skip
-    return names.get(spec.dtype.legacy, spec.dtype.legacy.lower())
 
 
 def mm_shape(mode: Mode, input: Spec, mat2: Spec) -> Any:

@@ -173,6 +173,7 @@ def lerp_numpy(x: Any, y: Any, w: Any) -> Any:
 
 lerp = elementwise(
     "lerp(input, end, weight)",
+    out_type="unary",
     overload=if_tensor(2, 1, 0),
     dtype=lerp_type,
     numpy=lerp_numpy,

@@ -185,6 +185,7 @@ def clamp_row(signature: str, node: str, public: str) -> Any:
     return elementwise(
         signature,
         public=public,
+        out_type="unary",
         node=node,
         dtype=clamp_type,
         numpy=lambda x, low, high: bounded(np, x, low, high),
@@ -214,6 +215,7 @@ def one_bound(new: Any) -> Any:
 
 clamp_min = elementwise(
     "clamp_min(input, min)",
+    out_type="unary",
     overload=if_tensor(1, 1, 0),
     dtype=bound_type("clamp_min_scalar_cpu", "maximum_cpu"),
     numpy=np.maximum,
@@ -227,6 +229,7 @@ clamp_min = elementwise(
 
 clamp_max = elementwise(
     "clamp_max(input, max)",
+    out_type="unary",
     overload=if_tensor(1, 1, 0),
     dtype=bound_type("clamp_max_scalar_cpu", "minimum_cpu"),
     numpy=np.minimum,
@@ -255,6 +258,7 @@ def signed(mode: Mode, input: Spec) -> tuple[DType, DType]:
 
 neg = elementwise(
     "neg(input)",
+    out_type="unary",
     aliases="negative",
     dtype=signed,
     numpy=lambda x: -x,
@@ -271,6 +275,7 @@ def size_type(mode: Mode, input: Spec) -> tuple[DType, DType]:
 
 abs_ = elementwise(
     "abs(input)",
+    out_type="unary",
     aliases="absolute",
     dtype=size_type,
     numpy=np.abs,
@@ -290,6 +295,7 @@ def sign_numpy(x: Any) -> Any:
 
 sign = elementwise(
     "sign(input)",
+    out_type="unary",
     dtype=real_only(
         "Unlike NumPy, torch.sign is not intended to support complex numbers. "
         "Please use torch.sgn instead.",
@@ -319,6 +325,7 @@ def sgn_grad(g: Any, out: Any, input: Any) -> Any:
 
 sgn = elementwise(  # as sign, for real numbers
     "sgn(input)",
+    out_type="unary",
     dtype=same,
     numpy=sign_numpy,
     scalar=lambda k, x: k.sign(x),

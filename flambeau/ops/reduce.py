@@ -94,12 +94,13 @@ def spread(g: Any, call: Any) -> Any:
 
 def accumulation(name: str, step: Any, node: str, grad: Callable[..., Any], *,
                  dtype: Callable[..., Any] = integers_to_int64, samples: Any = None,
-                 clean: Callable[..., Any] = clean_dims,
+                 clean: Callable[..., Any] = clean_dims, out_type: str = "asked",
                  all_samples: Any = None, **more: Any) -> tuple[Op, Op]:  # fmt: skip
     """The row along dims and the row over everything, for sums and the like."""
     along = reduction(
         f"{name}(input, dim=None, keepdim=False, *, dtype=None)",
         clean=clean,
+        out_type=out_type,
         shape=reduced,
         dtype=dtype,
         node=f"{node}Backward1",
@@ -111,6 +112,7 @@ def accumulation(name: str, step: Any, node: str, grad: Callable[..., Any], *,
     everything = reduction(
         f"{name}_all(input, *, dtype=None)",
         public="",
+        out_type=out_type,
         shape=whole,
         dtype=dtype,
         node=f"{node}Backward0",
@@ -166,6 +168,7 @@ mean, mean_all = accumulation(
     "Mean",
     lambda g, call: spread(g, call) / max(count_of(call), 1),
     dtype=mean_type,
+    out_type="promotes",
     clean=mean_arguments,
     reduce="sum",
     scalar=lambda k, total, count: total / count,
@@ -246,6 +249,7 @@ def extreme(name: str, step: Any) -> tuple[Op, Op]:
     everything = reduction(
         f"{name}_all(input)",
         public="",
+        out_type="promotes",
         node=f"{name.capitalize()}Backward1",
         clean=clean_all,
         shape=whole,
@@ -366,6 +370,7 @@ def truth_type(mode: Mode, input: Spec, *rest: Any) -> Any:
 def truth(name: str, step: Any) -> Op:
     return reduction(
         f"{name}(input, dim=None, keepdim=False)",
+        out_type="boolean",
         clean=clean_dims,
         shape=reduced,
         dtype=truth_type,

@@ -61,6 +61,7 @@ def backwards(x: Any, dim: int) -> Any:
 
 cumsum = structured(
     "cumsum(input, dim, *, dtype=None)",
+    out_type="asked",
     clean=clean_dim,
     shape=scan_shape,
     inplace=True,
@@ -80,6 +81,7 @@ reverse_cumsum = structured(
 
 cumprod = structured(
     "cumprod(input, dim, *, dtype=None)",
+    out_type="asked",
     clean=clean_dim,
     shape=scan_shape,
     inplace=True,

@@ -124,6 +124,7 @@ def logsumexp_arguments(input: Spec, dim: Any, keepdim: Any) -> tuple[Any, ...]:
 
 logsumexp = composite(
     "logsumexp(input, dim, keepdim=False)",
+    out_type="promotes",
     clean=logsumexp_arguments,
     shape=logsumexp_shape,
     expand=logsumexp_expand,

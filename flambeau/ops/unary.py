@@ -114,6 +114,7 @@ def erfc_numpy(x: Any) -> Any:
 ERFC = mapped(math.erfc)
 erfc = structured(  # no kernel yet: 1 - erf(x) would lose the tail
     "erfc(input)",
+    out_type="promotes",
     public="torch Tensor special",
     shape=float_result,
     numpy=erfc_numpy,
@@ -130,6 +131,7 @@ def rounding(name: str, numpy: Callable[..., Any], scalar: Callable[..., Any]) -
     """Integers stay as they are."""
     return elementwise(
         f"{name}(input)",
+        out_type="unary",
         dtype=real_only(
             f"{name} is not supported for complex inputs", not_for("b", f"{name}_vml_cpu", same)
         ),
@@ -144,6 +146,7 @@ floor = rounding("floor", np.floor, lambda k, x: k.floor(x))
 ceil = rounding("ceil", np.ceil, lambda k, x: k.ceil(x))
 trunc = elementwise(
     "trunc(input)",
+    out_type="unary",
     aliases="fix",
     dtype=real_only(
         "trunc is not supported for complex inputs", not_for("b", "trunc_vml_cpu", same)
@@ -179,6 +182,7 @@ def round_type(mode: Mode, input: Spec, decimals: int) -> tuple[DType, DType]:
 
 round_ = elementwise(
     "round(input, *, decimals=0)",
+    out_type="unary",
     overload=lambda input, decimals: 1 if decimals else 0,
     dtype=round_type,
     numpy=round_numpy,
@@ -192,6 +196,7 @@ round_ = elementwise(
 
 frac = elementwise(
     "frac(input)",
+    out_type="unary",
     dtype=not_for("biuc", "frac_cpu", same),
     numpy=lambda x: x - np.trunc(x),
     scalar=lambda k, x: x - k.trunc(x),
@@ -235,6 +240,7 @@ def replaced_scalar(k: Any, x: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
 
 nan_to_num = elementwise(
     "nan_to_num(input, nan=None, posinf=None, neginf=None)",
+    out_type="unary",
     numbers=("nan", "posinf", "neginf"),
     clean=replacements,
     dtype=lambda mode, input, *rest: (input.dtype, input.dtype),

@@ -238,6 +238,30 @@ def enter(stretch: Stretch, x: Any) -> Any:
 @hot
 def enter_tensor(stretch: Stretch, x: Any) -> int:
     """Give a tensor from outside a slot; its storage becomes an input where it is new here."""
+    storage, meta = x.storage, x.meta
+    if (
+        storage.stretch is None and storage.rare is None and x.edge is None and x.base is None
+        and not x.offset and (meta is None or meta.counter is None)
+    ):  # fmt: skip  # by far the most: a parameter, a batch, what a stretch before has made
+        spec = x.spec
+        state = stretch.state.edges.get(spec)
+        if state is None:
+            state = first_entry(stretch, spec, spec, False, None)
+        stretch.state = state
+        slot = x.slot = storage.born = storage.index = state.slot
+        x.stretch = storage.stretch = stretch
+        stretch.inputs.append(storage)
+        stretch.bytes += storage.nbytes
+        if stretch.bytes > stretch.most:
+            flush.limit_bytes(stretch)
+        if spec.requires_grad:
+            stretch.leaves[slot] = x
+        return slot
+    return enter_other(stretch, x)
+
+
+def enter_other(stretch: Stretch, x: Any) -> int:
+    """The same for views, results with a history, storages that are here already, pinned memory."""
     storage = x.storage
     if storage.rare is not None or storage.buffer is None and storage.stretch is not stretch:
         settled(stretch, storage)
@@ -275,7 +299,7 @@ def enter_tensor(stretch: Stretch, x: Any) -> int:
     return slot
 
 
-def first_entry(stretch: Stretch, key: tuple[Any, ...], spec: Spec, here_already: bool,
+def first_entry(stretch: Stretch, key: Any, spec: Spec, here_already: bool,
                 offset: int | None) -> State:  # fmt: skip
     state = State(stretch.state)
     state.follow = follow_nothing
@@ -840,8 +864,8 @@ def follow_write(stretch: Stretch, state: State, target: Any, args: tuple[Any, .
     rebase(stretch, target, node)
 
 
-def result_size(op: Op, args: tuple[Any, ...]) -> tuple[int, ...]:
-    """The size that a call would give (for `out=`)."""
+def results_of(op: Op, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Size and type of what a call would give (for `out=`)."""
     facts = tuple(
         a.spec.resolved if isinstance(a, Recorded)
         else tuple(b.spec.resolved if isinstance(b, Recorded) else b for b in a)
@@ -855,4 +879,4 @@ def result_size(op: Op, args: tuple[Any, ...]) -> tuple[int, ...]:
         for p, f in zip(op.params, facts)
     )
     cleaned = op.clean(*facts) if op.clean else facts
-    return tuple(op.infer(here.stretch.mode, *cleaned)[0][0])
+    return tuple(op.infer(here.stretch.mode, *cleaned))
