@@ -54,7 +54,7 @@ globals().update(_methods.PUBLIC)
 
 _SUBMODULES = frozenset(
     """autograd backends cuda distributions fft func linalg nn optim random
-    return_types serialization sparse special testing utils version""".split()
+    return_types serialization signal sparse special testing utils version""".split()
 )
 
 
