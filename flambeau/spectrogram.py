@@ -42,13 +42,13 @@ def stft(input, n_fft, hop_length=None, win_length=None, window=None, center=Tru
     win_length = n_fft if win_length is None else win_length
     call = described("stft", input, n_fft=n_fft, hop_length=hop_length, win_length=win_length,
                      window=window)  # fmt: skip
-    if window is None:
-        warn_rectangular("which is known to cause spectral leakage. Other windows such as "
-                         "torch.hann_window or torch.hamming_window are recommended to reduce "
-                         "spectral leakage.")  # fmt: skip
-    check_stft(call, input, n_fft, hop_length, win_length, window)
     real = input.dtype.kind != "c" and (window is None or window.dtype.kind != "c")
     return_complex = complex_result(input, window, return_complex)
+    check_stft(call, input, n_fft, hop_length, win_length, window)
+    if window is None:
+        warn_rectangular(",which is known to cause spectral leakage. Other windows such as "
+                         "torch.hann_window or torch.hamming_window are recommended to reduce "
+                         "spectral leakage.")  # fmt: skip
     onesided = real if onesided is None else onesided
     if onesided and not real:
         raise RuntimeError("Cannot have onesided output if window or input is complex")
@@ -82,7 +82,7 @@ def centered(input, by, mode):
 
 
 def warn_rectangular(why):
-    warnings.warn(f"A window was not provided. A rectangular window will be applied,{why}To "
+    warnings.warn(f"A window was not provided. A rectangular window will be applied{why}To "
                   "suppress this warning and use a rectangular window, explicitly set "
                   "`window=torch.ones(n_fft, device=<device>)`.", stacklevel=3)  # fmt: skip
 
@@ -142,9 +142,11 @@ def istft(input, n_fft, hop_length=None, win_length=None, window=None, center=Tr
     call = described("istft", input, n_fft=n_fft, hop_length=hop_length, win_length=win_length,
                      window=window)  # fmt: skip
     if window is None:
-        warn_rectangular("Please provide the same window used by stft to make the inversion "
+        warn_rectangular(".Please provide the same window used by stft to make the inversion "
                          "lossless.")  # fmt: skip
-    onesided = input.shape[-2] != n_fft if onesided is None and input.ndim > 1 else onesided
+    if input.ndim < 2:
+        raise IndexError("Dimension out of range (expected to be in range of [-2, 1], but got -3)")
+    onesided = input.shape[-2] != n_fft if onesided is None else onesided
     check_istft(call, input, n_fft, hop_length, win_length, window, onesided)
     check_complex(window, onesided, return_complex)
     real = input.dtype.to_real()
