@@ -11,7 +11,9 @@ import warnings
 from typing import Any
 
 from flambeau import losses, products, return_types
+from flambeau.filling import named, results
 from flambeau.info import finfo
+from flambeau.ir.layout import is_dense
 from flambeau.ops.declare import TABLE
 from flambeau.ops.functions import inplace_of
 from flambeau.ops.rules import promoted
@@ -59,7 +61,7 @@ def prod(input, dim=None, keepdim=False, *, dtype=None, out=None, axis=None, kee
 def _best(name: str, pairwise: str) -> Any:
     """max and min: of everything, along a dim with the places, or of two tensors."""
     everything, along, two = row[f"{name}_all"], row[f"{name}_dim"], row[pairwise]
-    results = getattr(return_types, name)
+    classes = getattr(return_types, name), getattr(return_types, f"{name}_out")
 
     def function(input, dim=None, keepdim=False, *, out=None, other=None, axis=None, keepdims=None):
         other = dim if isinstance(dim, Recorded) else other
@@ -68,7 +70,7 @@ def _best(name: str, pairwise: str) -> Any:
         dim, keepdim = renamed(dim, keepdim, axis, keepdims)
         if dim is None:
             return everything(input, out=out)
-        return results(along(input, dim, keepdim, out=out))
+        return classes[out is not None](along(input, dim, keepdim, out=out))
 
     function.__name__ = function.__qualname__ = name
     return function
@@ -91,13 +93,13 @@ def sum_to_size(input, *size):
     return out.view(size) if lead else out
 
 
-def aminmax(input, *, dim=None, keepdim=False):
+def aminmax(input, *, dim=None, keepdim=False, out=None):
     """The smallest and the largest."""
-    return return_types.aminmax((input.amin(() if dim is None else dim, keepdim),
-                                 input.amax(() if dim is None else dim, keepdim)))  # fmt: skip
+    dims = () if dim is None else dim
+    return named("aminmax", (input.amin(dims, keepdim), input.amax(dims, keepdim)), out)
 
 
-return_types.named("aminmax", "min", "max")
+results("aminmax", "min", "max")
 
 
 TOO_FEW = ("(): degrees of freedom is <= 0. Correction should be strictly less than the reduction "
@@ -145,6 +147,8 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
 
 def pow(input, exponent, *, out=None):
     """input to the power exponent; a Python number as exponent is part of the program."""
+    if out is None and (exponent.__class__ is int or exponent.__class__ is float):
+        return row["pow_number"](input, exponent)
     if isinstance(exponent, Recorded):
         return row["pow_tensor"](input, exponent, out=out)
     return row["pow_number"](input, plain(exponent), out=out)
@@ -323,23 +327,27 @@ def prelu(input, weight):
     if weight.ndim > 1:
         raise RuntimeError("prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = "
                            f"{weight.ndim}")  # fmt: skip
+    if not input.ndim and weight.numel() != 1:
+        raise RuntimeError("Not allow zero-dim input tensor.")
     channels = 1 if input.ndim < 2 else input.spec.size[1]
     if weight.numel() not in (1, channels):
         raise RuntimeError("Mismatch of parameter numbers and input channel size. Found parameter "
                            f"numbers = {weight.numel()} and channel size = "
                            f"{channels}.")  # fmt: skip
-    if weight.ndim and input.ndim > 1 and weight.numel() > 1:
+    if weight.dtype is not input.dtype:
+        raise RuntimeError("prelu: Type promoting not supported. Got "
+                           f"{input.dtype.legacy} and {weight.dtype.legacy}")  # fmt: skip
+    if weight.numel() == 1:
+        weight = weight.reshape((1,) * input.ndim)
+    else:
         weight = weight.reshape((-1, *(1,) * (input.ndim - 2)))
-    return where(input > 0, input, weight * input)
+    return row["_prelu_kernel"](input, weight)
 
 
 def glu(input, dim=-1):
     """The first half along dim, times the sigmoid of the second."""
-    if input.shape[dim] % 2:
-        raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size "
-                           f"{input.shape[dim]}")  # fmt: skip
-    first, second = input.chunk(2, dim)
-    return first * second.sigmoid()
+    return row["_glu"](input if is_dense(input.spec.size, input.spec.stride)
+                       else input.contiguous(), dim)  # fmt: skip
 
 
 def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):

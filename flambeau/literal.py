@@ -14,7 +14,7 @@ from flambeau.ir.layout import result_strides, spec_of
 from flambeau.size import Size
 from flambeau.tensor import Tensor, empty_of, from_array
 
-INTS, FLOATS = {int}, {float}
+INTS, FLOATS, ONE_STEP = {int}, {float}, (1,)
 NUMBERS = {bool: dt.bool_, int: dt.int64}
 
 
@@ -65,9 +65,10 @@ def flat_list(data: list[Any]) -> Any:
         dtype = dt.float32
     else:
         return None
-    out = empty_of(spec_of((len(data),), (1,), dtype))
+    count = len(data)
+    out = empty_of(spec_of((count,), ONE_STEP, dtype))
     try:
-        np.ndarray(len(data), dtype.numpy, out.storage.buffer.block)[:] = data
+        np.ndarray(count, dtype.numpy, out.storage.buffer.block)[:] = data
     except OverflowError:
         return None  # the long way says what is wrong
     return out

@@ -94,8 +94,7 @@ class no_grad(_Switch):
     grad = False
 
     def __new__(cls, function: Any = None) -> Any:
-        self = super().__new__(cls)
-        return self if function is None else self(function)
+        return object.__new__(cls) if function is None else cls()(function)
 
     def __enter__(self) -> None:
         self.before = here.stretch.mode.grad

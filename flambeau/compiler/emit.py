@@ -43,6 +43,7 @@ from flambeau.settings import settings
 Word = tuple[int, int]
 Run = Callable[..., tuple[Buffer, ...]]
 MOST_THREADS = 256
+SMALL_RESULT = 256  # bytes up to which live results share a block that lives as long as any of them
 SHARED_ARENA = 1 << 20  # bytes up to which programs share the memory of what they keep inside
 
 
@@ -390,16 +391,17 @@ def run_source(emitter: Emitter, parts: list[Any], arena_bytes: int) -> list[str
 
 
 def allocations(emitter: Emitter, names: dict[int, str], arena_bytes: int) -> list[str]:
-    """The lines that get memory: the smallest results share a block, as each alone costs more."""
-    tiny = [home for home in emitter.live if emitter.sizes[home] <= ALIGNMENT]
-    tiny = tiny if len(tiny) > 1 else []
-    lines = [take("tiny", ALIGNMENT * len(tiny))] if tiny else []
+    """The lines that get memory: small results share a block, as each alone costs more."""
+    places, end = {}, 0
     for home in emitter.live:
-        size = emitter.sizes[home]
-        if home in tiny:
-            lines.append(f"{names[home]} = part(tiny, {ALIGNMENT * tiny.index(home)}, {size})")
-        else:
-            lines.append(take(names[home], size))
+        if emitter.sizes[home] <= SMALL_RESULT:
+            places[home], end = end, end + -(-emitter.sizes[home] // ALIGNMENT) * ALIGNMENT
+    lines = [take("small", end)] if len(places) > 1 else []
+    for home in emitter.live:
+        name, size = names[home], emitter.sizes[home]
+        shared = home in places and len(places) > 1
+        lines.append(f"{name} = part(small, {places[home]}, {size})" if shared
+                     else take(name, size))  # fmt: skip
     if arena_bytes:
         small = arena_bytes <= SHARED_ARENA
         lines.append(f"arena = scratch({arena_bytes})" if small else take("arena", arena_bytes))

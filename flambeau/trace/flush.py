@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from operator import attrgetter, call
 from typing import Any
 
 from flambeau.runtime.buffers import Buffer, allocate
@@ -18,6 +19,7 @@ from flambeau.trace.programs import counters
 from flambeau.trace.storage import Storage
 from flambeau.trace.trie import State, Stretch, here
 
+BORN, BUFFER = attrgetter("born"), attrgetter("buffer")
 _running = threading.RLock()  # programs run one at a time; they use all threads themselves
 
 
@@ -52,7 +54,7 @@ def settle_all(storage: Storage) -> None:
     stretch = storage.stretch
     if stretch is not None and (storage.buffer is None or storage.index != storage.born):
         flush(stretch)
-    if storage.error is not None:
+    if storage.rare is not None and storage.error is not None:
         raise storage.error
 
 
@@ -63,18 +65,19 @@ def finish(stretch: Stretch) -> None:
     value.
     """
     state, leaves, inputs = stretch.state, stretch.leaves, stretch.inputs
-    waiting = [storage for r in stretch.results if (storage := r()) is not None]
+    waiting = list(filter(None, map(call, stretch.results)))  # who of them is still alive
     stretch.end() if stretch is not here.stretch else stretch.begin()
     done: dict[int, Buffer] = {}  # what was complete when a failure came
     if state.depth:
         counters.flushes += 1
         try:
-            entry = programs.entry_for(state, tuple([storage.born for storage in waiting]))
-            memory: list[Any] = [storage.buffer for storage in inputs]
+            entry = programs.entry_for(state, tuple(map(BORN, waiting)))
+            memory: list[Any] = list(map(BUFFER, inputs))
             buffers = programs.run(entry, memory, stretch.numbers, stretch.offsets, done)
         except BaseException as error:
             hand_out_after(error, waiting, done)
-            free(inputs)
+            for storage in inputs:
+                storage.stretch = None
             forget_gradients(leaves)
             raise
         if len(buffers) > len(waiting):  # a program with a wider live set served
@@ -86,7 +89,8 @@ def finish(stretch: Stretch) -> None:
         state.used = counters.flushes
         if State.count > trie.STATES:
             trie.forget_unused(counters.flushes)
-    free(inputs)
+    for storage in inputs:
+        storage.stretch = None
 
 
 def hand_out_after(error: BaseException, waiting: list[Storage], done: dict[int, Buffer]) -> None:
@@ -95,12 +99,6 @@ def hand_out_after(error: BaseException, waiting: list[Storage], done: dict[int,
         storage.buffer, storage.stretch = done.get(storage.born), None
         if storage.buffer is None:
             storage.error = error
-
-
-def free(storages: list[Storage]) -> None:
-    """These are no longer part of a stretch."""
-    for storage in storages:
-        storage.stretch = None
 
 
 def forget_gradients(leaves: dict[int, Any]) -> None:
