@@ -68,21 +68,21 @@ def __getattr__(name: str) -> Any:
 
     if name in _SUBMODULES and find_spec(f"flambeau.{name}") is not None:
         return importlib.import_module(f"flambeau.{name}")
-    for module in ("autograd.modes", "autograd", "serialization"):
-        if name.startswith("_") or find_spec(f"flambeau.{module}") is None:
-            continue
-        found = getattr(importlib.import_module(f"flambeau.{module}"), name, None)
-        if found is not None and name in _ELSEWHERE:
-            globals()[name] = found
-            return found
-    raise AttributeError(f"module 'torch' has no attribute '{name}'")
+    home = "storage" if name.endswith("Storage") else _ELSEWHERE.get(name)
+    if home is None:
+        raise AttributeError(f"module 'torch' has no attribute '{name}'")
+    globals()[name] = found = getattr(importlib.import_module(f"flambeau.{home}"), name)
+    return found
 
 
 # Names that live in modules which are imported late.
-_ELSEWHERE = frozenset(
-    """set_grad_enabled inference_mode is_inference_mode_enabled save load
-    set_anomaly_enabled""".split()
-)
+_ELSEWHERE = {
+    "inference_mode": "autograd.modes",
+    "is_inference_mode_enabled": "autograd.modes",
+    "load": "serialization",
+    "save": "serialization",
+    "set_grad_enabled": "autograd.modes",
+}
 
 __all__ = [
     "Size",

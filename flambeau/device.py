@@ -84,6 +84,9 @@ class memory_format:  # noqa: N801 PyTorch's name
     def __repr__(self) -> str:
         return f"torch.{self.name}"
 
+    def __reduce__(self) -> str:
+        return self.name
+
 
 strided = layout()
 contiguous_format = memory_format("contiguous_format")

@@ -13,7 +13,6 @@ from flambeau.ops.rules import promoted
 from flambeau.tensor import Tensor
 from flambeau.trace.modes import switch
 from flambeau.trace.recorder import number_type
-from flambeau.trace.storage import Storage
 from flambeau.trace.trie import here
 
 _BFLOAT16 = dict(
@@ -72,9 +71,9 @@ def is_tensor(obj: Any) -> bool:
 
 
 def is_storage(obj: Any) -> bool:
-    from flambeau.sharing import UntypedStorage
+    from flambeau.storage import Face
 
-    return isinstance(obj, (Storage, UntypedStorage))
+    return isinstance(obj, Face)
 
 
 def is_floating_point(input: Any) -> bool:

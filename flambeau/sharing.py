@@ -1,4 +1,4 @@
-"""Memory shared with NumPy: numpy(), from_numpy, as_tensor; storages, copies and pickles.
+"""Memory shared with NumPy: numpy(), from_numpy, as_tensor.
 
 While an array that shares a tensor's memory may be alive the storage is *pinned*: work on it is
 done at once, so both sides always see each other's writes (trace/recorder.py looks at the pin).
@@ -6,7 +6,6 @@ done at once, so both sides always see each other's writes (trace/recorder.py lo
 
 from __future__ import annotations
 
-import copyreg
 import ctypes
 import sys
 import warnings
@@ -20,11 +19,9 @@ from flambeau.device import check_device
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import extent, spec_of
 from flambeau.literal import check_array, numpy_dtype, tensor
-from flambeau.runtime.buffers import Buffer, adopt, allocate
+from flambeau.runtime.buffers import Buffer, adopt
 from flambeau.tensor import Tensor, fresh, from_array
-from flambeau.trace import flush
 from flambeau.trace.storage import Storage
-from flambeau.trace.tensor import assemble
 
 # ------------------------------------------------------------------ pins
 
@@ -223,130 +220,9 @@ def frombuffer(
     return out.requires_grad_() if requires_grad else out
 
 
-# ------------------------------------------------------------------ storages
-
-
-class UntypedStorage:
-    """The memory behind tensors, as bytes."""
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-
-    def data_ptr(self) -> int:
-        """Its address."""
-        flush.settle(self._storage)
-        return self._storage.buffer.address if self._storage.nbytes else 0  # type: ignore[union-attr]
-
-    def nbytes(self) -> int:
-        return self._storage.nbytes
-
-    size = __len__ = nbytes
-
-    @property
-    def _cdata(self) -> int:
-        return id(self._storage)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, UntypedStorage) and self._storage is other._storage
-
-    def __hash__(self) -> int:
-        return id(self._storage)
-
-
-def data_ptr(self: Any) -> int:
-    """The address of the first element."""
-    flush.settle(self.storage)
-    return self.storage.buffer.address + self.offset * self.itemsize if self.spec.numel else 0
-
-
-# ------------------------------------------------------------------ copies and pickles
-
-
-def reduce_storage(storage: Storage) -> Any:
-    """A storage as its bytes; several tensors on one storage stay together."""
-    stretch = storage.stretch
-    if stretch is not None and stretch.state.depth:
-        flush.flush(stretch)
-    flush.settle_all(storage)
-    assert storage.buffer is not None
-    return storage_from, (storage.buffer.memory[: storage.nbytes].tobytes(),)
-
-
-def storage_from(data: bytes) -> Storage:
-    """The storage that bytes stand for."""
-    buffer = allocate(len(data))
-    buffer.memory[: len(data)] = np.frombuffer(data, np.uint8)
-    return Storage(len(data), buffer)
-
-
-copyreg.pickle(Storage, reduce_storage)
-
-
-def reduce_tensor(self: Any, protocol: Any = None) -> Any:
-    """A tensor for pickle: its storage and its view of it."""
-    if self.edge is not None:
-        raise RuntimeError(
-            "Only Tensors created explicitly by the user (graph leaves) can be pickled "
-            "with their history; hint: detach() it first"
-        )
-    spec, attributes = self.spec, dict(self.__dict__)
-    return rebuild, (
-        type(self),
-        self.storage,
-        self.offset,
-        spec.size,
-        spec.stride,
-        spec.dtype.name,
-        spec.requires_grad,
-        attributes,
-    )
-
-
-def rebuild(
-    cls: Any,
-    storage: Storage,
-    offset: int,
-    size: Any,
-    stride: Any,
-    dtype: str,
-    requires_grad: bool,
-    attributes: Any,
-) -> Any:
-    """The tensor that a pickle stands for."""
-    spec = spec_of(tuple(size), tuple(stride), dt.BY_NAME[dtype], requires_grad)
-    out = assemble(cls, storage, spec, offset)
-    out.__dict__.update(attributes)
-    return out
-
-
-def deepcopy(self: Any, memo: Any) -> Any:
-    """A copy with memory of its own; tensors that shared memory share it again."""
-    from copy import deepcopy as copy
-
-    if id(self) in memo:
-        return memo[id(self)]
-    if self.edge is not None:
-        raise RuntimeError(
-            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
-            "protocol "
-            "at the moment.  If you were attempting to deepcopy a module, this may be because of a "
-            "torch.nn.utils.weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001"
-        )
-    out = assemble(type(self), copy(self.storage, memo), self.spec, self.offset)
-    memo[id(self)] = out
-    out.__dict__.update(copy(dict(self.__dict__), memo))
-    if self.meta is not None and self.meta.grad is not None:
-        out._meta().grad = copy(self.meta.grad, memo)
-    return out
-
-
 NAMED = {
     "numpy": numpy,
     "__array__": to_array,
     "__array_wrap__": wrap_array,
-    "data_ptr": data_ptr,
-    "__reduce_ex__": reduce_tensor,
-    "__deepcopy__": deepcopy,
-    "untyped_storage": lambda self: UntypedStorage(self.storage),
 }
 PUBLIC = "from_numpy as_tensor asarray frombuffer".split()

@@ -135,12 +135,6 @@ class Tensor(Recorded):
     def pin_memory(self, device: Any = None) -> Tensor:
         return self
 
-    def is_shared(self) -> bool:
-        return False
-
-    def share_memory_(self) -> Tensor:
-        return self
-
     def is_inference(self) -> bool:
         return self.storage.inference
 

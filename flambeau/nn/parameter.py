@@ -58,12 +58,9 @@ class Parameter(Tensor, metaclass=_Kinds):
         return "Parameter containing:\n" + self._text("tensor(")
 
     def __reduce_ex__(self, protocol):
-        return rebuild_parameter, (type(self), self.detach(), self.requires_grad)
+        from flambeau._utils import reduce_parameter
 
-
-def rebuild_parameter(cls, data, requires_grad):
-    """A pickled parameter again."""
-    return cls(data, requires_grad)
+        return reduce_parameter(self)
 
 
 class Buffer(Tensor, metaclass=_Kinds):

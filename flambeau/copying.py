@@ -1,0 +1,110 @@
+"""Copies and pickles of tensors, and the ways to their storages."""
+
+from __future__ import annotations
+
+import copyreg
+from typing import Any
+
+import numpy as np
+
+from flambeau.device import layout
+from flambeau.runtime.buffers import allocate
+from flambeau.tensor import Tensor
+from flambeau.trace import flush
+from flambeau.trace.storage import Storage
+from flambeau.trace.tensor import assemble
+
+
+def reduce_storage(storage: Storage) -> Any:
+    """A storage as its bytes; several tensors on one storage stay together."""
+    stretch = storage.stretch
+    if stretch is not None and stretch.state.depth:
+        flush.flush(stretch)
+    flush.settle_all(storage)
+    assert storage.buffer is not None
+    return storage_from, (storage.buffer.memory[: storage.nbytes].tobytes(),)
+
+
+def storage_from(data: bytes) -> Storage:
+    """The storage that bytes stand for."""
+    buffer = allocate(len(data))
+    buffer.memory[: len(data)] = np.frombuffer(data, np.uint8)
+    return Storage(len(data), buffer)
+
+
+def reduce_layout(it: layout) -> Any:
+    """A layout as its name."""
+    from flambeau.serialization import _get_layout
+
+    return _get_layout, (repr(it),)
+
+
+copyreg.pickle(Storage, reduce_storage)
+copyreg.pickle(layout, reduce_layout)
+
+
+def reduce_ex(self: Any, protocol: Any = None) -> Any:
+    """A tensor for pickle: its storage, its view of it, its attributes; not its history."""
+    from flambeau._utils import reduce_tensor
+
+    return reduce_tensor(self)
+
+
+def deepcopy(self: Any, memo: Any) -> Any:
+    """A copy with memory of its own; tensors that shared memory share it again."""
+    from copy import deepcopy as copy
+
+    if id(self) in memo:
+        return memo[id(self)]
+    if self.edge is not None:
+        raise RuntimeError(
+            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
+            "protocol at the moment.  If you were attempting to deepcopy a module, this may be "
+            "because of a torch.nn.utils.weight_norm usage, see "
+            "https://github.com/pytorch/pytorch/pull/103001"
+        )
+    out = assemble(type(self), copy(self.storage, memo), self.spec, self.offset)
+    memo[id(self)] = out
+    out.__dict__.update(copy(dict(self.__dict__), memo))
+    if self.meta is not None and self.meta.grad is not None:
+        out._meta().grad = copy(self.meta.grad, memo)
+    return out
+
+
+def as_subclass(self: Any, cls: type) -> Any:
+    """The same tensor as an object of a class of tensors; its history goes on."""
+    if not isinstance(cls, type) or not issubclass(cls, Tensor):
+        raise RuntimeError(
+            f"cls must be a type that inherits from Tensor, but got {getattr(cls, '__name__', cls)}"
+        )
+    out = self.view(self.shape) if self.requires_grad else self.detach()
+    out.__class__ = cls
+    return out
+
+
+def data_ptr(self: Any) -> int:
+    """The address of the first element."""
+    flush.settle(self.storage)
+    return self.storage.buffer.address + self.offset * self.itemsize if self.spec.numel else 0
+
+
+def untyped_storage(self: Any) -> Any:
+    """The memory that the tensor is a view of, as bytes."""
+    from flambeau.storage import untyped
+
+    return untyped(self.storage)
+
+
+def is_shared(self: Any) -> bool:
+    """Whether processes forked from now on share the tensor's memory."""
+    return untyped_storage(self).is_shared()
+
+
+def share_memory_(self: Any) -> Any:
+    """Move the tensor's memory to where processes forked from now on share it."""
+    untyped_storage(self).share_memory_()
+    return self
+
+
+METHODS = "as_subclass data_ptr untyped_storage is_shared share_memory_".split()
+NAMED = {"__reduce_ex__": reduce_ex, "__deepcopy__": deepcopy}
