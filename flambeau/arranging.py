@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.filling import fill
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import broadcast_sizes
 from flambeau.ops.rules import one_dim
@@ -116,9 +117,10 @@ def repeat_interleave(
 # ------------------------------------------------------------------ turning
 
 
-def flip(input: Any, *dims: Any) -> Any:
+def flip(input: Any, *given: Any, dims: Any = None) -> Any:
     """Some dims backwards."""
-    return FUNCTIONS["_flip"](input, ints(dims))
+    given = given if dims is None else (dims,)
+    return FUNCTIONS["_flip"](input, ints(given))
 
 
 def fliplr(input: Any) -> Any:
@@ -147,10 +149,10 @@ def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Any:
 def diag(input: Any, diagonal: int = 0, *, out: Any = None) -> Any:
     """A vector as a diagonal matrix, or the diagonal of a matrix."""
     if input.ndim == 1:
-        return FUNCTIONS["diag_embed"](input, diagonal)
+        return fill("diag", FUNCTIONS["diag_embed"](input, diagonal), out)
     if input.ndim != 2:
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.ndim}D")
-    return input.diagonal(diagonal).clone()
+    return fill("diag", input.diagonal(diagonal).clone(), out)
 
 
 def diagflat(input: Any, offset: int = 0) -> Any:

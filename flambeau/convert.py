@@ -256,13 +256,6 @@ def resize_for_out(self: Any, size: tuple[int, ...]) -> None:
     resize_(self, size)
 
 
-def become(self: Any, result: Any) -> None:
-    """`out=` of one of several results."""
-    if result.spec.size != self.spec.size:
-        resize_for_out(self, result.spec.size)
-    copy_(self, result)
-
-
 def set_(self: Any, source: Any = None) -> Any:
     """The memory and layout of another tensor."""
     if not isinstance(source, Tensor):
@@ -285,7 +278,6 @@ METHODS = """to type_as cpu cuda contiguous copy_ fill_ zero_ resize_ resize_as_
 NAMED = {name: caster(name, dtype) for name, dtype in CASTS.items()} | {
     "type": type_,
     "_resize_for_out": resize_for_out,
-    "_become": become,
     "get_device": lambda self: -1,
 }
 PUBLIC = ["fill"]

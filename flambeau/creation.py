@@ -12,6 +12,7 @@ import numpy as np
 from flambeau.device import check_device, preserve_format
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import contiguous_strides, result_strides, spec_of
+from flambeau.ops.outs import refuse_gradient
 from flambeau.tensor import FUNCTIONS, Tensor, empty_of
 from flambeau.trace.modes import switch
 from flambeau.trace.trie import here
@@ -28,6 +29,13 @@ def set_default_dtype(d: dt.DType) -> None:
     if not isinstance(d, dt.DType) or d.kind != "f":
         raise TypeError("only floating-point types are supported as the default type")
     here.stretch.mode = switch(here.stretch.mode, default_dtype=d)
+
+
+def type_for(dtype: Any, out: Any) -> Any:
+    """The dtype that is asked for, else that of `out`, else the default one."""
+    if dtype is not None:
+        return dtype
+    return here.stretch.mode.default_dtype if out is None else out.dtype
 
 
 def sizes(given: Any, name: str = "new") -> tuple[int, ...]:
@@ -48,9 +56,13 @@ def sizes(given: Any, name: str = "new") -> tuple[int, ...]:
     return size
 
 
-def finish(made: Any, requires_grad: bool = False, out: Any = None) -> Any:
+def finish(made: Any, requires_grad: bool = False, out: Any = None, name: str = "empty") -> Any:
     """What all factories end with."""
     if out is not None:
+        refuse_gradient(name, out)
+        if out.dtype is not made.dtype:
+            raise RuntimeError(f"dtype {made.dtype.legacy} does not match dtype of out parameter "
+                               f"({out.dtype.legacy})")  # fmt: skip
         if out.spec.size != made.spec.size:
             out._resize_for_out(made.spec.size)
         return out.copy_(made)
@@ -108,7 +120,7 @@ def zeros(
 ) -> Any:
     """Zeros."""
     check_device(device)
-    made = filled(sizes(size, "zeros"), 0, dtype or here.stretch.mode.default_dtype)
+    made = filled(sizes(size, "zeros"), 0, type_for(dtype, out))
     return made if out is None and not requires_grad else finish(made, requires_grad, out)
 
 
@@ -124,7 +136,7 @@ def ones(
 ) -> Any:
     """Ones."""
     check_device(device)
-    made = filled(sizes(size, "ones"), 1, dtype or here.stretch.mode.default_dtype)
+    made = filled(sizes(size, "ones"), 1, type_for(dtype, out))
     return made if out is None and not requires_grad else finish(made, requires_grad, out)
 
 
@@ -186,7 +198,7 @@ def empty(
 ) -> Any:
     """Memory whose content nobody knows."""
     check_device(device)
-    dtype = check_supported(dtype or here.stretch.mode.default_dtype)
+    dtype = check_supported(type_for(dtype, out))
     return finish(empty_of(spec_of(sizes(size), None, dtype)), requires_grad, out)
 
 

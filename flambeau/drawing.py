@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from flambeau.complexes import view_as_real
 from flambeau.random import state_of
 from flambeau.runtime import draws
 from flambeau.tensor import FUNCTIONS, Tensor
@@ -31,6 +33,9 @@ def uniform_(
 ) -> Any:
     """Uniform in [from, to)."""
     low, high = ends.get("from", a), ends.get("to", b)
+    if self.spec.dtype.kind == "c":
+        view_as_real(self).uniform_(low, high, generator=generator)
+        return self
     check_float(self, "check_uniform_bounds")
     if low > high:
         raise RuntimeError(
@@ -40,15 +45,20 @@ def uniform_(
 
 
 def normal_(self: Any, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Any:
-    """Normal numbers."""
-    check_float(self, "normal_kernel_cpu")
+    """Normal numbers; of complex ones both parts have the mean, and together the deviation."""
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {float(std)}")
+    if self.spec.dtype.kind == "c":
+        view_as_real(self).normal_(mean, std / math.sqrt(2), generator=generator)
+        return self
+    check_float(self, "normal_kernel_cpu")
     return put(self, "_normal", generator, float(mean), float(std), self.spec.contiguous)
 
 
 def log_normal_(self: Any, mean: float = 1.0, std: float = 2.0, *, generator: Any = None) -> Any:
     """exp of normal numbers."""
+    if std <= 0:
+        raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std:g}")
     check_float(self, "log_normal_cpu")
     return put(self, "_log_normal", generator, float(mean), float(std))
 

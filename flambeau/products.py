@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flambeau.filling import fill
 from flambeau.ir.layout import broadcast_sizes, contiguous_strides
 from flambeau.ops.matmul import unsafe_view
 from flambeau.tensor import FUNCTIONS
@@ -20,7 +21,7 @@ def matmul(input, other, *, out=None):
     if n == 2 and m == 2:
         return mm(input, other) if out is None else mm(input, other, out=out)
     if out is not None:
-        return written(matmul(input, other), out)
+        return fill("matmul", matmul(input, other), out)
     if n == 0 or m == 0:
         raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {n}D "
                            f"and {m}D")  # fmt: skip
@@ -29,17 +30,6 @@ def matmul(input, other, *, out=None):
     if n >= 3 and m <= 2:
         return folded(input, other)
     return batched(input, other)
-
-
-def written(result, out):
-    """A result, over a tensor that is given for it."""
-    if out.dtype is not result.dtype:
-        raise RuntimeError(f"Expected out tensor to have dtype {result.dtype.legacy.lower()}, but "
-                           f"got "
-                           f"{out.dtype.legacy.lower()} instead")  # fmt: skip
-    if result.spec.size != out.spec.size:
-        out._resize_for_out(result.spec.size)
-    return out.copy_(result)
 
 
 def of_vectors(input, other):
@@ -101,7 +91,7 @@ def batched(input, other):
 def linear(input, weight, bias=None, *, out=None):
     """input times the transposed weight, plus bias."""
     if out is not None:
-        return written(linear(input, weight, bias), out)
+        return fill("linear", linear(input, weight, bias), out)
     if bias is None:
         return matmul(input, weight.t())
     size = input.spec.size
@@ -120,6 +110,11 @@ def bilinear(input1, input2, weight, bias=None):
     return out if bias is None else out + bias
 
 
+def vdot(input, other, *, out=None):
+    """The product of two vectors, the first one conjugated."""
+    return dot(input.conj(), other, out=out)
+
+
 def outer(input, vec2, *, out=None):
     """The product of each element of one vector with each of the other."""
     for name, x in (("self", input), ("vec2", vec2)):
@@ -131,8 +126,10 @@ def outer(input, vec2, *, out=None):
 ger = outer
 
 
-def inner(input, other):
+def inner(input, other, *, out=None):
     """The sum over the last dims of both."""
+    if out is not None:
+        return fill("inner", inner(input, other), out)
     if input.ndim == 0 or other.ndim == 0:
         return input * other
     if input.spec.size[-1] != other.spec.size[-1]:
@@ -145,5 +142,5 @@ def inner(input, other):
     return flat.reshape((*input.spec.size[:-1], *other.spec.size[:-1]))
 
 
-METHODS = "matmul outer ger inner".split()
+METHODS = "matmul vdot outer ger inner".split()
 PUBLIC = METHODS

@@ -6,11 +6,21 @@ like any other call; reading it back (get_rng_state) runs what is pending.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flambeau.creation import check_supported, empty_like, finish, get_default_dtype, plain, sizes
+from flambeau.creation import (
+    check_supported,
+    empty,
+    empty_like,
+    finish,
+    get_default_dtype,
+    plain,
+    sizes,
+    type_for,
+)
 from flambeau.device import CPU, check_device
 from flambeau.ir import dtype as dt
 from flambeau.runtime import draws, generator
@@ -122,6 +132,16 @@ def floating(dtype: Any, name: str) -> dt.DType:
     return check_supported(dtype)
 
 
+def whole_type(dtype: Any, out: Any) -> dt.DType:
+    """The type of whole numbers: int64 where nothing else is asked for."""
+    return check_supported(dtype or (dt.int64 if out is None else out.dtype))
+
+
+def of_pairs(parts: Any) -> Any:
+    """Fresh pairs of real numbers as complex ones."""
+    return parts.view_as_complex().detach()
+
+
 def rand(
     *size: Any,
     generator: Any = None,
@@ -134,6 +154,10 @@ def rand(
 ) -> Any:
     """Uniform in [0, 1)."""
     check_device(device)
+    dtype = type_for(dtype, out)
+    if dtype.kind == "c":
+        made = of_pairs(rand(*sizes(size), 2, generator=generator, dtype=dtype.to_real()))
+        return finish(made, requires_grad, out)
     dtype = floating(dtype, "check_uniform_bounds")
     made = FUNCTIONS["_uniform"](state_of(generator), sizes(size), dtype, 0.0, 1.0)
     return finish(made, requires_grad, out)
@@ -151,6 +175,11 @@ def randn(
 ) -> Any:
     """Normal, mean 0 and deviation 1."""
     check_device(device)
+    dtype = type_for(dtype, out)
+    if dtype.kind == "c":  # both parts together have a deviation of 1
+        parts = empty((*sizes(size), 2), dtype=dtype.to_real())
+        made = of_pairs(parts.normal_(0.0, math.sqrt(0.5), generator=generator))
+        return finish(made, requires_grad, out)
     dtype = floating(dtype, "normal_kernel_cpu")
     made = FUNCTIONS["_normal"](state_of(generator), sizes(size), dtype, 0.0, 1.0, True)
     return finish(made, requires_grad, out)
@@ -175,7 +204,7 @@ def randint(
         low, high, size = 0, low, high
     elif high is None:
         low, high = 0, low
-    low, high, dtype = int(plain(low)), int(plain(high)), check_supported(dtype or dt.int64)
+    low, high, dtype = int(plain(low)), int(plain(high)), whole_type(dtype, out)
     draws.clean_range(low, high, dtype)
     made = FUNCTIONS["_randint"](state_of(generator), sizes((tuple(size),)), dtype, low, high)
     return finish(made, requires_grad, out)
@@ -196,7 +225,8 @@ def randperm(
     check_device(device)
     if n < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
-    made = FUNCTIONS["_randperm"](state_of(generator), (n,), check_supported(dtype or dt.int64))
+    dtype = whole_type(dtype, out)
+    made = FUNCTIONS["_randperm"](state_of(generator), (n,), dtype)
     return finish(made, requires_grad, out)
 
 
@@ -245,7 +275,7 @@ def normal(
     """Normal numbers; mean and deviation may be tensors."""
     check_device(device)
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
-        dtype = floating(dtype, "normal")
+        dtype = floating(type_for(dtype, out), "normal")
         made = FUNCTIONS["_normal"](
             state_of(generator), sizes((tuple(size),)), dtype, float(mean), float(std), True
         )
@@ -269,7 +299,7 @@ def bernoulli(input: Any, p: Any = None, *, generator: Any = None, out: Any = No
         made = FUNCTIONS["_bernoulli_tensor"](
             state_of(generator), input.detach(), spec.dtype, spec.dtype
         )
-    return finish(made, out=out)
+    return made if out is None else finish(made.to(out.dtype), out=out, name="bernoulli")
 
 
 def multinomial(
@@ -283,7 +313,11 @@ def multinomial(
     """Indices drawn in proportion to weights."""
     if input.ndim not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")
-    floating(input.spec.dtype, "multinomial")
+    if input.dtype.kind != "f":
+        raise RuntimeError("multinomial only supports floating-point dtypes for input, got: "
+                           f"{input.dtype.legacy}")  # fmt: skip
+    if out is not None and out.dtype is not dt.int64:
+        raise RuntimeError(f"multinomial expects Long tensor out, got: {out.dtype.legacy}")
     if num_samples <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
     if not replacement and num_samples > input.spec.size[-1]:

@@ -41,3 +41,4 @@ for _name in (
     "cummin",
 ):
     named(_name, "values", "indices")
+    named(f"{_name}_out", "values", "indices")

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from flambeau import return_types
 from flambeau.arranging import repeat_interleave
 from flambeau.creation import finish
+from flambeau.filling import fill, named
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import broadcast_sizes, spec_of
 from flambeau.ops.declare import TABLE
@@ -60,10 +60,10 @@ def scatter_row(src: Any, value: Any, reduce: str | None) -> tuple[str, tuple[An
     return "scatter" if isinstance(what, Tensor) else "_scatter_value", (what,)
 
 
-def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
+def take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: Any = None) -> Any:
     """gather, with broadcasting; without a dim, on the flattened tensor."""
     if dim is None:
-        return input.reshape(-1).gather(0, indices.reshape(-1))
+        return FUNCTIONS["gather"](input.reshape(-1), 0, indices.reshape(-1), out=out)
     dim = one_dim(dim, input.ndim)
     size = broadcast_sizes(
         [
@@ -75,7 +75,7 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     def spread(x: Any) -> Any:
         return expand(x, (*size[:dim], x.spec.size[dim], *size[dim + 1 :]))
 
-    return spread(input).gather(dim, spread(indices))
+    return FUNCTIONS["gather"](spread(input), dim, spread(indices), out=out)
 
 
 def index_put_(self: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
@@ -103,11 +103,16 @@ def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
         )
     size = broadcast_sizes([input.spec.size, mask.spec.size])
     count = int(np.broadcast_to(mask._memory(), size).sum())
-    return finish(FUNCTIONS["_masked_select"](input, mask, count), out=out)
+    if out is not None and out.dtype is not input.dtype:
+        raise RuntimeError("masked_select(): self and result must have the same scalar type")
+    return finish(FUNCTIONS["_masked_select"](input, mask, count), out=out, name="masked_select")
 
 
 def nonzero(input: Any, *, as_tuple: bool = False, out: Any = None) -> Any:
     """Where a tensor is not zero: a row of indices each, or a tuple of index tensors."""
+    if out is not None and out.dtype is not dt.int64:
+        raise RuntimeError("nonzero: Expected out tensor to have scalar type Long but got scalar "
+                           f"type{out.dtype.legacy}")  # fmt: skip
     values = input._memory()
     if as_tuple and not values.ndim:
         values = values.reshape(1)
@@ -132,11 +137,7 @@ def count_nonzero(input: Any, dim: Any = None) -> Any:
 
 def results(name: str, values: Any, out: Any = None) -> Any:
     """Several results by name; into `out` where it is given."""
-    if out is not None:
-        for target, value in zip(out, values):
-            target._become(value)
-        values = out
-    return getattr(return_types, name)(tuple(values))
+    return named(name, values, out)
 
 
 def sort(
@@ -163,8 +164,9 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False, *, out: A
     return results("kthvalue", FUNCTIONS["_kthvalue"](input, k, dim, keepdim), out)
 
 
-def msort(input: Any) -> Any:
-    return sort(input, 0)[0]
+def msort(input: Any, *, out: Any = None) -> Any:
+    """Values in order along the first dim."""
+    return fill("msort", sort(input, 0)[0], out)
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
@@ -236,9 +238,19 @@ def searchsorted(
     out_int32: bool = False,
     right: bool = False,
     side: str | None = None,
+    sorter: Any = None,
+    out: Any = None,
 ) -> Any:
-    """Where numbers belong in a sorted sequence."""
+    """Where numbers belong in a sorted sequence, or in one that `sorter` says how to sort."""
     end: Any = side or ("right" if right else "left")
+    dtype = dt.int32 if out_int32 else dt.int64
+    if out is not None and out.dtype is not dtype:
+        raise RuntimeError(
+            "torch.searchsorted(): output tensor's dtype is wrong, it can only be Int(int32) or "
+            "Long(int64) depending on whether out_int32 flag is True, but we got output tensor's "
+            f"dtype {out.dtype.legacy} and out_int32 flag is {out_int32}")  # fmt: skip
+    if sorter is not None:
+        sorted_sequence = sorted_sequence.detach().gather(-1, sorter)
     rows = sorted_sequence._values()
     values = input._values() if isinstance(input, Tensor) else np.asarray(input)
     if rows.ndim == 1:
@@ -249,13 +261,14 @@ def searchsorted(
             for r, v in zip(rows.reshape(-1, rows.shape[-1]), values.reshape(-1, values.shape[-1]))
         ]
         found = np.stack(flat).reshape(values.shape)
-    dtype = dt.int32 if out_int32 else dt.int64
-    return from_array(np.asarray(found), dtype)
+    return fill("searchsorted", from_array(np.asarray(found), dtype), out)
 
 
-def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Any:
+def bucketize(
+    input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False, out: Any = None
+) -> Any:
     """Which bucket each number falls into."""
-    return searchsorted(boundaries, input, out_int32=out_int32, right=right)
+    return searchsorted(boundaries, input, out_int32=out_int32, right=right, out=out)
 
 
 METHODS = """scatter scatter_ take_along_dim index_put index_put_ masked_select nonzero argwhere

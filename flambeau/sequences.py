@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.creation import check_supported, finish, get_default_dtype, plain
+from flambeau.creation import check_supported, finish, get_default_dtype, plain, type_for
 from flambeau.device import check_device
 from flambeau.ir import dtype as dt
 from flambeau.tensor import from_array
@@ -34,10 +34,14 @@ def arange(
         dtype = out.spec.dtype if out is not None else get_default_dtype() if floats else dt.int64
     if step == 0:
         raise RuntimeError("step must be nonzero")
+    if not all(map(math.isfinite, (start, end))):
+        raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     if dtype.kind in "iu":  # each bound is converted first
         start, end, step = int(start), int(end), int(step)
+        if step == 0:
+            raise ValueError("step must be nonzero")
         values = np.arange(start, end, step, dtype=np.int64)
     else:
         count = math.ceil((end - start) / step)
@@ -75,7 +79,7 @@ def linspace(
 ) -> Any:
     """`steps` evenly spaced numbers, both ends included."""
     check_device(device)
-    dtype = check_supported(dtype or get_default_dtype())
+    dtype = check_supported(type_for(dtype, out))
     values = linspace_values(plain(start), plain(end), steps, dtype)
     return finish(from_array(dt.narrow(values, dtype), dtype), requires_grad, out)
 
@@ -95,7 +99,7 @@ def logspace(
 ) -> Any:
     """`base` to the powers of a linspace."""
     check_device(device)
-    dtype = check_supported(dtype or get_default_dtype())
+    dtype = check_supported(type_for(dtype, out))
     powers = linspace_values(plain(start), plain(end), steps, dtype)
     values = np.power(powers.dtype.type(base), powers)
     return finish(from_array(dt.narrow(values, dtype), dtype), requires_grad, out)
@@ -114,7 +118,7 @@ def eye(
 ) -> Any:
     """Ones on the diagonal, zeros elsewhere."""
     check_device(device)
-    dtype = check_supported(dtype or get_default_dtype())
+    dtype = check_supported(type_for(dtype, out))
     m = n if m is None else m
     if n < 0 or m < 0:
         name, value = ("n", n) if n < 0 else ("m", m)

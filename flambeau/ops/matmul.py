@@ -159,7 +159,6 @@ def dot_shape(mode: Mode, input: Spec, tensor: Spec) -> Any:
 
 dot = structured(
     "dot(input, tensor)",
-    aliases="vdot",
     shape=dot_shape,
     numpy=lambda a, b: np.asarray(np.dot(a, b)),
     grad=dict(input=lambda g, tensor: g * tensor, tensor=lambda g, input: g * input),
