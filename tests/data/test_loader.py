@@ -66,6 +66,31 @@ D.RandomSampler([])
 [D.default_collate([(1, 2.0), (3, 4.0)]), D.default_collate(['a']), D.default_collate([1.0, 2.0])]
 [D.default_collate([np.ones(2), np.ones(2)]), D.default_collate([np.float32(1), np.float32(2)])]
 [m.rows[1:3], m.rows[-1]]
+D.DataLoader(m.rows, timeout=3)
+D.DataLoader(m.rows, timeout=-1)
+D.DataLoader(m.rows, persistent_workers=True)
+D.DataLoader(m.rows, prefetch_factor=-1, num_workers=1)
+D.DataLoader(m.rows, multiprocessing_context="fork")
+D.DataLoader(m.rows, multiprocessing_context="x", num_workers=1)
+D.DataLoader(m.rows, multiprocessing_context=3, num_workers=1)
+D.DistributedSampler(m.rows)
+D.DistributedSampler(m.rows, num_replicas=2, rank=3)
+D.DistributedSampler(m.rows, num_replicas=3, rank=1, seed=3)
+D.DistributedSampler(m.rows, 3, 1, shuffle=False, drop_last=True)
+D.DistributedSampler(m.rows, 3, 2, shuffle=False)
+D.DistributedSampler([1], 3, 2)
+D.WeightedRandomSampler([1.0, 2.0], 2, replacement=3)
+D.WeightedRandomSampler([[1.0, 2.0]], 1)
+D.random_split(m.rows, [.5, .6])
+[[list(part.indices) for part in D.random_split(m.rows, [.25, .75], generator=g)]]
+D.StackDataset(m.rows, a=m.rows)
+D.DataLoader(D.StackDataset(m.rows, m.rows), batch_size=4)
+D.DataLoader(D.StackDataset(a=m.rows, b=m.rows), batch_size=4)
+D.ConcatDataset([m.numbers])
+[D.ConcatDataset([m.rows])[-11]]
+list(D.ChainDataset([m.rows]))
+[D.default_convert([1, np.ones(2), "a", (1, np.int64(3)), {"a": np.ones(1)}])]
+[D.get_worker_info()]
 """.strip().splitlines()
 
 
@@ -84,8 +109,3 @@ def batches(torch, expression):
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_batches(expression):
     assert batches(flambeau, expression) == batches(torch, expression)
-
-
-def test_workers_are_refused():
-    with pytest.raises(NotImplementedError, match="num_workers=0"):
-        flambeau.utils.data.DataLoader([1, 2], num_workers=2)

@@ -1,6 +1,7 @@
 """Data sets, samplers, and the loader that hands out batches."""
 
 from flambeau.utils.data.collate import default_collate, default_convert
+from flambeau.utils.data.dataloader import DataLoader, _DatasetKind
 from flambeau.utils.data.dataset import (
     ChainDataset,
     ConcatDataset,
@@ -11,7 +12,7 @@ from flambeau.utils.data.dataset import (
     TensorDataset,
     random_split,
 )
-from flambeau.utils.data.loader import DataLoader, get_worker_info
+from flambeau.utils.data.distributed import DistributedSampler
 from flambeau.utils.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -20,10 +21,11 @@ from flambeau.utils.data.sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
+from flambeau.utils.data.worker_info import get_worker_info
 
 __all__ = [
-    "BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset", "IterableDataset",
-    "RandomSampler", "Sampler", "SequentialSampler", "StackDataset", "Subset",
-    "SubsetRandomSampler", "TensorDataset", "WeightedRandomSampler", "default_collate",
-    "default_convert", "get_worker_info", "random_split",
+    "BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset", "DistributedSampler",
+    "IterableDataset", "RandomSampler", "Sampler", "SequentialSampler", "StackDataset", "Subset",
+    "SubsetRandomSampler", "TensorDataset", "WeightedRandomSampler", "_DatasetKind",
+    "default_collate", "default_convert", "get_worker_info", "random_split",
 ]  # fmt: skip

@@ -51,7 +51,7 @@ class StackDataset(Dataset):
 
     def __init__(self, *args, **kwargs):
         if args and kwargs:
-            raise ValueError("Supported either ``tuple``- (via ``args``) or ``dict``- (via "
+            raise ValueError("Supported either ``tuple``- (via ``args``) or``dict``- (via "
                              "``kwargs``) like input/output, but both types are "
                              "given.")  # fmt: skip
         if not args and not kwargs:
@@ -67,8 +67,27 @@ class StackDataset(Dataset):
             return {name: part[index] for name, part in self.datasets.items()}
         return tuple(part[index] for part in self.datasets)
 
+    def __getitems__(self, indices):
+        """Several samples at once."""
+        if isinstance(self.datasets, dict):
+            columns = [samples_of(part, indices) for part in self.datasets.values()]
+            return [dict(zip(self.datasets, row)) for row in zip(*columns)]
+        return list(zip(*(samples_of(part, indices) for part in self.datasets)))
+
     def __len__(self):
         return self._length
+
+
+def samples_of(part, indices):
+    """Some samples of one of the data sets side by side."""
+    together = getattr(part, "__getitems__", None)
+    if not callable(together):
+        return [part[index] for index in indices]
+    found = together(indices)
+    if len(found) != len(indices):
+        raise ValueError("Nested dataset's output size mismatch. Expected "
+                         f"{len(indices)}, got {len(found)}")  # fmt: skip
+    return found
 
 
 class ConcatDataset(Dataset):

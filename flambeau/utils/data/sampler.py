@@ -13,9 +13,8 @@ def check_count(num_samples):
                          f"num_samples={num_samples}")  # fmt: skip
 
 
-def check_replacement(replacement):
+def check_replacement(replacement, kind):
     if not isinstance(replacement, bool):
-        kind = TypeError
         raise kind(f"replacement should be a boolean value, but got replacement={replacement}")
 
 
@@ -52,7 +51,7 @@ class RandomSampler(Sampler):
     def __init__(self, data_source, replacement=False, num_samples=None, generator=None):
         self.data_source, self.replacement = data_source, replacement
         self._num_samples, self.generator = num_samples, generator
-        check_replacement(replacement)
+        check_replacement(replacement, TypeError)
         check_count(self.num_samples)
 
     @property
@@ -111,7 +110,7 @@ class WeightedRandomSampler(Sampler):
         from flambeau import as_tensor, float64
 
         check_count(num_samples)
-        check_replacement(replacement)
+        check_replacement(replacement, ValueError)
         weights = as_tensor(weights, dtype=float64)
         if weights.ndim != 1:
             raise ValueError("weights should be a 1d sequence but given weights have shape "
