@@ -50,20 +50,27 @@ def atleast_3d(x: Any) -> Any:
     return unsqueeze(x, -1) if x.ndim == 2 else x
 
 
+def some(name: str, tensors: Any) -> Any:
+    """The tensors, of which there must be one at least."""
+    if not tensors:
+        raise RuntimeError(f"{name} expects a non-empty TensorList")
+    return tensors
+
+
 def hstack(tensors: Any, *, out: Any = None) -> Any:
     """Side by side: along the second dim, vectors along their only one."""
-    tensors = [atleast_1d(x) for x in tensors]
+    tensors = [atleast_1d(x) for x in some("hstack", tensors)]
     return cat(tensors, 0 if tensors[0].ndim == 1 else 1, out=out)
 
 
 def vstack(tensors: Any, *, out: Any = None) -> Any:
     """One above the other, vectors as rows."""
-    return cat([atleast_2d(x) for x in tensors], 0, out=out)
+    return cat([atleast_2d(x) for x in some("vstack", tensors)], 0, out=out)
 
 
 def dstack(tensors: Any, *, out: Any = None) -> Any:
     """Along the third dim."""
-    return cat([atleast_3d(x) for x in tensors], 2, out=out)
+    return cat([atleast_3d(x) for x in some("dstack", tensors)], 2, out=out)
 
 
 def column_stack(tensors: Any, *, out: Any = None) -> Any:
@@ -137,7 +144,14 @@ def flipud(input: Any) -> Any:
 
 def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Any:
     """Turned by k quarters, from the first of two dims towards the second."""
+    if len(dims) != 2:
+        raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
+    if input.ndim < 2:
+        raise RuntimeError(f"expected total dims >= 2, but got total dims = {input.ndim}")
     a, b = (one_dim(d, input.ndim) for d in dims)
+    if a == b:
+        raise RuntimeError("expected rotation dims to be different, but got dim0 = "
+                           f"{dims[0]} and dim1 = {dims[1]}")  # fmt: skip
     turns = k % 4
     if turns == 1:
         return transpose(flip(input, b), a, b)

@@ -10,14 +10,22 @@ from typing import Any
 
 from flambeau.ir import dtype as dt
 from flambeau.ops import complex as rows
+from flambeau.ops.functions import inplace_of
+from flambeau.ops.table import TABLE
 from flambeau.tensor import FUNCTIONS
 from flambeau.trace.recorder import record_view, record_write
 
 row = FUNCTIONS
+abs_in_place = inplace_of(TABLE["abs"])
 
 
 def complex(real: Any, imag: Any, *, out: Any = None) -> Any:
     """The complex tensor of a real and an imaginary part, which broadcast."""
+    if out is not None and hasattr(real, "spec"):
+        wanted = real.dtype.to_complex()
+        if out.dtype is not wanted:
+            raise RuntimeError(f"Expected object of scalar type {wanted.legacy} but got scalar "
+                               f"type {out.dtype.legacy} for argument 'out'")  # fmt: skip
     return row["complex"](real, imag, out=out)
 
 
@@ -152,6 +160,13 @@ def is_complex(input: Any) -> bool:
     return input.spec.dtype.kind == "c"
 
 
+def abs_(input: Any) -> Any:
+    """Absolute values, over the input; those of complex numbers are of another type."""
+    if input.spec.dtype.kind == "c":
+        raise RuntimeError("In-place abs is not supported for complex tensors.")
+    return abs_in_place(input)
+
+
 def isreal(input: Any) -> Any:
     """Where the imaginary part is 0: everywhere in real tensors."""
     if input.spec.dtype.kind != "c":
@@ -163,6 +178,8 @@ NAMED = {
     "real": property(real, set_real),
     "imag": property(imag, set_imag),
     "turned": turned,
+    "abs_": abs_,
+    "absolute_": abs_,
     **{
         f.__name__: f
         for f in (view_as_real, view_as_complex, conj, conj_physical, conj_physical_, resolve_conj,

@@ -44,6 +44,7 @@ def to(
     copy = copy or len(flags) > 1 and flags[1]
     check_device(device)
     if dtype is None or dtype is self.spec.dtype.plain:
+        copy = copy or memory_format not in (preserve_format, contiguous_format)
         return self.clone(memory_format=memory_format) if copy else self
     return as_dtype(self, dtype)
 
@@ -71,7 +72,7 @@ def caster(name: str, dtype: DType) -> Any:
     """x.float() and its like."""
 
     def cast(self: Any, memory_format: Any = preserve_format) -> Any:
-        return self if self.spec.dtype.plain is dtype else as_dtype(self, dtype)
+        return to(self, dtype, memory_format=memory_format)
 
     cast.__name__ = cast.__qualname__ = name
     cast.__doc__ = f"The same as `to({dtype})`."

@@ -73,6 +73,8 @@ def exponential_(self: Any, lambd: float = 1.0, *, generator: Any = None) -> Any
 
 def cauchy_(self: Any, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None) -> Any:
     """Cauchy-distributed numbers."""
+    if sigma <= 0:
+        raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma:g}")
     check_float(self, "cauchy_cpu")
     return put(self, "_cauchy", generator, float(median), float(sigma))
 

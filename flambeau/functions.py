@@ -82,6 +82,8 @@ max, min = _best("max", "maximum"), _best("min", "minimum")
 def sum_to_size(input, *size):
     """The sum over dims so that the result has a size that broadcasts to the input's."""
     size = tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
+    if not size:
+        return input.sum()
     old, lead = input.spec.size, len(input.spec.size) - len(size)
     fits = lead >= 0 and all(n in (1, m) for n, m in zip(size, old[lead:]))
     if not fits:

@@ -39,6 +39,8 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
+    if hasattr(start, "spec") and (start.ndim or start.dtype.kind not in "iu"):
+        raise RuntimeError("start must be an 0-dim integral Tensor.")
     dim, start = one_dim(dim, input.ndim), whole(start)
     n = input.spec.size[dim]
     if not -n <= start <= n:
@@ -153,11 +155,13 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
 def unfold(self: Any, dimension: int, size: int, step: int) -> Any:
     """Windows of `size` along a dim, `step` apart."""
     dim = one_dim(dimension, self.ndim)
-    n = self.spec.size[dim]
+    n = self.spec.size[dim] if self.ndim else 1
     if size > n or size < 0:
         raise RuntimeError(f"maximum size for tensor at dimension {dim} is {n} but size is {size}")
     if step <= 0:
         raise RuntimeError(f"step is {step} but must be > 0")
+    if not self.ndim:  # its one element is its one window
+        return narrow(self.unsqueeze(0), 0, 0, size)
     return record_view(views.unfold, self, None, 1, dim, whole(size), whole(step))
 
 

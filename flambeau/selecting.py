@@ -12,6 +12,7 @@ from flambeau.filling import fill, named
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import broadcast_sizes, spec_of
 from flambeau.ops.declare import TABLE
+from flambeau.ops.outs import refuse_overlap
 from flambeau.ops.rules import one_dim
 from flambeau.tensor import FUNCTIONS, Tensor, from_array
 from flambeau.trace import recorder
@@ -28,10 +29,11 @@ def scatter(
     *,
     value: Any = None,
     reduce: str | None = None,
+    out: Any = None,
 ) -> Any:
     """A copy with elements written where an index says, along a dim."""
     op, rest = scatter_row(src, value, reduce)
-    return FUNCTIONS[op](input, dim, index, *rest)
+    return FUNCTIONS[op](input, dim, index, *rest, out=out)
 
 
 def scatter_(
@@ -63,7 +65,7 @@ def scatter_row(src: Any, value: Any, reduce: str | None) -> tuple[str, tuple[An
 def take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: Any = None) -> Any:
     """gather, with broadcasting; without a dim, on the flattened tensor."""
     if dim is None:
-        return FUNCTIONS["gather"](input.reshape(-1), 0, indices.reshape(-1), out=out)
+        return take_along_dim(input.reshape(-1), indices.reshape(-1), 0, out=out)
     dim = one_dim(dim, input.ndim)
     size = broadcast_sizes(
         [
@@ -75,6 +77,7 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: Any
     def spread(x: Any) -> Any:
         return expand(x, (*size[:dim], x.spec.size[dim], *size[dim + 1 :]))
 
+    indices = indices.where(indices >= 0, indices + input.spec.size[dim])
     return FUNCTIONS["gather"](spread(input), dim, spread(indices), out=out)
 
 
@@ -161,6 +164,8 @@ def topk(
 
 def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
     """The k-th smallest value, and where it is."""
+    for target in out or ():
+        refuse_overlap(target, (input,))
     return results("kthvalue", FUNCTIONS["_kthvalue"](input, k, dim, keepdim), out)
 
 
@@ -249,6 +254,14 @@ def searchsorted(
             "torch.searchsorted(): output tensor's dtype is wrong, it can only be Int(int32) or "
             "Long(int64) depending on whether out_int32 flag is True, but we got output tensor's "
             f"dtype {out.dtype.legacy} and out_int32 flag is {out_int32}")  # fmt: skip
+    if sorted_sequence.ndim != 1 and isinstance(input, Tensor) and (
+        sorted_sequence.spec.size[:-1] != input.spec.size[:-1]
+    ):
+        raise RuntimeError(
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 "
+            f"dimensions of boundaries tensor and input value tensor must match, but we got "
+            f"boundaries tensor {list(sorted_sequence.spec.size)} and input value tensor "
+            f"{list(input.spec.size)}")  # fmt: skip
     if sorter is not None:
         sorted_sequence = sorted_sequence.detach().gather(-1, sorter)
     rows = sorted_sequence._values()
@@ -268,6 +281,9 @@ def bucketize(
     input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False, out: Any = None
 ) -> Any:
     """Which bucket each number falls into."""
+    if boundaries.ndim != 1:
+        raise RuntimeError("torch.bucketize(): boundaries tensor must be 1 dimension, but got "
+                           f"dim({boundaries.ndim})")  # fmt: skip
     return searchsorted(boundaries, input, out_int32=out_int32, right=right, out=out)
 
 

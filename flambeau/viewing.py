@@ -125,6 +125,8 @@ def reshape_as(self: Any, other: Any) -> Any:
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     """Several dims as one."""
     size = input.spec.size
+    if len(size) == 1 and (start_dim, end_dim) == (0, -1):
+        return input
     first, last = one_dim(start_dim, len(size)), one_dim(end_dim, len(size))
     if first > last:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
@@ -151,7 +153,8 @@ def unflatten(input: Any, dim: int, sizes: Any) -> Any:
 
 
 def ravel(input: Any) -> Any:
-    return reshape(input, (-1,))
+    """All elements in row-major order as one dim."""
+    return reshape(input.contiguous(), (-1,))
 
 
 def squeeze(input: Any, dim: Any = None) -> Any:

@@ -179,6 +179,8 @@ def clean_roll(input: Any, shifts: Any, dims: Any) -> Any:
         raise RuntimeError(
             f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}"
         )
+    if dims and not input.ndim:
+        raise IndexError(f"Dimension specified as {dims[0]} but tensor has no dimensions")
     return input, shifts, tuple(one_dim(d, input.ndim) for d in dims)
 
 

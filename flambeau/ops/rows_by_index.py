@@ -163,13 +163,25 @@ index_copy = structured(
     may_fail=True,
 )
 
+
+def index_fill_shape(mode: Mode, input: Spec, dim: int, index: Spec, value: Any) -> Any:
+    """The value is a number, or a tensor that holds one."""
+    if isinstance(value, Spec) and value.ndim:
+        raise RuntimeError("index_fill_ only supports a 0-dimensional value tensor, but got tensor "
+                           f"with {value.ndim} dimension(s).")  # fmt: skip
+    return index_write_shape(mode, input, dim, index, None)
+
+
 index_fill = structured(
     "index_fill(input, dim, index, value)",
     numbers=("value",),
     clean=clean_dim,
-    shape=index_write_shape,
+    shape=index_fill_shape,
     numpy=index_write(assign),
-    grad=dict(input=lambda g, index, call: g.index_fill(call.dim, index, 0)),
+    grad=dict(
+        input=lambda g, index, call: g.index_fill(call.dim, index, 0),
+        value=lambda g, index, call: g.index_select(call.dim, index).sum(),
+    ),
     samples=no_samples,
     inplace=True,
     may_fail=True,
