@@ -57,4 +57,12 @@ for _name, _method in {
     "H": property(viewing.conjugate_transpose),
 }.items():
     setattr(Tensor, _name, _method)
+# Methods that change their tensor which `torch` has as functions too.
+for _name in """abs acos acosh addmv alpha_dropout arccos arccosh arcsin arcsinh arctan arctanh
+    as_strided asin asinh atan atanh ceil clamp_max clamp_min clip cos cosh deg2rad detach erf erfc
+    exp exp2 expm1 fill fix floor frac gcd i0 index_put lcm ldexp log log10 log1p log2 logit
+    nan_to_num neg negative rad2deg reciprocal relu resize_as round rsqrt sigmoid sin sinc sinh sqrt
+    tan tanh threshold trunc xlogy zero""".split():
+    if hasattr(Tensor, f"{_name}_"):
+        PUBLIC[f"{_name}_"] = getattr(Tensor, f"{_name}_")
 MISSING = operators.attach(Tensor, {**FUNCTIONS, **PUBLIC})

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.ir.op import Op
+from flambeau.ir.op import Op, Param
 from flambeau.ops.declare import TABLE
-from flambeau.ops.functions import TEMPLATE, build, key_of
+from flambeau.ops.functions import TEMPLATE, WORDS, build, key_of
+from flambeau.trace import recorder
 
 # Operators that are rows: written out like the functions, so that they cost no second call.
 ROWS = {
@@ -82,20 +83,48 @@ def row_operator(dunder: str, name: str) -> Callable[..., Any]:
             parameters=f"{first.name}, {second.name}",
             args=", ".join(args),
             out="",
-            keys=", ".join([key_of(first), key_of(second), *args[2:]]),
+            keys=", ".join([own_key(first), key_of(second), *args[2:]]),
         )
         head, _, lines = body.strip("\n").partition("\n")
         guarded = "\n".join("    " + line for line in lines.splitlines())
-        answer = "    except TypeError:\n        return NotImplemented\n"
+        answer = f"    except TypeError:\n        return declined({first.name})\n"
         return f"{head}\n    try:\n{guarded}\n{answer}"
 
     return build(TABLE[name], dunder, source)
+
+
+def own_key(param: Param) -> str:
+    """The key of the operand whose method an operator is: it must be a tensor."""
+    return key_of(param).replace("enter(_stretch", "enter_own(_stretch", 1)
+
+
+def enter_own(stretch: Any, x: Any) -> Any:
+    """Enter a tensor that a stretch does not know."""
+    check_own(x)
+    return recorder.enter(stretch, x)
+
+
+def check_own(x: Any) -> None:
+    """An operator that is called as a function of the class wants a tensor first."""
+    if not isinstance(x, recorder.Recorded):
+        raise TypeError("descriptor for 'torch.Tensor' objects doesn't apply to a "
+                        f"'{type(x).__name__}' object")  # fmt: skip
+
+
+def declined(x: Any) -> Any:
+    """What an operator says that cannot do with the other operand."""
+    check_own(x)
+    return NotImplemented
+
+
+WORDS.update(enter_own=enter_own, declined=declined)
 
 
 def guarded(dunder: str, function: Callable[..., Any], swap: bool = False) -> Callable[..., Any]:
     """An operator from a function."""
 
     def operate(self: Any, other: Any) -> Any:
+        check_own(self)
         try:
             return function(other, self) if swap else function(self, other)
         except TypeError:

@@ -318,6 +318,8 @@ def multinomial(
                            f"{input.dtype.legacy}")  # fmt: skip
     if out is not None and out.dtype is not dt.int64:
         raise RuntimeError(f"multinomial expects Long tensor out, got: {out.dtype.legacy}")
+    if input.spec.size[-1] > 1 << 24:
+        raise RuntimeError("number of categories cannot exceed 2^24")
     if num_samples <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
     if not replacement and num_samples > input.spec.size[-1]:
@@ -327,6 +329,7 @@ def multinomial(
     made = FUNCTIONS["_multinomial"](
         state_of(generator), input.detach(), num_samples, replacement, input.spec.dtype
     )
+    made._memory()  # weights that nothing can be drawn by are refused here
     return finish(made, out=out)
 
 

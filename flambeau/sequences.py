@@ -52,6 +52,9 @@ def arange(
 
 def linspace_values(start: float, end: float, steps: int, dtype: dt.DType) -> np.ndarray:
     """Evenly spaced numbers, the second half counted from the end, in the type's own arithmetic."""
+    if not hasattr(steps, "__index__"):
+        raise TypeError("linspace() received an invalid combination of arguments: steps must be an "
+                        f"int, not {type(steps).__name__}")  # fmt: skip
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     work = dt.compute_dtype(dtype).numpy.type if dtype.kind == "f" else np.float32

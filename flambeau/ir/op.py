@@ -63,7 +63,7 @@ class Op:
     own_types: bool = False  # elementwise, but operands are not cast to one type
     picks: bool = False  # the first argument is read by position: any of its elements, not its own
     writes: tuple[str, ...] = ()
-    out_type: str = ""  # which types `out=` may have, by a word of ops/outs.py
+    out_type: str | Callable[..., str] = ""  # which types `out=` may have, by a word of ops/outs.py
     ulp: int = 4
     doc: str = ""
 

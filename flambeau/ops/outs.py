@@ -70,9 +70,16 @@ RULES: dict[str, Callable[[str, DType, DType], None]] = {
 }
 
 
-def rule_of(op: Op) -> str:
+def rule_of(op: Op, args: tuple[Any, ...]) -> str:
     """What the row says, else what is usual for its kind."""
+    if callable(op.out_type):
+        return op.out_type(*args)
     return op.out_type or ("promotes" if op.kind == "elementwise" else "exact")
+
+
+def by_operand(input: Any, other: Any) -> str:
+    """Of two tensors as other elementwise calls, of one as functions of one."""
+    return "promotes" if hasattr(other, "spec") else "unary"
 
 
 def asked_for(op: Op, args: tuple[Any, ...], out: DType) -> tuple[Any, ...]:
@@ -95,11 +102,13 @@ def write_out(op: Op, out: Any, args: tuple[Any, ...]) -> Any:
     if not isinstance(out, recorder.Recorded):
         raise TypeError(f"{op.name}(): argument 'out' must be Tensor, not {type(out).__name__}")
     refuse_gradient(op.name, out, *args)
-    rule, dtype = rule_of(op), out.spec.dtype.plain
+    rule, dtype = rule_of(op, args), out.spec.dtype.plain
     if rule == "asked":
         args = asked_for(op, args, dtype)
     (size, made, *_), *_ = recorder.results_of(op, args)
     RULES[rule](op.name, made, dtype)
+    if op.name in APART:
+        recorder.check_repeats(out.spec)
     if tuple(size) != out.spec.size:
         out._resize_for_out(tuple(size))  # type: ignore[attr-defined]  # a method of Tensor
     if op.name in APART:
@@ -115,7 +124,7 @@ def write_several(op: Op, outs: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
                         f"{len(outs)}")  # fmt: skip
     refuse_gradient(op.name, *outs, *args)
     for (_, made, *_), out in zip(specs, outs):
-        RULES[rule_of(op)](op.name, made, out.spec.dtype.plain)
+        RULES[rule_of(op, args)](op.name, made, out.spec.dtype.plain)
     for out, result in zip(outs, recorder.record(op, *args)):
         refuse_overlap(out, args)
         if result.spec.size != out.spec.size:

@@ -12,7 +12,7 @@ from flambeau.ir.layout import Spec
 from flambeau.ir.program import Number
 from flambeau.ops.copies import cast, clone, copy, full
 from flambeau.ops.declare import declare, elementwise, elementwise_result
-from flambeau.ops.rules import by_first, if_tensor, not_for, same, to_float, zeros
+from flambeau.ops.rules import by_first, if_tensor, not_for, same, tensors_only, to_float, zeros
 from flambeau.ops.samples import binary, ternary
 from flambeau.trace.modes import Mode
 
@@ -309,7 +309,7 @@ def fmod_numpy(x: Any, y: Any) -> Any:
 fmod = elementwise(
     "fmod(input, other)",
     overload=if_tensor(1, 1, 0),
-    dtype=not_for("bc", "fmod_cpu", same),
+    dtype=tensors_only("fmod", not_for("bc", "fmod_cpu", same), ("input",)),
     numpy=fmod_numpy,
     scalar=lambda k, x, y: k.fmod(x, y),
     grad=dict(

@@ -11,6 +11,7 @@ from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Spec
 from flambeau.ir.program import Number
 from flambeau.ops.declare import elementwise
+from flambeau.ops.outs import by_operand
 from flambeau.ops.rules import (
     if_tensor,
     lifted,
@@ -215,9 +216,9 @@ def one_bound(new: Any) -> Any:
 
 clamp_min = elementwise(
     "clamp_min(input, min)",
-    out_type="unary",
+    out_type=by_operand,
     overload=if_tensor(1, 1, 0),
-    dtype=bound_type("clamp_min_scalar_cpu", "maximum_cpu"),
+    dtype=tensors_only("clamp_min", bound_type("clamp_min_scalar_cpu", "maximum_cpu"), ("input",)),
     numpy=np.maximum,
     scalar=lambda k, x, low: k.maximum(x, low),
     grad=dict(
@@ -229,9 +230,9 @@ clamp_min = elementwise(
 
 clamp_max = elementwise(
     "clamp_max(input, max)",
-    out_type="unary",
+    out_type=by_operand,
     overload=if_tensor(1, 1, 0),
-    dtype=bound_type("clamp_max_scalar_cpu", "minimum_cpu"),
+    dtype=tensors_only("clamp_max", bound_type("clamp_max_scalar_cpu", "minimum_cpu"), ("input",)),
     numpy=np.minimum,
     scalar=lambda k, x, high: k.minimum(x, high),
     grad=dict(

@@ -180,7 +180,7 @@ index_fill = structured(
     numpy=index_write(assign),
     grad=dict(
         input=lambda g, index, call: g.index_fill(call.dim, index, 0),
-        value=lambda g, index, call: g.index_select(call.dim, index).sum(),
+        value=lambda g, index, call: (g - g.index_fill(call.dim, index, 0)).sum(),
     ),
     samples=no_samples,
     inplace=True,

@@ -94,6 +94,8 @@ def one_dim(dim: int, ndim: int) -> int:
 
 def many_dims(dim: Any, ndim: int) -> Ints:
     """None, an int or several → sorted dims from the front; () and None mean all."""
+    if ndim > 64:
+        raise RuntimeError("only tensors with up to 64 dims are supported")
     if dim is None or (isinstance(dim, (tuple, list)) and not dim):
         return tuple(range(ndim))
     given = [one_dim(d, ndim) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))]
