@@ -1,21 +1,25 @@
 """The native half of the thread pool and of the tape, as LLVM IR text.
 
-A job is announced by one word, the *state*: the job's number in the upper half, the blocks of tasks
-that nobody has taken in the lower. A thread takes a block by compare-and-swap on the state. A
-late worker thus never takes a block of another job, and nobody waits for a worker that did not
-come; only blocks that were taken are waited for.
+A job is announced by one word, the *state*, which has the job's number in its upper half. Its tasks
+are cut into blocks, and each thread has a *share* of them, a word of its own: the job's number and
+how many blocks of the share are left. A thread takes the blocks of its share in order, by
+compare-and-swap, then those of the others. So, from job to job, a thread works on the same part of
+the memory, which its caches hold; a late worker never takes a block of another job, and nobody
+waits for a worker that did not come: only blocks that were taken are waited for.
 """
 
 from __future__ import annotations
 
 import platform
 
-POOL_WORDS = 64
+MOST_SHARES = 256  # of a job: further threads begin with somebody else's
+SHARES = 64  # the word from which they lie, each on a cache line of its own
+POOL_WORDS = SHARES + 8 * MOST_SHARES
 NAMES = ("run", "worker", "prepare", "shutdown", "wake", "spin")
 
 # Words of the pool; what different threads write lies on different cache lines.
 STATE, DONE, JOB, SLEEPERS, STOP, THREADS, BUSY, SPINS = 0, 8, 16, 24, 32, 33, 40, 34
-# The job, from word JOB on: function, its arguments, tasks, tasks in a block, blocks.
+# The job, from word JOB on: function, its arguments, tasks, tasks in a block, blocks, shares.
 
 _FUTEX = {"x86_64": 202, "AMD64": 202, "aarch64": 98, "arm64": 98}
 _YIELD = {"x86_64": 24, "AMD64": 24, "aarch64": 124, "arm64": 124}
@@ -41,8 +45,9 @@ def native_text(system: str, machine: str | None = None) -> str:
     text = declared + _TEXT
     for name, value in {"PAUSE": pause, "WAIT": wait, "WAKE": wake, "REST": rest}.items():
         text = text.replace(f"${name}", value)
-    for name in ("STATE", "DONE", "JOB", "SLEEPERS", "STOP", "THREADS", "BUSY", "SPINS"):
+    for name in ("STATE", "DONE", "JOB", "SLEEPERS", "STOP", "THREADS", "BUSY", "SPINS", "SHARES"):
         text = text.replace(f"#{name}#", f"ptr %pool, i64 {globals()[name]}")
+    text = text.replace("#MOST_SHARES#", str(MOST_SHARES))
     return text
 
 
@@ -96,22 +101,37 @@ define void @shutdown(ptr %pool) nounwind {
   ret void
 }
 
-; Take blocks of the job in `state` until none is left, and run them.
-define internal void @work(ptr %pool, i64 %first, i64 %thread) nounwind {
+; Run what is left of job `number`, the thread's own share first, and answer how many blocks it was.
+define internal i64 @work(ptr %pool, i64 %number, i64 %thread) nounwind {
 entry:
   %job = getelementptr i64, #JOB#
-  %done.p = getelementptr i64, #DONE#
-  %number = and i64 %first, -4294967296
+  %first = getelementptr i64, #SHARES#
+  %shares.p = getelementptr i64, ptr %job, i64 5
+  %shares = load i64, ptr %shares.p
+  br label %turn
+turn:
+  %n = phi i64 [ 0, %entry ], [ %n1, %empty ]
+  %ran = phi i64 [ 0, %entry ], [ %now, %empty ]
+  %more = icmp slt i64 %n, %shares
+  br i1 %more, label %open, label %exit
+open:
+  %from = add i64 %thread, %n
+  %owner = urem i64 %from, %shares
+  %line = shl i64 %owner, 3
+  %share.p = getelementptr i64, ptr %first, i64 %line
+  %begun = load atomic i64, ptr %share.p seq_cst, align 8
   br label %look
 look:
-  %state = phi i64 [ %first, %entry ], [ %seen, %take ], [ %later, %run ]
-  %now = and i64 %state, -4294967296
-  %same = icmp eq i64 %now, %number
-  %left = and i64 %state, 4294967295
+  %share = phi i64 [ %begun, %open ], [ %seen, %take ], [ %later, %run ]
+  %now = phi i64 [ %ran, %open ], [ %now, %take ], [ %now1, %run ]
+  %its = and i64 %share, -4294967296
+  %same = icmp eq i64 %its, %number
+  %left = and i64 %share, 4294967295
   %some = icmp ne i64 %left, 0
   %mine = and i1 %same, %some
-  br i1 %mine, label %take, label %exit
+  br i1 %mine, label %take, label %empty
 take:
+  ; where the exchange succeeds the job has not ended, so what is read here belongs to it
   %function = load ptr, ptr %job
   %args.p = getelementptr i64, ptr %job, i64 1
   %args = load ptr, ptr %args.p
@@ -121,23 +141,29 @@ take:
   %size = load i64, ptr %size.p
   %blocks.p = getelementptr i64, ptr %job, i64 4
   %blocks = load i64, ptr %blocks.p
-  %less = sub i64 %state, 1
-  %swap = cmpxchg ptr %pool, i64 %state, i64 %less seq_cst seq_cst
+  %less = sub i64 %share, 1
+  %swap = cmpxchg ptr %share.p, i64 %share, i64 %less seq_cst seq_cst
   %seen = extractvalue { i64, i1 } %swap, 0
   %taken = extractvalue { i64, i1 } %swap, 1
   br i1 %taken, label %run, label %look
 run:
-  %block = sub i64 %blocks, %left
+  %next = add i64 %owner, 1
+  %upto = mul i64 %next, %blocks
+  %past = udiv i64 %upto, %shares
+  %block = sub i64 %past, %left
   %begin = mul i64 %block, %size
   %full = add i64 %begin, %size
   %short = icmp slt i64 %tasks, %full
   %end = select i1 %short, i64 %tasks, i64 %full
   call void %function(ptr %args, i64 %begin, i64 %end, i64 %thread)
-  %done = atomicrmw add ptr %done.p, i64 1 seq_cst
-  %later = load atomic i64, ptr %pool seq_cst, align 8
+  %now1 = add i64 %now, 1
+  %later = load atomic i64, ptr %share.p seq_cst, align 8
   br label %look
+empty:
+  %n1 = add i64 %n, 1
+  br label %turn
 exit:
-  ret void
+  ret i64 %ran
 }
 
 define void @worker(ptr %pool, i64 %thread) nounwind {
@@ -147,17 +173,19 @@ entry:
   %stop.p = getelementptr i64, #STOP#
   %spins.p = getelementptr i64, #SPINS#
   %spins = load i64, ptr %spins.p
+  %done.p = getelementptr i64, #DONE#
   br label %wait
 wait:
+  %known = phi i64 [ 0, %entry ], [ %state, %go ], [ %known, %sleep ]
   br label %spin
 spin:
   %turn = phi i64 [ 0, %wait ], [ %next, %again ]
   %state = load atomic i64, ptr %pool seq_cst, align 8
-  %left = and i64 %state, 4294967295
-  %some = icmp ne i64 %left, 0
-  br i1 %some, label %go, label %idle
+  %fresh = icmp ne i64 %state, %known
+  br i1 %fresh, label %go, label %idle
 go:
-  call void @work(ptr %pool, i64 %state, i64 %thread)
+  %ran = call i64 @work(ptr %pool, i64 %state, i64 %thread)
+  %done = atomicrmw add ptr %done.p, i64 %ran seq_cst
   br label %wait
 idle:
   %stop = load atomic i64, ptr %stop.p seq_cst, align 8
@@ -223,19 +251,38 @@ announce:
   store i64 %tasks, ptr %tasks.p
   store i64 %size, ptr %size.p
   store i64 %blocks, ptr %blocks.p
+  %shares.p = getelementptr i64, ptr %job, i64 5
+  %many = icmp ult i64 #MOST_SHARES#, %threads
+  %shares = select i1 %many, i64 #MOST_SHARES#, i64 %threads
+  store i64 %shares, ptr %shares.p
   store i64 0, ptr %done.p
   %old = load atomic i64, ptr %pool seq_cst, align 8
-  %older = and i64 %old, -4294967296
-  %newer = add i64 %older, 4294967296
-  %state = or i64 %newer, %blocks
-  %was = atomicrmw xchg ptr %pool, i64 %state seq_cst
+  %number = add i64 %old, 4294967296
+  %share0.p = getelementptr i64, #SHARES#
+  br label %deal
+deal:
+  %owner = phi i64 [ 0, %announce ], [ %owner1, %deal ]
+  %first = phi i64 [ 0, %announce ], [ %past, %deal ]
+  %owner1 = add i64 %owner, 1
+  %upto = mul i64 %owner1, %blocks
+  %past = udiv i64 %upto, %shares
+  %its = sub i64 %past, %first
+  %share = or i64 %number, %its
+  %line = shl i64 %owner, 3
+  %share.p = getelementptr i64, ptr %share0.p, i64 %line
+  store atomic i64 %share, ptr %share.p release, align 8
+  %others = icmp ult i64 %owner1, %shares
+  br i1 %others, label %deal, label %publish
+publish:
+  %was = atomicrmw xchg ptr %pool, i64 %number seq_cst
   call void @wake(ptr %pool)
-  call void @work(ptr %pool, i64 %state, i64 0)
+  %mine = call i64 @work(ptr %pool, i64 %number, i64 0)
+  %theirs = sub i64 %blocks, %mine
   br label %join
 join:
-  %turn = phi i64 [ 0, %announce ], [ %next, %again ], [ 0, %rest ]
+  %turn = phi i64 [ 0, %publish ], [ %next, %again ], [ 0, %rest ]
   %done = load atomic i64, ptr %done.p seq_cst, align 8
-  %all = icmp eq i64 %done, %blocks
+  %all = icmp eq i64 %done, %theirs
   br i1 %all, label %leave, label %stay
 stay:
   %next = add i64 %turn, 1

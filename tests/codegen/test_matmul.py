@@ -86,6 +86,21 @@ def test_any_layout(sizes: tuple[int, int, int], layouts: str) -> None:
     close(c, a, b, a.astype("f8") @ b.astype("f8"), 1.2e-7)
 
 
+LARGE = [(2100, 40, 550), (600, 530, 450), (75, 600, 1024), (560, 512, 512)]
+
+
+@pytest.mark.parametrize("layouts", ["NN", "NT", "TN", "TT"])
+@pytest.mark.parametrize("sizes", LARGE, ids=str)
+def test_operands_that_are_packed_read_in_place_and_cut_into_groups(
+    sizes: tuple[int, int, int], layouts: str
+) -> None:
+    m, n, k = sizes
+    a, b = operand((m, k), layouts[0]), operand((k, n), layouts[1])
+    c = np.full((m, n), np.nan, "f4")
+    run(plain(types.float32), {"a": a, "b": b, "access0": c})
+    close(c, a, b, a.astype("f8") @ b.astype("f8"), 1.2e-7)
+
+
 @pytest.mark.parametrize("layouts", ["NN", "TT"])
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (33, 45, 21), (100, 40, 300)], ids=str)
 def test_float64(sizes: tuple[int, int, int], layouts: str) -> None:
@@ -240,12 +255,16 @@ def test_what_is_not_finite_stays_where_it_is() -> None:
     assert (np.isinf(c) == np.isinf(wide)).all()
 
 
-@pytest.mark.parametrize("sizes", [(100, 130, 70), (1, 300, 500), (300, 1, 500)], ids=str)
-def test_the_same_bits_however_tasks_are_split(sizes: tuple[int, int, int]) -> None:
+SPLIT = [(100, 130, 70), (1, 300, 500), (300, 1, 500), (540, 520, 500), (300, 64, 100)]
+
+
+@pytest.mark.parametrize("sizes", SPLIT, ids=str)
+@pytest.mark.parametrize("layout", ["N", "T"])
+def test_the_same_bits_however_tasks_are_split(sizes: tuple[int, int, int], layout: str) -> None:
     from flambeau.runtime.threads import get_num_threads, set_num_threads
 
     m, n, k = sizes
-    a, b = operand((m, k), "N"), operand((k, n), "T")
+    a, b = operand((m, k), "N"), operand((k, n), layout)
     results, before = [], get_num_threads()
     try:
         for count in (1, 2, 3):

@@ -16,8 +16,8 @@ from .spec import Machine, Shape
 TASK_WORK = 1 << 19  # floating-point operations of a task, or more
 MOST_TASKS = 32
 ENOUGH_TASKS = 8  # rows are cut only where columns do not give as many
-LARGE_A = 3 << 19  # bytes of A up to which each task may go through all of it
-CACHED_A = 3 << 17  # bytes of a larger A that a task goes through, once for each of its panels
+LARGE_A = 1 << 20  # bytes of A from which a task goes through half of it
+LARGEST_A = 1 << 22  # bytes of A that a task goes through, once for each of its panels, at most
 SHORT_K = 16  # steps up to which writing C costs more than reading panels again
 LARGE_C = 1 << 18  # elements of C from which that holds for more steps
 TALLEST, WIDEST = 28, 8  # rows and vectors of a tile, at most
@@ -45,18 +45,23 @@ def ceil(x: int, y: int) -> int:
     return -(-x // y)
 
 
-def cut_up(shape: Shape, lanes: int, machine: Machine, wide: bool) -> Cut:
-    """Tiles of about equal heights, and enough tasks; with few rows they may be `wide`."""
+def cut_up(shape: Shape, lanes: int, machine: Machine, wide: bool, tall: bool) -> Cut:
+    """Tiles of about equal heights, and enough tasks; with few rows they may be `wide`.
+
+    `tall`: B is read from the cache again and again, so a task goes through C by rows.
+    """
     needed = ceil(shape.n, lanes)
-    by_rows = is_mostly_output(shape) and needed > 8
-    vectors = min(needed, machine.registers // 8 if by_rows else 2)
+    thin = is_mostly_output(shape) and needed > 8
+    vectors = min(needed, machine.registers // 8 if thin else 2)
     while wide and vectors < min(WIDEST, needed) and fits(shape.m, vectors + 1, machine):
         vectors += 1
     tallest = min(TALLEST, (machine.registers - vectors - 1) // vectors)
     tiles, panels = ceil(shape.m, tallest), ceil(shape.n, vectors * lanes)
+    if tall and tiles < MOST_TASKS:
+        tiles += tiles % 2  # two threads then have as many rows each
     height = ceil(shape.m, tiles)
     full = shape.m - tiles * (height - 1)
-    cut = Cut(vectors, height, tiles, full, panels, 1, 1, by_rows)
+    cut = Cut(vectors, height, tiles, full, panels, 1, 1, thin or tall)
     wanted = wanted_tasks(shape, panels * vectors * lanes)
     return grouped(cut, shape, wanted, machine.vector_bytes // lanes)
 
@@ -76,7 +81,8 @@ def wanted_tasks(shape: Shape, columns: int) -> int:
     """How many tasks each matrix of the batch should give; `columns` are with unused lanes."""
     matrices = math.prod(shape.batch)
     work = 2 * shape.m * columns * shape.k * matrices
-    wanted = ceil(min(max(1, work // TASK_WORK), MOST_TASKS), matrices)
+    least = 2 if work >= TASK_WORK else 1
+    wanted = ceil(min(max(least, work // TASK_WORK), MOST_TASKS), matrices)
     return 1 << (wanted - 1).bit_length()
 
 
@@ -88,9 +94,9 @@ def grouped(cut: Cut, shape: Shape, wanted: int, itemsize: int) -> Cut:
     groups_n = min(cut.panels, wanted)
     groups_m = min(cut.tiles, ceil(min(wanted, ENOUGH_TASKS), groups_n))
     bytes_a = shape.m * shape.k * itemsize
-    if cut.panels > ENOUGH_TASKS and bytes_a > LARGE_A:
-        groups_m = max(groups_m, min(cut.tiles, ceil(bytes_a, CACHED_A)))
-        groups_n = min(groups_n, max(1, MOST_TASKS // groups_m))
+    if bytes_a >= LARGE_A and (cut.panels > ENOUGH_TASKS or shape.m > shape.n):
+        groups_m = max(groups_m, min(cut.tiles, max(2, ceil(bytes_a, LARGEST_A))))
+        groups_n = min(groups_n, max(1, 2 * MOST_TASKS // groups_m))
     cut = replace(cut, groups_m=groups_m, groups_n=groups_n)
     return keepable(cut) if shape.k > K_LIMIT else cut
 

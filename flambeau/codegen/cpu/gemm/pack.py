@@ -11,7 +11,7 @@ from flambeau.ir.record import frozen
 from ....ir.dtype import DType
 from ...builder import Builder, Value, vector_of
 from ...values import stored
-from .micro import fetch, moved
+from .micro import moved
 
 
 @frozen
@@ -49,7 +49,6 @@ class Panel:
     steps: Value
 
 
-AHEAD = 256  # bytes of a line or of a step that are fetched ahead
 PARAMS = {"source": "ptr", "target": "ptr", "line": "i64", "step": "i64", "lines": "i64",
           "steps": "i64"}  # fmt: skip
 
@@ -77,7 +76,6 @@ def copy_lines(b: Builder, pack: Pack, panel: Panel) -> None:
     carry = [panel.source, panel.target]
     with b.loop(0, panel.steps, carry=carry) as loop:
         here, there = loop.carried
-        fetch(b, b.element(here, "i8", AHEAD))
         for v, mask in enumerate(masks):
             place = b.element(here, stored(pack.source), v * pack.lanes)
             value = b.load_element(pack.source, place, pack.lanes, mask)
@@ -113,7 +111,6 @@ def copy_steps(b: Builder, pack: Pack, panel: Panel) -> None:
             for r in range(pack.lanes):
                 line = b.smin(b.add(first, r), final)
                 place = moved(b, here, b.mul(line, panel.line))
-                fetch(b, b.element(place, "i8", AHEAD))
                 rows.append(b.load_element(pack.source, place, pack.lanes, mask))
             to = b.element(there, pack.element, first)
             for r, row in enumerate(transposed(b, rows)):

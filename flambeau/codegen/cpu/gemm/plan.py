@@ -29,19 +29,22 @@ from .cut import MOST_TASKS, Cut, ceil, cut_up
 from .dot import Dot, dot_text
 from .epilogue import Epilogue
 from .kernel import K_LIMIT, Gemm, gemm_text
-from .micro import Micro
+from .micro import LINE, Micro
 from .pack import Pack, pack_text, pack_words
 from .spec import Launch, Machine, Matmul, Plan, Shape, Where
 from .swap import is_better_turned, turned
 
 DIRECT_TILES = 4  # as many tiles may read B in place; where there are more, packing pays
-DIRECT_PANELS = 3  # the same for A
-DIRECT_BYTES = 1 << 14  # an operand as small as this is read in place
-PACK_BYTES = 1 << 16  # bytes of A up to which it is read in place if its rows are contiguous
-MOST_REPACKED = 2  # how often a panel of B may be packed by several tasks
+DIRECT_COLUMNS = 480  # as many columns may read A in place
+DIRECT_BYTES = 1 << 16  # a B as small as this is read in place
+CACHED_BYTES = 1 << 20  # bytes of B up to which it is too if its rows are whole lines of the cache
+PACK_BYTES = 1 << 19  # bytes of A up to which it is read in place
+FEW_ROWS, MANY_ROWS = 56, 2048  # rows that make a C tall; rows for which a copy of B always pays
+PAGE = 1 << 12  # rows as far apart as this fall into the same places of the cache
+MOST_REPACKED = 4  # how often a panel of B may be packed by several tasks
 PACK_STEPS = 256  # steps along k that one packing task does
 PACK_GROUP, STRIPE = 16, 16  # panels and steps packed together where lines are contiguous
-AHEAD_A, AHEAD_B = 16, 4  # steps along k that operands are fetched ahead
+AHEAD_A, AHEAD_B = 24, 4  # steps along k that operands are fetched ahead
 FAR = 1 << 10
 CACHED_C = 1 << 16  # elements of C up to which its memory needs not be asked for
 FETCHED_K = 64
@@ -174,13 +177,14 @@ def gemm_plan(
     """Launches that pack what is better packed, and the one that multiplies."""
     lanes = machine.vector_bytes // matmul.element.itemsize
     readable = b.order == "lines" and b.dtype is matmul.element
-    cut = cut_up(shape, lanes, machine, readable)
+    cached = readable and is_cached(b, shape)
+    cut = cut_up(shape, lanes, machine, readable, is_tall(shape, a, b, cached))
     packing, pack_b, columns = Packing(matmul, shape, machine), None, cut.vectors * lanes
     if a.order == "any" and shape.m == 1:
         a = replace(a, line=a.dtype.itemsize)  # one row: its elements are read one by one
-    if a.dtype is not matmul.element or a.order == "any" or is_better_packed(a, cut):
+    if a.dtype is not matmul.element or a.order == "any" or is_better_packed(a, shape, cut):
         a = packing.add(a, Lines(shape.m, cut.height, cut.full, cut.tiles))
-    in_place = readable and (cut.tiles <= DIRECT_TILES or b.size <= DIRECT_BYTES)
+    in_place = cached or readable and cut.tiles <= DIRECT_TILES
     if not in_place and (cut.by_rows or cut.groups_m > MOST_REPACKED):
         b = packing.add(b, Lines(shape.n, columns, cut.panels, cut.panels))
     elif not in_place:
@@ -188,8 +192,8 @@ def gemm_plan(
     micro = Micro(
         element=computed(matmul.element), lanes=lanes, height=cut.height, vectors=cut.vectors,
         along_k=a.order == "steps", ragged=shape.n % columns != 0, packed=not in_place,
-        keeps=shape.k > K_LIMIT, ahead_a=AHEAD_A if a.panel and not in_place else 0,
-        ahead_b=AHEAD_B if (a.panel or cut.by_rows if not in_place else is_far_apart(b)) else 0,
+        keeps=shape.k > K_LIMIT, ahead_a=AHEAD_A if is_by_steps(a) else 0,
+        ahead_b=AHEAD_B if (cut.by_rows if not in_place else is_far_apart(b)) else 0,
     )  # fmt: skip
     fetch_c = shape.k <= FETCHED_K and shape.m * shape.n > CACHED_C
     gemm = Gemm(micro, cut.full < cut.tiles, cut.by_rows, fetch_c, pack_b, epilogue)
@@ -200,11 +204,31 @@ def gemm_plan(
     return Plan((*packing.launches, launch), packing.scratch)
 
 
-def is_better_packed(a: Operand, cut: Cut) -> bool:
-    """Whether A is read so often, and lies so badly, that a copy pays."""
-    if cut.panels <= DIRECT_PANELS or cut.tiles == 1 or cut.by_rows:
+def is_better_packed(a: Operand, shape: Shape, cut: Cut) -> bool:
+    """Whether A is read so often that a copy, which is read in order, pays."""
+    if shape.n <= DIRECT_COLUMNS or cut.tiles == 1 or cut.by_rows:
         return False
-    return a.size > (DIRECT_BYTES if a.order == "lines" else PACK_BYTES)
+    return a.size > PACK_BYTES or a.line % PAGE == 0 and cut.tiles > DIRECT_TILES
+
+
+def is_by_steps(a: Operand) -> bool:
+    """Whether each step along k reads lines of the cache of its own."""
+    return bool(a.panel or a.order == "lines") and a.size > DIRECT_BYTES
+
+
+def is_cached(b: Operand, shape: Shape) -> bool:
+    """Whether reading B's rows where they lie costs no more than reading a copy."""
+    whole = b.step % LINE == 0 and b.step % PAGE != 0 and shape.m < MANY_ROWS
+    return b.size <= (CACHED_BYTES if whole else DIRECT_BYTES)
+
+
+def is_tall(shape: Shape, a: Operand, b: Operand, cached: bool) -> bool:
+    """Whether B stays in the cache while A, which is larger, is gone through once."""
+    if shape.m < FEW_ROWS or b.size > CACHED_BYTES:
+        return False
+    if a.order != "steps" and a.size > DIRECT_BYTES:
+        return False
+    return shape.m >= (shape.n if cached else MANY_ROWS)
 
 
 def is_far_apart(b: Operand) -> bool:
