@@ -99,7 +99,7 @@ def _rebuild_parameter(data: Any, requires_grad: Any, backward_hooks: Any) -> An
 
     if not isinstance(data, Tensor):
         raise RuntimeError(f"expected a tensor, but got {type(data).__name__}")
-    return Parameter(data, bool(requires_grad))
+    return Parameter(data, requires_grad is True)
 
 
 def _rebuild_parameter_with_state(data: Any, requires_grad: Any, backward_hooks: Any,
@@ -112,7 +112,7 @@ def _rebuild_from_type_v2(func: Any, new_type: Any, args: Any, state: Any) -> An
     """A tensor of a class, with attributes; func and args make the tensor."""
     out = func(*args)
     if not isinstance(new_type, type) or not issubclass(new_type, Tensor):
-        raise RuntimeError(f"expected a class of tensors, but got {new_type!r}")
+        raise RuntimeError(f"expected a class of tensors, but got {type(new_type).__name__}")
     if type(out) is not new_type:
         out = out.as_subclass(new_type)
     own = new_type.__dict__.get("__setstate__")
@@ -159,19 +159,24 @@ def whole_numbers(values: Any) -> tuple[int, ...]:
     if any(type(n) is not int for n in values):
         raise RuntimeError("expected sizes that are whole numbers")
     if any(n < 0 or n >= 2**63 for n in values):
-        raise RuntimeError(f"expected sizes from 0 to 2**63 - 1, but got {list(values)}")
+        raise RuntimeError("expected sizes from 0 to 2**63 - 1")
     return tuple(values)
 
 
 def finished(out: Any, requires_grad: Any, metadata: Any) -> Any:
     """The lazy dtype that metadata names, and requires_grad."""
-    for lazy in metadata or ():
-        if lazy not in ("conj", "neg") or out.spec.dtype.opposite is None:
+    if metadata is not None and type(metadata) is not dict:
+        raise RuntimeError(f"expected metadata, but got {type(metadata).__name__}")
+    for lazy, wanted in (metadata or {}).items():
+        turned = out.spec.dtype.opposite
+        if type(lazy) is not str or type(wanted) is not bool:
+            raise RuntimeError("expected metadata that says 'conj' or 'neg' and True or False")
+        if wanted and (turned is None or turned.lazy != lazy):
             raise RuntimeError(f"a tensor of {out.spec.dtype} cannot be read as '{lazy}'")
-        if metadata[lazy]:
+        if wanted:
             spec = out.spec
-            out.spec = spec_of(spec.size, spec.stride, spec.dtype.opposite)
-    return out.requires_grad_() if requires_grad else out
+            out.spec = spec_of(spec.size, spec.stride, turned)
+    return out.requires_grad_() if requires_grad is True else out
 
 
 __all__ = ["UntypedStorage"]

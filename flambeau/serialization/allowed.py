@@ -18,10 +18,20 @@ from flambeau.serialization.names import file_name
 BLOCKED = frozenset(("sys", "os", "posix", "nt"))  # refused even where users allow them
 
 
+LATIN1 = ("latin1", "latin-1")
+
+
+def called(thing: Any) -> str:
+    """What to call a thing from a file in an error: its value may be huge, or slow to print."""
+    if isinstance(thing, type) or callable(thing):
+        return str(getattr(thing, "__qualname__", type(thing).__name__))
+    return f"an object of {type(thing).__name__}"
+
+
 def encode(text: Any, encoding: Any) -> bytes:
     """_codecs.encode as pickles of bytes use it."""
-    if type(text) is not str or encoding not in ("latin1", "latin-1"):
-        raise UnpicklingError(f"_codecs.encode is allowed for latin1 alone, not for {encoding!r}")
+    if type(text) is not str or type(encoding) is not str or encoding not in LATIN1:
+        raise UnpicklingError("_codecs.encode is allowed for text and latin1 alone")
     return text.encode("latin1")
 
 
@@ -43,7 +53,7 @@ def of_type(func: Any, new_type: Any, args: Any, state: Any) -> Any:
     from flambeau._utils import _rebuild_from_type_v2
 
     if id(func) not in callable_by_default() or type(args) is not tuple:
-        raise UnpicklingError(f"Trying to call reduce for unrecognized function {func!r}")
+        raise UnpicklingError(f"Trying to call reduce for unrecognized function {called(func)}")
     return _rebuild_from_type_v2(func, new_type, args, state)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from flambeau.ir import dtype as dt
 from flambeau.runtime.buffers import adopt, allocate
+from flambeau.serialization.allowed import called
 from flambeau.serialization.archive import Reader, broken
 from flambeau.serialization.pickling import loads, memory_of
 from flambeau.serialization.places import Restore
@@ -49,14 +50,14 @@ class Named:
     """What a file says about a storage: its class, key, place and size, checked for sense."""
 
     def __init__(self, name: Any) -> None:
-        if not isinstance(name, tuple) or len(name) not in (5, 6) or name[0] != "storage":
-            raise UnpicklingError(f"expected the name of a storage, but got {name!r:.100}")
+        if type(name) is not tuple or len(name) not in (5, 6) or not is_word(name[0], "storage"):
+            raise UnpicklingError(f"expected the name of a storage, but got {called(name)}")
         kind, self.key, self.place, self.numel = name[1:5]
         self.key = str(self.key) if type(self.key) is int else self.key
         if not isinstance(kind, type) or not issubclass(kind, Face):
-            raise UnpicklingError(f"expected a class of storages, but got {kind!r:.100}")
+            raise UnpicklingError(f"expected a class of storages, but got {called(kind)}")
         if type(self.key) is not str or type(self.place) is not str or type(self.numel) is not int:
-            raise UnpicklingError(f"expected the name of a storage, but got {name!r:.100}")
+            raise UnpicklingError("expected the key, place and size of a storage")
         if issubclass(kind, TypedStorage) and kind.dtype is None:
             raise UnpicklingError("a file names a storage without saying of which type it is")
         self.dtype: dt.DType = kind.dtype
@@ -165,18 +166,19 @@ class StreamLoader:
         if self.data[257:262] == b"ustar":
             raise NotImplementedError("files of PyTorch before 0.1.10 are not supported; load "
                                       "and save them with a later version first")  # fmt: skip
-        if self.pickle() != MAGIC:
+        if not is_word(self.pickle(), MAGIC):
             raise RuntimeError("Invalid magic number; corrupt file?")
         version = self.pickle()
-        if version != STREAM_VERSION:
-            raise RuntimeError(f"Invalid protocol version: {version}")
+        if not is_word(version, STREAM_VERSION):
+            number = version if type(version) is int and version < 2**64 else called(version)
+            raise RuntimeError(f"Invalid protocol version: {number}")
         facts = self.pickle()
-        little = facts.get("little_endian", True) if isinstance(facts, dict) else True
+        little = not isinstance(facts, dict) or facts.get("little_endian") is not False
         result, keys = self.pickle(), self.pickle()
         if not isinstance(keys, list):
             raise UnpicklingError("expected the keys of the storages")
         for key in keys:
-            self.fill(key, swapped=bool(little) != (sys.byteorder == "little"))
+            self.fill(key, swapped=little != (sys.byteorder == "little"))
         self.file.seek(self.start + self.at)
         return result
 
@@ -186,7 +188,7 @@ class StreamLoader:
         return found
 
     def storage_of(self, name: Any) -> Any:
-        if self.options.code and isinstance(name, tuple) and name[:1] == ("module",):
+        if self.options.code and type(name) is tuple and name and is_word(name[0], "module"):
             return name[1]  # a class with its source, which old files kept to compare
         named = Named(name)
         if named.key not in self.storages:
@@ -201,9 +203,9 @@ class StreamLoader:
 
     def fill(self, key: Any, swapped: bool) -> None:
         """The bytes of one storage, after their number."""
-        known = self.storages.get(str(key))
+        known = self.storages.get(str(key)) if type(key) in (str, int) else None
         if known is None:
-            raise UnpicklingError(f"the file holds a storage that nothing names: {key!r:.100}")
+            raise UnpicklingError("the file holds a storage that nothing names")
         named, storage = known
         count = int.from_bytes(self.data[self.at : self.at + 8], "little")
         self.at += 8
@@ -215,6 +217,11 @@ class StreamLoader:
         if swapped:
             swap(memory, named.dtype)
         self.at += named.nbytes
+
+
+def is_word(found: Any, expected: Any) -> bool:
+    """Whether a file says this word or number; it may say anything, tensors too."""
+    return type(found) is type(expected) and found == expected
 
 
 def read(file: BinaryIO, options: Options) -> Any:

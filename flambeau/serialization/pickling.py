@@ -42,8 +42,9 @@ class Kept:
 
 def memory_of(storage: Storage) -> Any:
     """A storage's bytes as an array, after everything pending that concerns them ran."""
-    if storage.stretch is not None and storage.stretch.state.depth:
-        flush.flush(storage.stretch)
+    stretch = storage.stretch
+    if stretch is not None and stretch.state.depth:
+        flush.flush(stretch)
     flush.settle_all(storage)
     if storage.error is not None:
         raise storage.error
@@ -68,6 +69,8 @@ def dumps(obj: Any, kept: Kept, pickle_module: Any, protocol: int, legacy: bool 
         def save_global(self, x: Any, name: str | None = None) -> None:
             called = name or getattr(x, "__qualname__", None) or x.__name__
             module, called = file_name(getattr(x, "__module__", None) or "", called)
+            if "<locals>" in called:
+                raise AttributeError(f"Can't pickle local object {called!r}")
             if not is_torch(module):
                 super().save_global(x, name)
                 return

@@ -20,6 +20,7 @@ from flambeau.serialization.allowed import (
     added,
     by_default,
     callable_by_default,
+    called,
     hashable,
     listed,
 )
@@ -127,7 +128,9 @@ class Machine:
         if id(function) in callable_by_default():
             return function(*args)
         if not is_added(function):
-            raise UnpicklingError(f"Trying to call reduce for unrecognized function {function!r}")
+            raise UnpicklingError(
+                f"Trying to call reduce for unrecognized function {called(function)}"
+            )
         return self.outside(function, *args)
 
     def count(self, args: tuple[Any, ...]) -> None:
@@ -146,7 +149,9 @@ class Machine:
     def make(self, cls: Any, args: Any) -> Any:
         """A new object of a class that may be made."""
         if type(args) is not tuple or not isinstance(cls, type) or not is_added(cls):
-            raise UnpicklingError(f"Trying to create new object for unrecognized class {cls!r}")
+            raise UnpicklingError(
+                f"Trying to create new object for unrecognized class {called(cls)}"
+            )
         return self.outside(cls.__new__, cls, *args)
 
     def build(self, obj: Any, state: Any) -> None:
