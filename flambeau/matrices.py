@@ -165,6 +165,9 @@ def vecdot(x, y, *, dim=-1, out=None):
 
     floating("linalg.vecdot", x.spec, low=True)
     same_type("linalg.vecdot", x.spec, y.spec, "x y")
+    if out is not None and out.dtype is not x.dtype:
+        raise RuntimeError(f"linalg.vecdot: Expected out of dtype {x.dtype.legacy} but found "
+                           f"{out.dtype.legacy}")  # fmt: skip
     return row["sum"](x.conj() * y, dim, out=out)
 
 

@@ -123,7 +123,9 @@ def cholesky(a: Array) -> tuple[Array, Array]:
     """
     info = np.zeros(a.shape[:-2], np.int32)
     try:
-        return np.linalg.cholesky(a), info
+        out = np.linalg.cholesky(a)
+        if not np.isnan(out).any():
+            return out, info
     except np.linalg.LinAlgError:
         out = np.array(a)
     for place in np.ndindex(*a.shape[:-2]):

@@ -15,6 +15,7 @@ from flambeau.ops import lapack
 from flambeau.ops.functions import function_of
 from flambeau.ops.join import cat
 from flambeau.ops.linalg_rules import (
+    at_least_matrix,
     batches,
     by_columns,
     fitting,
@@ -90,7 +91,7 @@ JOIN: Any = function_of(cat)
 
 
 def factor_shape(mode: Mode, input: Spec, pivot: bool) -> Any:
-    matrix("torch.linalg.lu_factor", input)
+    at_least_matrix("torch.lu_factor", input)
     floating("torch.linalg.lu_factor", input)
     if not pivot:
         raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
@@ -161,10 +162,10 @@ PERMUTATION: Any = function_of(permutation)
 
 
 def lu_shape(mode: Mode, input: Spec, pivot: bool) -> Any:
-    matrix("linalg.lu", input)
+    at_least_matrix("linalg.lu", input)
     floating("linalg.lu", input)
     if not pivot:
-        raise RuntimeError("linalg.lu: LU without pivoting is not implemented on the CPU")
+        raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
     *batch, m, n = input.size
     k = min(m, n)
     return (((*batch, m, m), input.dtype), ((*batch, m, k), input.dtype),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from flambeau.ir.layout import Ints, Spec, broadcast_sizes, contiguous_strides
 from flambeau.ops.declare import structured
 
@@ -40,6 +42,13 @@ def matrix(name: str, spec: Spec, argument: str = "A") -> None:
         raise RuntimeError(f"{name}: The input tensor {argument} must have at least 2 dimensions.")
 
 
+def at_least_matrix(name: str, spec: Spec) -> None:
+    """The same in the words of LU."""
+    if spec.ndim < 2:
+        raise RuntimeError(f"{name}: Expected tensor with 2 or more dimensions. Got size: "
+                           f"{list(spec.size)} instead")  # fmt: skip
+
+
 def square(name: str, spec: Spec, argument: str = "A") -> None:
     matrix(name, spec, argument)
     m, n = spec.size[-2:]
@@ -69,6 +78,17 @@ def by_columns(size: Ints) -> Ints:
     """Strides of matrices whose columns lie in one piece, as LAPACK leaves them."""
     stride = contiguous_strides((*size[:-2], size[-1], size[-2]))
     return (*stride[:-2], stride[-1], stride[-2])
+
+
+def decomposed(a: Any, **options: Any) -> Any:
+    """NumPy's decomposition, its failure in PyTorch's words."""
+    try:
+        return np.linalg.svd(a, **options)
+    except np.linalg.LinAlgError:
+        bad = ~np.isfinite(a).all((-2, -1))
+        place = f"(Batch element {np.argmax(bad)}): " if bad.ndim else ""
+        why = " because the input matrix contained non-finite values" if bad.any() else ""
+        raise LinAlgError(f"linalg.svd: {place}The algorithm failed to converge{why}.") from None
 
 
 def not_derived(name: str) -> Any:

@@ -14,6 +14,7 @@ from flambeau.ops.linalg_factor import PERMUTATION, unit_lower, upper_part
 from flambeau.ops.linalg_rules import (
     batches,
     by_columns,
+    decomposed,
     fitting,
     floating,
     matrix_row,
@@ -132,8 +133,7 @@ def lu_solve_shape(mode: Mode, input: Spec, indices: Spec, other: Spec, left: bo
     name = "torch.linalg.lu_solve"
     floating(name, input)
     if indices.dtype is not dt.int32:
-        raise RuntimeError(f"{name}: Expected a tensor of dtype int32 as pivots, but got "
-                           f"{indices.dtype.legacy}")  # fmt: skip
+        raise RuntimeError("linalg.lu_solve: pivots should be a Tensor of scalar type torch.int32")
     same_type(name, input, other, "LU B")
     fitting(name, input, other, left, "LU B")
     if indices.size[-1:] != input.size[-1:]:
@@ -274,7 +274,7 @@ def pinv_numpy(a: Any, atol: Any, rtol: Any, hermitian: bool) -> Any:
         s, u = np.linalg.eigh(a)
         left, right, size = u, lapack.hermitian(u), np.abs(s)
     else:
-        u, s, vh = np.linalg.svd(a, full_matrices=False)
+        u, s, vh = decomposed(a, full_matrices=False)
         left, right, size = lapack.hermitian(vh), lapack.hermitian(u), s
     kept = size > np.maximum(atol[..., None], rtol[..., None] * size.max(-1, keepdims=True))
     inverse = np.where(kept, 1 / np.where(kept, s, 1), 0).astype(s.dtype)
@@ -316,7 +316,7 @@ def lstsq_numpy(a: Any, b: Any, rcond: float) -> Any:
         size = (*a.shape[:-2], min(a.shape[-2:]))
         x = np.zeros((*a.shape[:-2], a.shape[-1], b.shape[-1]), b.dtype)
         return x, none, np.zeros(a.shape[:-2], np.int64), np.zeros(size, real)
-    u, s, vh = np.linalg.svd(a, full_matrices=False)
+    u, s, vh = decomposed(a, full_matrices=False)
     kept = s > rcond * s.max(-1, keepdims=True)
     inverse = np.where(kept, 1 / np.where(kept, s, 1), 0).astype(s.dtype)
     x = lapack.hermitian(vh) @ (inverse[..., None] * (lapack.hermitian(u) @ b))

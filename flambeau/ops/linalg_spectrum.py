@@ -10,7 +10,7 @@ from flambeau.ir.layout import Ints, Spec
 from flambeau.ops import lapack
 from flambeau.ops.functions import function_of
 from flambeau.ops.join import cat
-from flambeau.ops.linalg_rules import by_columns, floating, matrix, matrix_row, square
+from flambeau.ops.linalg_rules import by_columns, decomposed, floating, matrix, matrix_row, square
 from flambeau.ops.linalg_solve import inv_ex, solve_ex
 from flambeau.trace.modes import Mode
 
@@ -38,13 +38,6 @@ def svd_shape(mode: Mode, input: Spec, full: bool) -> Any:
             (v, input.dtype, by_columns(v)))  # fmt: skip
 
 
-def not_finite(name: str) -> np.linalg.LinAlgError:
-    return np.linalg.LinAlgError(
-        f"{name}: The algorithm failed to converge because the input matrix contained non-finite "
-        "values."
-    )
-
-
 def svd_numpy(a: Any, full: bool) -> Any:
     if not a.size:
         *batch, m, n = a.shape
@@ -52,7 +45,7 @@ def svd_numpy(a: Any, full: bool) -> Any:
         u, v = (m, m if full else k), (n if full else k, n)
         return (np.broadcast_to(np.eye(*u), (*batch, *u)), np.zeros((*batch, k)),
                 np.broadcast_to(np.eye(*v), (*batch, *v)))  # fmt: skip
-    return tuple(np.linalg.svd(a, full_matrices=full))
+    return tuple(decomposed(a, full_matrices=full))
 
 
 def skew(x: Any) -> Any:
@@ -63,6 +56,33 @@ def quotients(x: Any, gaps: Any) -> Any:
     """x / gaps off the diagonal; of equal values nothing leaves nothing."""
     x = x - x.diagonal(0, -2, -1).diag_embed()
     return x / gaps.masked_fill((gaps == 0) & (x == 0), 1)
+
+
+def phase_numpy(x: Any, other: Any, name: str, vectors: str) -> Any:
+    """x, after a look at whether both phases together leave nothing."""
+    if np.abs((x + other).imag).max(initial=0) > 1e-2:
+        raise RuntimeError(f"{name}: The {vectors} in the complex case are specified up to "
+                           "multiplication by e^{i phi}. The specified loss function depends on "
+                           "this quantity, so it is ill-defined.")  # fmt: skip
+    return x
+
+
+phase_free = matrix_row(
+    "phase_free(input, other, name, vectors)",
+    shape=lambda mode, input, *rest: ((input.size, input.dtype),),
+    numpy=phase_numpy,
+    grad=dict(input=lambda g: g),
+    may_fail=True,
+)
+PHASE: Any = function_of(phase_free)
+
+
+def without_phase(turn: Any, name: str) -> Any:
+    """Vᴴ·gV of complex eigenvectors without what turning their phases would change: nothing."""
+    if turn.dtype.kind != "c":
+        return turn
+    along = turn.diagonal(0, -2, -1)
+    return turn - PHASE(along, along * 0, name, "eigenvectors").imag.diag_embed() * 1j
 
 
 def svd_back(g: Any, out: Any, out1: Any, out2: Any, call: Any) -> Any:
@@ -77,7 +97,8 @@ def svd_back(g: Any, out: Any, out1: Any, out2: Any, call: Any) -> Any:
     inner = inner + quotients(skew(turn_v), gaps) * s.unsqueeze(-1)
     middle = gs.to(inner.dtype)
     if call.input.dtype.kind == "c":  # of both phases, one turns with the other
-        middle = middle + skew(turn_u).diagonal(0, -2, -1) * 0.5 / s
+        phase = [skew(turn).diagonal(0, -2, -1) * 0.5 for turn in (turn_u, turn_v)]
+        middle = middle + PHASE(*phase, "svd_backward", "singular vectors") / s
     ga = u @ (inner + middle.diag_embed()) @ v.mH
     *_, m, n = call.input.size
     if m > k:
@@ -108,7 +129,7 @@ svdvals = matrix_row(
     "linalg_svdvals(input)",
     node="LinalgSvdBackward0",
     shape=lambda mode, input: (svd_shape(mode, input, False)[1],),
-    numpy=lambda a: np.linalg.svd(a, compute_uv=False) if a.size else svd_numpy(a, False)[1],
+    numpy=lambda a: decomposed(a, compute_uv=False) if a.size else svd_numpy(a, False)[1],
     grad=dict(input=singular_values_back),
     may_fail=True,
 )
@@ -131,7 +152,7 @@ def eigh_back(g: Any, out: Any, out1: Any) -> Any:
     """V·(diag gw + (Vᴴ·gV) / gaps)·Vᴴ (Giles 2008, 3.1), made hermitian."""
     w, v = out, out1
     gaps = w.unsqueeze(-2) - w.unsqueeze(-1)
-    inner = quotients(v.mH @ g[1], gaps)
+    inner = quotients(without_phase(v.mH @ g[1], "linalg_eigh_backward"), gaps)
     inner = (inner + inner.mH) * 0.5 + g[0].to(inner.dtype).diag_embed()
     return v @ inner @ v.mH
 
@@ -180,7 +201,7 @@ def eig_back(g: Any, out: Any, out1: Any) -> Any:
     gradients with application to statistically optimum beamforming", 4.13)."""
     w, v = out, out1
     gaps = w.unsqueeze(-2) - w.unsqueeze(-1)
-    turn = v.mH @ g[1]
+    turn = without_phase(v.mH @ g[1], "linalg_eig_backward")
     along = turn.diagonal(0, -2, -1).real
     turn = turn - v.mH @ (v * along.unsqueeze(-2))
     inner = quotients(turn, gaps.conj()) + g[0].diag_embed()
@@ -238,7 +259,7 @@ def adjugate_numpy(a: Any) -> Any:
     """det(A)·A⁻¹ as it is where A has no inverse: by singular values, each without itself."""
     if not a.size:
         return a
-    u, s, vh = np.linalg.svd(a)
+    u, s, vh = decomposed(a)
     before = np.ones_like(s)
     before[..., 1:] = np.cumprod(s[..., :-1], -1)
     after = np.ones_like(s)

@@ -316,7 +316,7 @@ def norm_grad(g: Any, input: Any, out: Any, call: Any) -> Any:
     if p == 1:
         return input.sgn() * spread(g, call)
     if p == 2:
-        return input * spread((g / out.masked_fill(out == 0, 1)).masked_fill(out == 0, 0), call)
+        return input * spread((g / out).masked_fill(out == 0, 0), call)
     if abs(p) == math.inf:
         winners = input.abs() == spread(out, call)
         count = winners.sum(call.dim, keepdim=True)

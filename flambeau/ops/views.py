@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Ints, Spec, extent, overlaps_itself
 from flambeau.ir.op import Op
 from flambeau.ops.declare import view
@@ -160,7 +161,7 @@ def strided_back(g: Any, size: Ints, stride: Ints, start: int, spec: Spec) -> An
     length = max(start + extent(size, stride), spec.extent) - low
     memory = g.new_zeros((length,))
     if overlaps_itself(size, stride):
-        places = g.new_ones((length,)).long().cumsum(0) - 1
+        places = g.new_ones((length,), dtype=dt.int64).cumsum(0) - 1
         memory.index_add_(
             0, places.as_strided(size, stride, start - low).reshape(-1), g.reshape(-1)
         )
