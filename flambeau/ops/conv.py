@@ -23,6 +23,7 @@ from flambeau.ops.conv_sizes import (
     transposed_size,
 )
 from flambeau.ops.declare import composite
+from flambeau.ops.functions import function_of
 from flambeau.ops.samples import Refused, Sample
 from flambeau.ops.softmax import wide
 from flambeau.trace.modes import Mode
@@ -197,12 +198,12 @@ def input_grad(g: Any, weight: Any, size: Ints, stride: Ints, padding: Ints, dil
     plain = transposed_size(g.shape[2:], weight.shape[2:], stride, padding, dilation,
                             (0,) * len(size))  # fmt: skip
     rest = tuple(n - m for n, m in zip(size, plain))
-    return g.convolution(weight.conj(), None, stride, padding, dilation, True, rest, groups)
+    return convolve(g, weight, None, stride, padding, dilation, True, rest, groups)
 
 
 def transposed_input_grad(g: Any, weight: Any, call: Any) -> Any:
     """What the input of a transposed convolution gets."""
-    made = g.convolution(weight.conj(), None, call.stride, call.padding, call.dilation, False,
+    made = convolve(g, weight, None, call.stride, call.padding, call.dilation, False,
                          (0,) * len(call.stride), call.groups)  # fmt: skip
     for d, n in enumerate(call.input.size[2:], 2):  # output_padding may have made room for more
         made = made.narrow(d, 0, n) if made.shape[d] != n else made
@@ -219,7 +220,7 @@ def conv_input_grad(g: Any, weight: Any, call: Any) -> Any:
 def conv_weight_grad(g: Any, input: Any, call: Any) -> Any:
     """In a transposed convolution, input and output change places."""
     x, y = (g, input) if call.transposed else (input, g)
-    return x.conj()._convolution_weight(y, call.weight.size[2:], call.stride, call.padding,
+    return weight_of(x, y, call.weight.size[2:], call.stride, call.padding,
                                        call.dilation, call.groups)  # fmt: skip
 
 
@@ -258,6 +259,7 @@ def conv_samples(new: Any) -> Any:
 convolution = composite(
     "convolution(input, weight, bias=None, stride=1, padding=0, dilation=1, transposed=False, "
     "output_padding=0, groups=1)",
+    public="torch",
     clean=conv_arguments,
     shape=conv_shape,
     expand=conv_expand,
@@ -269,6 +271,8 @@ convolution = composite(
     samples=conv_samples,
 )
 
+
+convolve = function_of(convolution)
 
 # ------------------------------------------------------------------ the weight's derivative
 
@@ -291,12 +295,12 @@ def weight_expand(input: Any, grad: Any, taps: Ints, stride: Ints, padding: Ints
 
 
 def weight_input_grad(g: Any, grad: Any, call: Any) -> Any:
-    return input_grad(grad.conj(), g, call.input.size[2:], call.stride, call.padding, call.dilation,
+    return input_grad(grad, g, call.input.size[2:], call.stride, call.padding, call.dilation,
                       call.groups)  # fmt: skip
 
 
 def weight_grad_grad(g: Any, input: Any, call: Any) -> Any:
-    made = input.conj().convolution(g, None, call.stride, call.padding, call.dilation, False,
+    made = convolve(input, g, None, call.stride, call.padding, call.dilation, False,
                                    (0,) * len(call.stride), call.groups)  # fmt: skip
     for d, n in enumerate(call.grad.size[2:], 2):
         made = made.narrow(d, 0, n) if made.shape[d] != n else made
@@ -304,11 +308,12 @@ def weight_grad_grad(g: Any, input: Any, call: Any) -> Any:
 
 
 convolution_weight = composite(
-    "_convolution_weight(input, grad, taps, stride, padding, dilation, groups)",
-    public="Tensor",
+    "convolution_weight(input, grad, taps, stride, padding, dilation, groups)",
+    public="",
     node="ConvolutionBackwardBackward0",
     shape=weight_shape,
     expand=weight_expand,
     grad=dict(input=weight_input_grad, grad=weight_grad_grad),
     samples=lambda new: iter(()),  # tested through the second derivatives of convolution
 )
+weight_of = function_of(convolution_weight)
