@@ -42,6 +42,9 @@ from flambeau.ir import dtype as _dt
 from flambeau.ir.dtype import DType as dtype  # noqa: N813 PyTorch's name
 from flambeau.printing import get_printoptions, set_printoptions
 from flambeau.tensor import Size, Tensor
+from flambeau.trace import interrupt as _interrupt
+
+_interrupt.install()
 
 __version__ = "2.13.0+flambeau.0.1.0"  # the interface's version, then Flambeau's own
 inf, nan, pi, e = float("inf"), float("nan"), 3.141592653589793, 2.718281828459045
@@ -71,7 +74,9 @@ def __getattr__(name: str) -> Any:
     home = "storage" if name.endswith("Storage") else _ELSEWHERE.get(name)
     if home is None:
         raise AttributeError(f"module 'torch' has no attribute '{name}'")
-    globals()[name] = found = getattr(importlib.import_module(f"flambeau.{home}"), name)
+    home, _, other = home.partition(":")  # other: what it is called there, if not the same
+    module = importlib.import_module(f"flambeau.{home}")
+    globals()[name] = found = getattr(module, other or name)
     return found
 
 
@@ -83,6 +88,19 @@ _ELSEWHERE = {
     "save": "serialization",
     "set_grad_enabled": "autograd.modes",
 }
+
+_LATE = {
+    "convolving": """conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
+        conv_tbc""",
+    "pooling": """max_pool1d max_pool2d max_pool3d max_pool1d_with_indices avg_pool1d
+        adaptive_avg_pool1d adaptive_max_pool1d""",
+    "normalizing": """layer_norm rms_norm group_norm native_layer_norm native_group_norm
+        native_batch_norm pairwise_distance""",
+    "normalizing:torch_batch_norm": "batch_norm",
+    "normalizing:torch_instance_norm": "instance_norm",
+    "gridding": "grid_sampler affine_grid_generator",
+}
+_ELSEWHERE.update({name: home for home, names in _LATE.items() for name in names.split()})
 
 __all__ = [
     "Size",

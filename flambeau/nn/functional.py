@@ -12,10 +12,18 @@ for _name, _op in TABLE.items():
             globals()[_public] = FUNCTIONS[_name]
 
 
+MODULES = """functions selecting arranging attention margins likelihoods noise distances
+    embeddings""".split()
+
+
 def __getattr__(name):
     """Functions that live in a front module under the same name."""
+    if name in HOMES:
+        globals()[name] = found = getattr(import_module(f"flambeau.{HOMES[name]}"), name)
+        return found
     if name in BORROWED:
-        for module in ("functions", "selecting", "arranging", "attention"):
+        for module in ("functions", "selecting", "arranging", "attention", "margins",
+                       "likelihoods", "noise", "distances", "embeddings"):
             found = getattr(import_module(f"flambeau.{module}"), name, None)
             if found is not None:
                 globals()[name] = found
@@ -26,10 +34,36 @@ def __getattr__(name):
 BORROWED = frozenset(
     """linear bilinear cross_entropy nll_loss binary_cross_entropy
     binary_cross_entropy_with_logits mse_loss l1_loss smooth_l1_loss huber_loss kl_div
-    one_hot pad gelu softplus logsigmoid softsign tanhshrink softshrink hardshrink glu prelu
+    one_hot gelu softplus logsigmoid softsign tanhshrink softshrink hardshrink glu prelu
     normalize cosine_similarity multi_head_attention_forward
-    scaled_dot_product_attention""".split()
+    scaled_dot_product_attention soft_margin_loss multi_margin_loss multilabel_margin_loss
+    multilabel_soft_margin_loss margin_ranking_loss hinge_embedding_loss cosine_embedding_loss
+    triplet_margin_loss triplet_margin_with_distance_loss poisson_nll_loss gaussian_nll_loss
+    ctc_loss linear_cross_entropy dropout1d dropout2d dropout3d alpha_dropout
+    feature_alpha_dropout rrelu rrelu_ gumbel_softmax pdist embedding embedding_bag""".split()
 )
+
+# Functions of the front modules that are imported when they are first asked for.
+HOMES = {
+    name: module
+    for module, names in {
+        "convolving": """conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
+            conv_tbc unfold fold""",
+        "pooling": """max_pool1d max_pool2d max_pool3d max_pool1d_with_indices
+            max_pool2d_with_indices max_pool3d_with_indices avg_pool1d lp_pool1d lp_pool2d lp_pool3d
+            adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
+            adaptive_max_pool2d adaptive_max_pool3d adaptive_max_pool1d_with_indices
+            adaptive_max_pool2d_with_indices adaptive_max_pool3d_with_indices max_unpool1d
+            max_unpool2d max_unpool3d fractional_max_pool2d fractional_max_pool3d
+            fractional_max_pool2d_with_indices fractional_max_pool3d_with_indices""",
+        "normalizing": """layer_norm rms_norm group_norm batch_norm instance_norm
+            local_response_norm pairwise_distance""",
+        "padding": "pad",
+        "resizing": "interpolate upsample upsample_nearest upsample_bilinear",
+        "gridding": "grid_sample affine_grid",
+    }.items()
+    for name in names.split()
+}
 
 
 # ------------------------------------------------------------------ activations
@@ -82,10 +116,17 @@ celu = _with_inplace("celu", ("alpha", 1.0))
 selu = _with_inplace("selu")
 mish = _with_inplace("mish")
 relu6 = _with_inplace("relu6")
-hardtanh = _with_inplace("hardtanh", ("min_val", -1.0), ("max_val", 1.0))
+clamped = _with_inplace("hardtanh", ("min_val", -1.0), ("max_val", 1.0))
 hardswish = _with_inplace("hardswish")
 hardsigmoid = _with_inplace("hardsigmoid")
 threshold = _with_inplace("threshold", ("threshold", None), ("value", None))
+
+
+def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
+    """x between two bounds; `inplace` overwrites the input."""
+    if min_val > max_val:
+        raise ValueError("min_val cannot be greater than max_val")
+    return clamped(input, min_val, max_val, inplace)
 
 
 def _dim_of_old(name, ndim, stacklevel):
@@ -113,27 +154,6 @@ def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
     return input.log_softmax(dim, dtype=dtype)
 
 
-# ------------------------------------------------------------------ embedding
-
-
-def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0,
-              scale_grad_by_freq=False, sparse=False):  # fmt: skip
-    """Rows of `weight`, by index."""
-    rows = weight.shape[0]
-    if padding_idx is None:
-        padding_idx = -1
-    elif not -rows <= padding_idx < rows:
-        raise AssertionError("Padding_idx must be within num_embeddings")
-    elif padding_idx < 0:
-        padding_idx += rows
-    if max_norm is not None:
-        raise NotImplementedError("embedding with max_norm is not supported; scale the rows of "
-                                  "weight yourself before the call")  # fmt: skip
-    if sparse:
-        raise NotImplementedError("sparse gradients are not supported; use sparse=False")
-    return FUNCTIONS["embedding"](weight, input, padding_idx, bool(scale_grad_by_freq), False)
-
-
 # ------------------------------------------------------------------ dropout
 
 
@@ -155,49 +175,6 @@ def dropout_mask(input, p):
     import flambeau as fl
 
     return fl.empty_like(input, requires_grad=False).bernoulli_(1 - p).div_(1 - p)
-
-
-# ------------------------------------------------------------------ normalisation
-
-
-def _last_dims(input, shape):
-    """The dims that are normalised, which must be the input's last."""
-    shape = tuple(shape)
-    if tuple(input.shape[input.ndim - len(shape) :]) != shape or len(shape) > input.ndim:
-        given = ", ".join(map(str, shape))
-        raise RuntimeError(f"Given normalized_shape=[{given}], expected input with shape [*, "
-                           f"{given}], "
-                           f"but got input of size{list(input.shape)}")  # fmt: skip
-    return tuple(range(-len(shape), 0))
-
-
-def _in_float32(input):
-    """float16 and bfloat16 are normalised in float32."""
-    import flambeau as fl
-
-    return input.float() if input.dtype in (fl.float16, fl.bfloat16) else input
-
-
-def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
-    """Mean 0 and variance 1 over the last dims, then weight and bias."""
-    dims = _last_dims(input, normalized_shape)
-    x = _in_float32(input)
-    centred = x - x.mean(dims, keepdim=True)
-    out = centred * ((centred * centred).mean(dims, keepdim=True) + eps).rsqrt()
-    out = out.to(input.dtype)
-    out = out if weight is None else out * weight
-    return out if bias is None else out + bias
-
-
-def rms_norm(input, normalized_shape, weight=None, eps=None):
-    """Root mean square 1 over the last dims, then weight."""
-    import flambeau as fl
-
-    dims = _last_dims(input, normalized_shape)
-    x = _in_float32(input)
-    eps = fl.finfo(x.dtype).eps if eps is None else eps
-    out = (x * ((x * x).mean(dims, keepdim=True) + eps).rsqrt()).to(input.dtype)
-    return out if weight is None else out * weight
 
 
 # ------------------------------------------------------------------ losses

@@ -36,7 +36,7 @@ from flambeau.trace.modes import Mode
 TENSORS = frozenset("""input other weight bias mat1 mat2 mat vec vec2 batch1 batch2 tensor index
     target mask source src self grad end tensor1 tensor2 value_tensor indices boundaries state
     values running_mean running_var norm query key value attn_mask min max pos_weight
-    condition""".split())
+    condition grid""".split())
 LISTS = frozenset("""tensors params grads momenta exp_avgs exp_avg_sqs max_exp_avg_sqs steps
     square_sums square_avgs acc_deltas grad_avgs exp_infs averages prevs step_sizes row_vars col_vars
     variances changes moves ratios""".split())
