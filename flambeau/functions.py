@@ -312,13 +312,13 @@ def tanhshrink(input):
     return input - input.tanh()
 
 
-def softshrink(input, lambd=0.5):
+def softshrink(input, lambd=0.5, *, out=None):
     """x moved towards 0 by lambd, and 0 where it would pass it."""
     if lambd < 0:
         dtype = input.spec.dtype
         raise RuntimeError(f"lambda must be in range [0, {finfo(dtype).max:g}] for input dtype "
                            f"{dtype.legacy}, but found {lambd:g}")  # fmt: skip
-    return row["softshrink"](input, lambd)
+    return row["softshrink"](input, lambd, out=out)
 
 
 hardshrink = row["hardshrink"]

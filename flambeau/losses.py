@@ -69,6 +69,9 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
 def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     """Squared below delta, straight above, with the slope delta."""
     warn_sizes(input, target)
+    if not isinstance(delta, (int, float)):
+        raise TypeError("huber_loss(): argument 'delta' (position 4) must be float, not "
+                        f"{type(delta).__name__}")  # fmt: skip
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     if weight is None:
@@ -76,6 +79,13 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     losses = row["huber_loss"](input, target, "none", float(delta)) * weight
     check_reduction(reduction)
     return losses.sum() / weight.sum() if reduction == "mean" else over(losses, reduction)
+
+
+BATCHMEAN = (
+    "reduction: 'mean' divides the total loss by both the batch size and the support size."
+    "'batchmean' divides only by the batch size, and aligns with the KL div math definition."
+    "'mean' will be changed to behave the same as 'batchmean' in the next major release."
+)
 
 
 def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
@@ -86,8 +96,10 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
     else:
         losses = (target * target.log()).masked_fill(target == 0, 0) - target * input
     if reduction == "batchmean":
-        return losses.sum() / input.shape[0]
+        return losses.sum() / (input.shape[0] if input.ndim else 1)
     check_reduction(reduction)
+    if reduction == "mean":
+        warnings.warn(BATCHMEAN, stacklevel=2)
     return over(losses, reduction)
 
 

@@ -105,6 +105,7 @@ def linear(input, weight, bias=None, *, out=None):
 
 def bilinear(input1, input2, weight, bias=None):
     """input1 · weight[o] · input2 for each output o."""
+    check_bilinear(input1, input2, weight)
     left = matmul(input1.unsqueeze(-2).unsqueeze(-2), weight)
     out = (left.squeeze(-2) * input2.unsqueeze(-2)).sum(-1)
     return out if bias is None else out + bias
@@ -113,6 +114,19 @@ def bilinear(input1, input2, weight, bias=None):
 def vdot(input, other, *, out=None):
     """The product of two vectors, the first one conjugated."""
     return dot(input.conj(), other, out=out)
+
+
+def check_bilinear(input1, input2, weight):
+    """Sizes that fit, in PyTorch's words."""
+    for d, (n, m) in enumerate(zip(input1.spec.size[:-1], input2.spec.size[:-1])):
+        if n != m:
+            raise RuntimeError(f"bilinear(): input batch dimensions do not match at dim {d}: got "
+                               f"{n} and {m}")  # fmt: skip
+    for number, x in enumerate((input1, input2), 1):
+        if x.spec.size[-1] != weight.spec.size[number]:
+            raise RuntimeError(f"bilinear(): input{number} size does not match weight size: got "
+                               f"{x.spec.size[-1]} but expected "
+                               f"{weight.spec.size[number]}")  # fmt: skip
 
 
 def outer(input, vec2, *, out=None):

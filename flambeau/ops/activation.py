@@ -12,8 +12,10 @@ from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Spec
 from flambeau.ir.op import Op
-from flambeau.ops.declare import declare, elementwise
-from flambeau.ops.rules import by_first, not_for, refuse_complex, same
+from flambeau.ops.declare import composite, declare, elementwise
+from flambeau.ops.functions import function_of
+from flambeau.ops.join import cat
+from flambeau.ops.rules import by_first, not_for, one_dim, refuse_complex, same, wanted_again, zeros
 from flambeau.ops.samples import Sample, unary
 from flambeau.ops.unary import mapped
 from flambeau.trace.modes import Mode
@@ -37,6 +39,24 @@ def with_numbers(*choices: dict[str, Any]) -> Callable[..., Any]:
     return make
 
 
+link = elementwise(  # the first operand, whose derivative with respect to the second is 0, not none
+    "_link(input, other)",
+    public="",
+    inplace=False,
+    dtype=by_first(same),
+    numpy=lambda x, y: x,
+    scalar=lambda k, x, y: x,
+    grad=dict(input=lambda g: g, other=zeros),
+    samples=lambda new: iter(()),
+)
+LINK: Any = function_of(link)
+
+
+def linked(slope: Any, input: Any) -> Any:
+    """A derivative that is constant in pieces: its own is 0, where somebody may ask for it."""
+    return LINK(slope, input) if wanted_again(input) else slope
+
+
 def relu_type(mode: Mode, input: Spec) -> tuple[DType, DType]:
     if input.dtype is dt.bool_:
         raise RuntimeError("Boolean inputs not supported for relu")
@@ -49,7 +69,7 @@ relu = elementwise(
     dtype=relu_type,
     numpy=lambda x: np.maximum(x, 0),
     scalar=lambda k, x: k.maximum(x, 0),
-    grad=dict(input=lambda g, out: g.masked_fill(out <= 0, 0)),
+    grad=dict(input=lambda g, out: linked(g.masked_fill(out <= 0, 0), out)),
     samples=unary(),
 )
 
@@ -60,13 +80,15 @@ threshold = elementwise(
     dtype=not_for("bc", "threshold_cpu", by_first(same)),
     numpy=lambda x, threshold, value: np.where(x <= threshold, value, x),
     scalar=lambda k, x, threshold, value: k.where(k.le(x, threshold), value, x),
-    grad=dict(input=lambda g, input, call: g.masked_fill(input <= call.threshold, 0)),
+    grad=dict(
+        input=lambda g, input, call: linked(g.masked_fill(input <= call.threshold, 0), input)
+    ),
     samples=lambda new: (Sample(new(3, 4), 0.5, value) for value in (0, 2)),
 )
 
 
 def shrunk_grad(g: Any, input: Any, call: Any) -> Any:
-    return g.masked_fill(input.abs() <= call.lambd, 0)
+    return linked(g.masked_fill(input.abs() <= call.lambd, 0), input)
 
 
 hardshrink = activation(
@@ -97,7 +119,7 @@ softshrink = activation(
 
 
 def leaky_grad(g: Any, input: Any, call: Any) -> Any:
-    return g.where(input > 0, g * call.negative_slope)
+    return linked(g.where(input > 0, g * call.negative_slope), input)
 
 
 leaky_relu = activation(
@@ -155,7 +177,8 @@ def hardtanh_type(mode: Mode, input: Spec, *bounds: Any) -> tuple[DType, DType]:
 
 
 def hardtanh_grad(g: Any, input: Any, call: Any) -> Any:
-    return g.masked_fill((input <= call.min_val).logical_or(input >= call.max_val), 0)
+    outside = (input <= call.min_val).logical_or(input >= call.max_val)
+    return linked(g.masked_fill(outside, 0), input)
 
 
 hardtanh = elementwise(
@@ -320,4 +343,78 @@ hardswish = activation(
     numpy=lambda x: x * np.minimum(np.maximum(x + 3, 0), 6) / 6,
     scalar=lambda k, x: x * k.minimum(k.maximum(x + 3, 0), 6) / 6,
     grad=dict(input=hardswish_grad),
+)
+
+
+# ------------------------------------------------------------------ two tensors
+
+prelu_kernel = elementwise(
+    "_prelu_kernel(input, weight)",
+    public="",
+    node="PreluKernelBackward0",
+    inplace=False,
+    dtype=not_for("biuc", "prelu_cpu", same),
+    numpy=lambda x, w: np.where(x > 0, x, w * x),
+    scalar=lambda k, x, w: k.where(x > 0, x, w * x),
+    grad=dict(
+        input=lambda g, input, weight: linked(g.where(input > 0, g * weight), input),
+        weight=lambda g, input: (g * input).masked_fill(input > 0, 0),
+    ),
+    samples=lambda new: (Sample(new(*size), new(3)) for size in ((3,), (2, 3), (0, 3), (17, 3))),
+)
+
+rrelu_with_noise = elementwise(
+    "_rrelu_with_noise(input, other)",
+    public="",
+    node="RreluWithNoiseBackward0",
+    inplace=False,
+    dtype=same,
+    numpy=lambda x, noise: x * noise,
+    scalar=lambda k, x, noise: x * noise,
+    grad=dict(input=lambda g, other, out: linked(g * other, out)),
+    samples=lambda new: (Sample(new(*size), new(*size)) for size in ((), (2, 3), (0,), (17, 33))),
+)
+
+
+def glu_arguments(input: Spec, dim: Any) -> tuple[Any, ...]:
+    if not input.size:
+        raise RuntimeError("glu does not support scalars because halving size must be even")
+    dim = one_dim(dim, input.ndim)
+    if input.size[dim] % 2:
+        raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size "
+                           f"{input.size[dim]}")  # fmt: skip
+    return input, dim
+
+
+def glu_shape(mode: Mode, input: Spec, dim: int) -> Any:
+    if input.dtype.kind != "f":
+        raise NotImplementedError(f"\"glu_cpu\" not implemented for '{input.dtype.legacy}'")
+    size = (*input.size[:dim], input.size[dim] // 2, *input.size[dim + 1 :])
+    return ((size, input.dtype),)
+
+
+def glu_expand(input: Any, dim: int) -> Any:
+    first, second = input.chunk(2, dim)
+    return first * second.sigmoid()
+
+
+def glu_grad(g: Any, input: Any, call: Any) -> Any:
+    first, second = input.chunk(2, call.dim)
+    s = second.sigmoid()
+    return CAT([g * s, g * first * (s * (1 - s))], call.dim)
+
+
+CAT: Any = function_of(cat)
+
+glu = composite(
+    "_glu(input, dim)",
+    public="",
+    node="GluBackward0",
+    clean=glu_arguments,
+    shape=glu_shape,
+    expand=glu_expand,
+    grad=dict(input=glu_grad),
+    samples=lambda new: (
+        Sample(new(*size), dim) for size, dim in (((4,), 0), ((2, 6), -1), ((4, 3), 0), ((0, 4), 1))
+    ),
 )

@@ -10,6 +10,7 @@ from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Ints, Spec
 from flambeau.ir.op import Op
+from flambeau.ops.activation import linked
 from flambeau.ops.declare import composite, structured
 from flambeau.ops.functions import function_of
 from flambeau.ops.loss import (
@@ -100,8 +101,14 @@ def nll_arguments(input: Spec, target: Spec, weight: Any, reduction: str, ignore
             f"only batches of spatial targets supported ({input.ndim - 1}D tensors) but got "
             f"targets of dimension: {target.ndim}")  # fmt: skip
     if target.dtype not in (dt.int64, dt.uint8):
-        raise RuntimeError(f"expected scalar type Long but found {target.dtype.legacy}")
+        raise RuntimeError(
+            f"expected target dtype to be Long or Byte, but got {target.dtype.legacy}"
+        )
     classes = input.size[class_dim(input.ndim)]
+    if input.ndim > 2 and target.size[:1] == input.size[:1]:
+        expected = [input.size[0], *input.size[2:]]
+        if list(target.size) != expected:
+            raise RuntimeError(f"Expected target size {expected}, got {list(target.size)}")
     if with_classes(target.size, classes) != input.size:
         raise ValueError(f"Expected input batch_size ({input.size[0]}) to match target batch_size "
                          f"({target.size[0]}).")  # fmt: skip
@@ -142,14 +149,14 @@ def nll_expand(input: Any, target: Any, weight: Any, reduction: str, ignore: int
     return over(losses, reduction).to(input.dtype)
 
 
-def nll_grad(g: Any, target: Any, weight: Any, call: Any) -> Any:
+def nll_grad(g: Any, input: Any, target: Any, weight: Any, call: Any) -> Any:
     ignore, ndim = call.ignore_index, call.input.ndim
     if call.reduction == "mean" or weight is not None:
         weights = class_weights(weight, target, ndim, ignore)
         g = g / weights.sum() if call.reduction == "mean" else g
         g = weighted(g, None if weight is None else weights)
     classes = call.input.size[class_dim(ndim)]
-    return PLACE((-g).expand(call.target.size), target, classes, ignore)
+    return linked(PLACE((-g).expand(call.target.size), target, classes, ignore), input)
 
 
 def nll_row(name: str, node: str, sizes: Any) -> Op:

@@ -13,11 +13,10 @@ from flambeau.ir.layout import Spec
 from flambeau.ops.declare import composite
 from flambeau.ops.functions import function_of
 from flambeau.ops.join import cat
-from flambeau.ops.rules import to_float
+from flambeau.ops.rules import to_float, wanted_again
 from flambeau.ops.samples import Sample
 from flambeau.ops.softmax import wide
 from flambeau.trace.modes import Mode
-from flambeau.trace.trie import here
 
 CAT: Any = function_of(cat)
 
@@ -30,11 +29,6 @@ def no_samples(new: Any) -> Any:
 def like(gates: Any, result: Any) -> Any:
     """A result in the type of the gates, unless that cannot hold it."""
     return result.to(gates.dtype) if gates.dtype.kind == "f" else result
-
-
-def differentiable(*tensors: Any) -> bool:
-    """Whether somebody will want the derivative of what is computed now."""
-    return here.stretch.mode.grad and any(t.requires_grad for t in tensors)
 
 
 # ------------------------------------------------------------------ LSTM
@@ -99,13 +93,13 @@ GATES_BACK, CELL_BACK = function_of(lstm_gates_backward), function_of(lstm_cell_
 def lstm_input_grad(g: Any, input: Any, other: Any, out1: Any) -> Any:
     """As one call, unless it has to be differentiated again."""
     arguments = (*g, input, other, out1)
-    back: Any = lstm_gates_back if differentiable(*arguments) else GATES_BACK
+    back: Any = lstm_gates_back if wanted_again(*arguments) else GATES_BACK
     return back(*arguments)
 
 
 def lstm_other_grad(g: Any, input: Any, out1: Any) -> Any:
     arguments = (*g, input, out1)
-    back: Any = lstm_cell_back if differentiable(*arguments) else CELL_BACK
+    back: Any = lstm_cell_back if wanted_again(*arguments) else CELL_BACK
     return back(*arguments)
 
 
@@ -195,17 +189,17 @@ STATE_BACK = function_of(gru_state_backward)
 
 
 def gru_input_grad(g: Any, input: Any, other: Any, mat: Any) -> Any:
-    again = differentiable(g, input, other, mat)
+    again = wanted_again(g, input, other, mat)
     return (gru_x_back if again else X_BACK)(g, input, other, mat)
 
 
 def gru_other_grad(g: Any, input: Any, other: Any, mat: Any) -> Any:
-    again = differentiable(g, input, other, mat)
+    again = wanted_again(g, input, other, mat)
     return (gru_h_back if again else H_BACK)(g, input, other, mat)
 
 
 def gru_mat_grad(g: Any, input: Any, other: Any) -> Any:
-    again = differentiable(g, input, other)
+    again = wanted_again(g, input, other)
     return (gru_state_back if again else STATE_BACK)(g, input, other)
 
 

@@ -12,6 +12,7 @@ from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Ints, Spec
 from flambeau.ir.program import Number
 from flambeau.trace.modes import Mode
+from flambeau.trace.trie import here
 
 # ------------------------------------------------------------------ types
 
@@ -221,6 +222,11 @@ def if_tensor(place: int, then: int, otherwise: int) -> Callable[..., int]:
 def zeros(g: Any) -> Any:
     """The gradient of a function that is constant in pieces."""
     return g.new_zeros(g.spec.size)
+
+
+def wanted_again(*tensors: Any) -> bool:
+    """Whether somebody will want the derivative of what a derivative computes from these."""
+    return here.stretch.mode.grad and any(t.requires_grad for t in tensors)
 
 
 def lifted(x: Any, g: Any) -> Any:

@@ -29,15 +29,15 @@ STEPWISE = {"prod", "prod_all", "nll_loss", "nll_loss2d"}
 # Nodes that PyTorch names after the function around them or with a namespace; where all bounds are
 # numbers, clamp_tensor is not what it calls.
 UNNAMED = {"conj_physical", "celu_scaled", "nll_loss2d", "floor_divide", "clamp_tensor",
-           "_pack_padded"}  # fmt: skip
+           "_pack_padded", "_rrelu_with_noise"}  # fmt: skip
 # Derivatives that PyTorch lacks or refuses where Flambeau has them.
-UNDERIVED = {"hardsigmoid", "scatter_add"}
+UNDERIVED = {"hardsigmoid", "scatter_add", "_cdist", "multi_margin_loss", "multilabel_margin_loss", "_layer_norm"}
 # The same, of complex results alone.
-UNDERIVED_COMPLEX = {"nan_to_num", "silu", "softmax", "log_softmax", "embedding"}
+UNDERIVED_COMPLEX = {"soft_margin_loss", "nan_to_num", "silu", "softmax", "log_softmax", "embedding"}
 # Where PyTorch's own answer to NaN and infinity is an accident of its algorithm: Welford's mean of
 # infinities depends on their order, vectorised gelu(inf) is NaN, and convolutions skip the zeros
 # around the input or multiply by them.
-UNSPICED = {"var_mean", "std_mean", "gelu", "convolution"}
+UNSPICED = {"_cdist", "var_mean", "std_mean", "gelu", "convolution", "_layer_norm", "_group_norm"}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,10 @@ OTHERS: dict[str, Callable[..., Callable[..., Any]]] = {
     "div_floor": lambda torch: lambda x, y: torch.div(x, y, rounding_mode="floor"),
     "div_trunc": lambda torch: lambda x, y: torch.div(x, y, rounding_mode="trunc"),
     "convolution": lambda torch: convolved(torch),
+    "im2col": lambda torch: torch.nn.functional.unfold,
+    "col2im": lambda torch: torch.nn.functional.fold,
+    "_layer_norm": lambda torch: layers(torch.native_layer_norm),
+    "_group_norm": lambda torch: groups(torch.native_group_norm),
     "isclose_float": lambda torch: torch.isclose,
     "sum_all": lambda torch: torch.sum,
     "mean_all": lambda torch: torch.mean,
@@ -35,6 +40,15 @@ OTHERS: dict[str, Callable[..., Callable[..., Any]]] = {
     "huber_loss": lambda torch: pair(torch.nn.functional.huber_loss),
     "nll_loss": lambda torch: classes(torch.nn.functional.nll_loss),
     "nll_loss2d": lambda torch: classes(torch.nn.functional.nll_loss),
+    "soft_margin_loss": lambda torch: pair(torch.nn.functional.soft_margin_loss),
+    "multilabel_margin_loss": lambda torch: pair(torch.nn.functional.multilabel_margin_loss),
+    "multi_margin_loss": lambda torch: lambda x, t, w, reduction, p, margin: (
+        torch.nn.functional.multi_margin_loss(x, t, p, margin, w, reduction=reduction)
+    ),
+    "_cdist": lambda torch: lambda x, y, p, product: torch.cdist(x, y, p),
+    "_glu": lambda torch: torch.nn.functional.glu,
+    "_prelu_kernel": lambda torch: torch.ops.aten._prelu_kernel,
+    "_rrelu_with_noise": lambda torch: torch.mul,
     "_lstm_gates": lambda torch: lstm_gates,
     "_gru_gates": lambda torch: gru_gates,
     "_pack_padded": lambda torch: lambda x, index: x.index_select(0, index),
@@ -67,6 +81,21 @@ def convolved(torch: Any) -> Any:
         return getattr(torch.nn.functional, name)(x, w, bias, stride, padding, *more)
 
     return function
+
+
+def layers(function: Any) -> Any:
+    return lambda x, shape, weight=None, bias=None, eps=1e-5: function(x, shape, weight, bias, eps)
+
+
+def groups(function: Any) -> Any:
+    def call(x, count, weight=None, bias=None, eps=1e-5):
+        n, c, *rest = x.shape
+        if c % count:
+            raise RuntimeError("native_group_norm divides by it")
+        size = math.prod(rest)
+        return function(x.contiguous(), weight, bias, n, c, size, count, eps)
+
+    return call
 
 
 def spread(function: Any) -> Any:

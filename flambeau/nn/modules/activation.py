@@ -149,6 +149,19 @@ class Threshold(_Inplace):
         return F.threshold(input, self.threshold, self.value, self.inplace)
 
 
+class RReLU(_Inplace):
+    """x where x > 0, else x times a slope that is drawn while training."""
+
+    settings = ("lower", "upper")
+
+    def __init__(self, lower=1.0 / 8, upper=1.0 / 3, inplace=False):
+        super().__init__(inplace)
+        self.lower, self.upper = lower, upper
+
+    def forward(self, input):
+        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+
 class Sigmoid(Module):
     """1 / (1 + exp(-x))."""
 
@@ -265,6 +278,17 @@ class Softmin(_Along):
 
     def forward(self, input):
         return F.softmin(input, self.dim, _stacklevel=5)
+
+
+class Softmax2d(Module):
+    """softmax over the channels of (N, C, H, W) or (C, H, W)."""
+
+    def forward(self, input):
+        if input.dim() not in (3, 4):
+            raise ValueError(
+                f"Softmax2d: expected input to be 3D or 4D, got {input.dim()}D instead"
+            )
+        return F.softmax(input, -3, _stacklevel=5)
 
 
 class GLU(_Along):
