@@ -202,8 +202,9 @@ def fill(input: Any, value: Any) -> Any:
 def settle_writes(tensor: Any) -> None:
     """Run whatever still wants the memory as it is now; no stretch knows the storage any more."""
     storage = tensor.storage
-    if storage.stretch is not None:
-        flush.flush(storage.stretch)
+    stretch = storage.stretch  # another thread may be about to end it
+    if stretch is not None:
+        flush.flush(stretch)
     flush.settle_all(storage)
 
 

@@ -29,7 +29,7 @@ def set_mode(*, grad: bool) -> None:
         new = _switched.get((mode, grad))
         if new is None:
             new = _switched[mode, grad] = switch(mode, grad=grad)
-        stretch.mode = new
+        here.stretch.mode = new  # another thread may have ended the stretch by now
         if grad and stretch.updated and stretch.backward_done:
             flush.flush(stretch)
 

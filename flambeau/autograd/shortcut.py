@@ -64,19 +64,23 @@ class Start:
 def follow(root: Any, retain: bool) -> bool:
     """Jump to where the walk from here ended before; False where it has to be walked."""
     stretch = here.stretch
-    macros = stretch.state.macros
-    if macros is None or root.stretch is not stretch or not stretch.walk:
-        return False
-    macro = macros.get((root.slot, retain))
-    if macro is None:
-        return False
-    leaves = [stretch.leaves.get(slot) for slot in macro.leaves]
-    key = tuple([before(stretch, leaf) for leaf in leaves])
-    case = macro.cases.get(key)
-    if case is None or not usable(stretch, case):
-        return False
-    apply(stretch, case, leaves, retain)
-    return True
+    stretch.busy = True
+    try:
+        macros = stretch.state.macros
+        if macros is None or root.stretch is not stretch or not stretch.walk:
+            return False
+        macro = macros.get((root.slot, retain))
+        if macro is None:
+            return False
+        leaves = [stretch.leaves.get(slot) for slot in macro.leaves]
+        key = tuple([before(stretch, leaf) for leaf in leaves])
+        case = macro.cases.get(key)
+        if case is None or not usable(stretch, case):
+            return False
+        apply(stretch, case, leaves, retain)
+        return True
+    finally:
+        stretch.busy = False
 
 
 def before(stretch: Stretch, leaf: Any) -> Any:
@@ -163,18 +167,23 @@ def fresh_gradient(stretch: Stretch, slot: int, value: int, spec: Spec) -> Any:
 
 def remember(start: Start, walk: Any) -> None:
     """Note what a walk did, if a repetition would do exactly the same."""
-    stretch = start.stretch
-    if not (walk.pure and stretch.walk and here.stretch is stretch and start.key is not None):
-        return
-    case = describe(start, walk)
-    if case is None:
-        return
-    if start.state.macros is None:
-        start.state.macros = {}
-    slots = tuple(leaf.slot for leaf, _ in walk.reached)
-    macro = start.state.macros.setdefault(start.key, Macro(slots))
-    if macro.leaves == slots:
-        macro.cases[case[0]] = case[1]
+    stretch = here.stretch
+    stretch.busy = True
+    try:
+        if not (walk.pure and stretch.walk and start.stretch is stretch and start.key is not None):
+            return
+        case = describe(start, walk)
+        if case is None:
+            return
+        macros = start.state.macros
+        if macros is None:
+            macros = start.state.macros = {}
+        slots = tuple(leaf.slot for leaf, _ in walk.reached)
+        macro = macros.setdefault(start.key, Macro(slots))
+        if macro.leaves == slots:
+            macro.cases[case[0]] = case[1]
+    finally:
+        stretch.busy = False
 
 
 def describe(start: Start, walk: Any) -> tuple[tuple[Any, ...], Case] | None:

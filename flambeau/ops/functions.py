@@ -19,17 +19,21 @@ from flambeau.trace.trie import here
 TEMPLATE = '''
 def {name}({parameters}):
     {out}_stretch = here.stretch
-    _key = (_op, _stretch.mode, {keys})
-    _state = _stretch.state.edges.get(_key)
-    if _state is None:
-        _state = first_time(_stretch, _op, _key, ({args},))
-    if _stretch.backward_done and _state.needs is not None:
-        return flush_and_record(_stretch, _op, ({args},))
-    _stretch.state = _state
-    _result = _state.follow(_stretch, _state, ({args},))
-    if _state.depth >= _stretch.limit:
-        at_limit(_stretch)
-    return _result
+    _stretch.busy = True
+    try:
+        _key = (_op, _stretch.mode, {keys})
+        _state = _stretch.state.edges.get(_key)
+        if _state is None:
+            _state = first_time(_stretch, _op, _key, ({args},))
+        if _stretch.backward_done and _state.needs is not None:
+            return flush_and_record(_stretch, _op, ({args},))
+        _stretch.state = _state
+        _result = _state.follow(_stretch, _state, ({args},))
+        if _state.depth >= _stretch.limit:
+            at_limit(_stretch)
+        return _result
+    finally:
+        _stretch.busy = False
 '''
 PARTS = '''
 def {name}(_stretch, {args}):
@@ -43,18 +47,22 @@ def {name}({parameters}):
     _stretch = here.stretch
     if _stretch.mode.grad or {target}.storage.rare is not None:
         return record_write(_op, {target}, {args})
-    _slot = {target}.slot if {target}.stretch is _stretch else enter_tensor(_stretch, {target})
-    _key = (_op, "write", _stretch.mode, _slot, {keys})
-    _state = _stretch.state.edges.get(_key)
-    if _state is None:
-        _state = first_time(_stretch, _op, _key, ({args},), {target})
-    if _state.shares:
-        check_overlap(_stretch, {target}, ({args},))
-    _stretch.state = _state
-    follow_write(_stretch, _state, {target}, ({args},))
-    if _state.depth >= _stretch.limit:
-        at_limit(_stretch)
-    return {target}
+    _stretch.busy = True
+    try:
+        _slot = {target}.slot if {target}.stretch is _stretch else enter_tensor(_stretch, {target})
+        _key = (_op, "write", _stretch.mode, _slot, {keys})
+        _state = _stretch.state.edges.get(_key)
+        if _state is None:
+            _state = first_time(_stretch, _op, _key, ({args},), {target})
+        if _state.shares:
+            check_overlap(_stretch, {target}, ({args},))
+        _stretch.state = _state
+        follow_write(_stretch, _state, {target}, ({args},))
+        if _state.depth >= _stretch.limit:
+            at_limit(_stretch)
+        return {target}
+    finally:
+        _stretch.busy = False
 '''
 
 

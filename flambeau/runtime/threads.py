@@ -15,6 +15,7 @@ A launch's argument is `(slot, addend)`: frame[slot] + addend.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import functools
 import os
@@ -124,8 +125,9 @@ class Pool:
         with self.lock:
             if self.workers:
                 native("shutdown")(self.memory)
-                for worker in self.workers:
-                    worker.join(5)
+                with contextlib.suppress(KeyboardInterrupt):  # they come home all the same
+                    for worker in self.workers:
+                        worker.join(5)
             self.workers = []
 
     def forget(self) -> None:

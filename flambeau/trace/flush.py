@@ -7,30 +7,36 @@ and the results to the storages that wait for them.
 
 from __future__ import annotations
 
+import os
 import sys
-import threading
+import warnings
 from operator import attrgetter, call
 from typing import Any
 
 from flambeau.runtime.buffers import Buffer, allocate
 from flambeau.settings import settings
-from flambeau.trace import interrupt, period, programs, trie
+from flambeau.trace import interrupt, period, programs, trie, turns
 from flambeau.trace.programs import counters
 from flambeau.trace.storage import Storage
-from flambeau.trace.trie import State, Stretch, here
+from flambeau.trace.trie import State, Stretch, here, threads
 
 BORN, BUFFER = attrgetter("born"), attrgetter("buffer")
-_running = threading.RLock()  # programs run one at a time; they use all threads themselves
 
 
 def flush(stretch: Stretch) -> None:
     """Run everything in the stretch whose results are still alive; then it is over."""
     if stretch is here.stretch:
-        here.stretch = Stretch(stretch.mode, 1 if settings.eager else trie.limit.calls)
-    with _running:
+        here.stretch = turns.following(stretch)
+        if threads.several:
+            turns.take_turn(finish)
+    elif stretch.thread != here.stretch.thread:
+        turns.claim(stretch, finish)
+    with turns.running:
         finish(stretch)
     if interrupt.pending:
         interrupt.raise_pending()
+    if turns.failures:
+        turns.raise_failure()
 
 
 def flush_current() -> None:
@@ -76,8 +82,7 @@ def finish(stretch: Stretch) -> None:
             buffers = programs.run(entry, memory, stretch.numbers, stretch.offsets, done)
         except BaseException as error:
             hand_out_after(error, waiting, done)
-            for storage in inputs:
-                storage.stretch = None
+            free(stretch, inputs)
             forget_gradients(leaves)
             raise
         if len(buffers) > len(waiting):  # a program with a wider live set served
@@ -89,16 +94,22 @@ def finish(stretch: Stretch) -> None:
         state.used = counters.flushes
         if State.count > trie.STATES:
             trie.forget_unused(counters.flushes)
-    for storage in inputs:
-        storage.stretch = None
+    free(stretch, inputs)
 
 
 def hand_out_after(error: BaseException, waiting: list[Storage], done: dict[int, Buffer]) -> None:
     """What was complete before a failure is there; the rest keeps the error."""
     for storage in waiting:
+        if storage.born not in done:
+            storage.error = error  # first: another thread may be waiting for either
         storage.buffer, storage.stretch = done.get(storage.born), None
-        if storage.buffer is None:
-            storage.error = error
+
+
+def free(stretch: Stretch, inputs: list[Storage]) -> None:
+    """These are no longer part of a stretch; its thread may be recording the next one already."""
+    for storage in inputs:
+        if storage.stretch is stretch:
+            storage.stretch = None
 
 
 def forget_gradients(leaves: dict[int, Any]) -> None:
@@ -148,3 +159,26 @@ def snapshot(x: Any, nbytes: int) -> Storage:
     start = x.offset * x.spec.dtype.itemsize
     buffer.memory[:nbytes] = x.storage.buffer.memory[start : start + nbytes]
     return Storage(nbytes, buffer)
+
+
+# ------------------------------------------------------------------ fork
+
+
+def before_fork() -> None:
+    """Run what is pending, and let no program run meanwhile: the child could not wait for it."""
+    try:
+        flush_current()
+        turns.claim_pending(finish)
+    except Exception as error:  # kept by the results that it concerns, and raised when one is used
+        warnings.warn(f"a pending call failed before a fork: {error}", stacklevel=2)
+    turns.running.acquire()
+
+
+def after_fork() -> None:
+    """In the parent."""
+    turns.running.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=before_fork, after_in_parent=after_fork,
+                        after_in_child=turns.alone)  # fmt: skip

@@ -6,6 +6,7 @@ off while a frame of the recorder, of a flush or of a backward walk is on the st
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
@@ -13,8 +14,9 @@ from types import FrameType
 
 ROOMS = tuple(
     os.path.join(os.path.dirname(os.path.dirname(__file__)), room)
-    for room in ("trace", "compiler", "runtime", "codegen", "interpreter.py")
-)
+    for room in ("trace", "compiler", "runtime", "codegen", "interpreter.py",
+                 os.path.join("autograd", "shortcut.py"))
+)  # fmt: skip
 pending = False
 
 
@@ -32,6 +34,7 @@ def handle(number: int, frame: FrameType | None) -> None:
     """Raise KeyboardInterrupt now, or at the end of the flush or of the call being recorded."""
     global pending
     if not inside(frame):
+        pending = False
         raise KeyboardInterrupt
     if pending:
         return
@@ -50,8 +53,15 @@ def raise_pending() -> None:
 
 
 def install() -> None:
-    """Take the place of Python's own handler, where that is in place."""
+    """Take the place of Python's own handler, where that is in place, until the program ends."""
     if threading.current_thread() is not threading.main_thread():
         return
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, handle)
+        atexit.register(uninstall)
+
+
+def uninstall() -> None:
+    """Give Python's own handler its place back, unless the program has put another one there."""
+    if signal.getsignal(signal.SIGINT) is handle:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -25,7 +25,7 @@ from flambeau.trace import flush
 from flambeau.trace.node import Edge, Node, keep, maker, order
 from flambeau.trace.storage import Storage
 from flambeau.trace.symbol import ComplexSymbol, FloatSymbol, IntSymbol
-from flambeau.trace.tensor import Recorded
+from flambeau.trace.tensor import Recorded, assemble
 from flambeau.trace.trie import State, Stretch, here
 
 PACKAGE = os.path.dirname(os.path.dirname(__file__))
@@ -53,17 +53,21 @@ def results_are(cls: type) -> None:
 def record(op: Op, *args: Any) -> Any:
     """Record one call. `args` follow the op's parameters, all of them."""
     stretch = here.stretch
-    key = (op, stretch.mode, *[key_part(stretch, p, a) for p, a in zip(op.params, args)])
-    state = stretch.state.edges.get(key)
-    if state is None:
-        state = first_time(stretch, op, key, args)
-    if stretch.backward_done and state.needs is not None:
-        return flush_and_record(stretch, op, args)
-    stretch.state = state
-    result = state.follow(stretch, state, args)
-    if state.depth >= stretch.limit:
-        flush.at_limit(stretch)
-    return result
+    stretch.busy = True
+    try:
+        key = (op, stretch.mode, *[key_part(stretch, p, a) for p, a in zip(op.params, args)])
+        state = stretch.state.edges.get(key)
+        if state is None:
+            state = first_time(stretch, op, key, args)
+        if stretch.backward_done and state.needs is not None:
+            return flush_and_record(stretch, op, args)
+        stretch.state = state
+        result = state.follow(stretch, state, args)
+        if state.depth >= stretch.limit:
+            flush.at_limit(stretch)
+        return result
+    finally:
+        stretch.busy = False
 
 
 def key_part(stretch: Stretch, param: Param, arg: Any) -> Any:
@@ -136,7 +140,7 @@ def follow_many(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
 
 def follow_effect(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
     """A call that changes some of its arguments (an optimizer's update, a random draw)."""
-    results = follow_many(stretch, state, args) if state.specs else ()
+    results: tuple[Any, ...] = follow_many(stretch, state, args) if state.specs else ()
     value = state.slot + len(results)
     for place in written_places(state.event.op):  # type: ignore[union-attr]
         arg = args[place]
@@ -144,7 +148,7 @@ def follow_effect(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
             if target is None:
                 continue
             storage, meta = target.storage, target.meta
-            storage.index = value
+            (storage if stretch.guests is None else written(stretch, target)).index = value
             (storage if meta is None or meta.counter is None else meta.counter).version += 1
             value += 1
             if storage.rare is not None and storage.pinned():
@@ -241,7 +245,7 @@ def enter_tensor(stretch: Stretch, x: Any) -> int:
     storage, meta = x.storage, x.meta
     if (
         storage.stretch is None and storage.rare is None and x.edge is None and x.base is None
-        and not x.offset and (meta is None or meta.counter is None)
+        and not x.offset and (meta is None or meta.counter is None) and stretch.guests is None
     ):  # fmt: skip  # by far the most: a parameter, a batch, what a stretch before has made
         spec = x.spec
         state = stretch.state.edges.get(spec)
@@ -263,6 +267,8 @@ def enter_tensor(stretch: Stretch, x: Any) -> int:
 def enter_other(stretch: Stretch, x: Any) -> int:
     """The same for views, results with a history, storages that are here already, pinned memory."""
     storage = x.storage
+    if stretch.guests is not None and storage.__class__ is Storage:
+        return enter_guest(stretch, x)
     if storage.rare is not None or storage.buffer is None and storage.stretch is not stretch:
         settled(stretch, storage)
         if storage.pinned():
@@ -345,6 +351,60 @@ def enter_at_once(stretch: Stretch, x: Any) -> int:
         return enter_tensor(stretch, x)
     finally:
         x.storage.rare = rare
+
+
+def enter_guest(stretch: Stretch, x: Any) -> int:
+    """Where every call runs at once: enter what stands for x, so that x is left as it is.
+
+    Another thread may be using x, and know by x and its storage what they are in its stretch.
+    """
+    if x.base is not None:
+        refresh_history(x)
+    storage, guests = x.storage, stretch.guests
+    try:
+        flush.settle_all(storage)
+    except BaseException:
+        forget_numbers(stretch)
+        raise
+    assert guests is not None
+    shared = guests.get(id(storage))
+    if shared is None or shared.buffer is not storage.buffer:
+        shared = guests[id(storage)] = Guest(storage)
+    guest: Any = assemble(Recorded, shared, x.spec, x.offset)
+    guest.edge, guest.meta = x.edge, x.meta
+    guests[id(x)] = guest, x
+    slot = enter_tensor(stretch, guest)
+    if slot in stretch.leaves:
+        stretch.leaves[slot] = x
+    return slot
+
+
+class Guest(Storage):
+    """Stands for a storage in one stretch."""
+
+    __slots__ = ("original",)
+
+    def __init__(self, original: Storage) -> None:
+        super().__init__(original.nbytes, original.buffer)
+        self.original = original  # kept alive, as it is known by its id
+        if original.inference:
+            self.mark_inference()
+
+
+def guest_of(stretch: Stretch, x: Any) -> Any:
+    """What stands for a tensor in this stretch: itself, or its guest."""
+    if stretch.guests is None or x.stretch is stretch:
+        return x
+    return stretch.guests[id(x)][0]
+
+
+def written(stretch: Stretch, target: Any) -> Storage:
+    """What stands for a storage that is about to be written; nothing that reads it is pending."""
+    other = target.storage.stretch
+    if other is not None and other is not stretch:
+        flush.flush(other)
+    guest: Storage = guest_of(stretch, target).storage
+    return guest
 
 
 def follow_nothing(stretch: Stretch, state: State, args: tuple[Any, ...]) -> None:
@@ -504,6 +564,7 @@ def ref_of(stretch: Stretch, x: Any, slot: int) -> Ref:
     if x.stretch is not stretch:  # a snapshot of pinned memory, which entered for this call alone
         return Ref(slot, Layout(x.spec.size, x.spec.stride), x.spec.dtype)
     index = stretch.slot_offset.get(x.slot)
+    x = guest_of(stretch, x)
     offset: int | Offset = x.offset if index is None else Offset(index)
     if index is None and x.offset:
         raise AssertionError(f"an offset that is not an input: {x.offset}")
@@ -559,6 +620,7 @@ def overwritten(stretch: Stretch, value: int, target: Any) -> Out:
     offset: int | Offset = target.offset if index is None else Offset(index)
     layout = Layout(target.spec.size, target.spec.stride, offset)
     return Out(value, layout, target.spec.dtype, target.storage.index)
+    target = guest_of(stretch, target)
 
 
 def gradient_plan(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...]) -> Any:
@@ -620,29 +682,33 @@ def record_view(op: Op, x: Any, start: int | None, unit: int, *args: Any) -> Any
     It begins `start` steps of `unit` elements behind x; start None: it begins where x does.
     """
     stretch = here.stretch
-    if x.stretch is stretch:
-        slot = x.slot
-    elif x.storage.rare is not None and x.storage.pinned():
-        return view_outside(stretch, op, x, start, unit, args)  # it is not a call at all
-    else:
-        slot = enter(stretch, x)
-    key: tuple[Any, ...]
-    if start is None:
-        key = (op, stretch.mode, slot, args)  # statics of views are clean: ints and tuples of ints
-    else:
-        index = offset_key(stretch, x.storage, x.offset + start * unit, x.storage.born)
-        key = (op, stretch.mode, slot, index, args)
-    state = stretch.state.edges.get(key)
-    if state is None:
-        state = first_view(stretch, op, key, x, start, args)
-    if stretch.backward_done and state.needs is not None:
-        flush.flush(stretch)
-        return record_view(op, x, start, unit, *args)
-    stretch.state = state
-    out = follow_view(stretch, state, x, start, unit)
-    if state.next >= SLOTS or stretch.limit == 0:
-        flush.flush(stretch)
-    return out
+    stretch.busy = True
+    try:
+        if x.stretch is stretch:
+            slot = x.slot
+        elif stretch.guests is not None or x.storage.rare is not None and x.storage.pinned():
+            return view_outside(stretch, op, x, start, unit, args)  # it is not a call at all
+        else:
+            slot = enter(stretch, x)
+        key: tuple[Any, ...]
+        if start is None:
+            key = (op, stretch.mode, slot, args)  # statics of views are clean: ints, tuples of ints
+        else:
+            index = offset_key(stretch, x.storage, x.offset + start * unit, x.storage.born)
+            key = (op, stretch.mode, slot, index, args)
+        state = stretch.state.edges.get(key)
+        if state is None:
+            state = first_view(stretch, op, key, x, start, args)
+        if stretch.backward_done and state.needs is not None:
+            flush.flush(stretch)
+            return record_view(op, x, start, unit, *args)
+        stretch.state = state
+        out = follow_view(stretch, state, x, start, unit)
+        if state.next >= SLOTS or stretch.limit == 0:
+            flush.flush(stretch)
+        return out
+    finally:
+        stretch.busy = False
 
 
 def first_view(stretch: Stretch, op: Op, key: tuple[Any, ...], x: Any, start: int | None,
@@ -723,23 +789,25 @@ def record_write(op: Op, target: Any, *args: Any) -> Any:
     if stretch.mode.grad or target.storage.rare is not None:
         kept = before_write(stretch, op, target, args)
         stretch = here.stretch
-    slot = target.slot if target.stretch is stretch else enter_target(stretch, target)
-    key = (op, "write", stretch.mode, slot, *parts_of[op](stretch, *args))
-    state = stretch.state.edges.get(key)
-    if state is None:
-        state = first_time(stretch, op, key, args, target)
-    if state.shares:
-        check_overlap(stretch, target, args)
-    if stretch.backward_done and state.needs is not None:
-        flush.flush(stretch)
-        return record_write(op, target, *args)
-    stretch.state = state
-    follow_write(stretch, state, target, kept)
-    if state.depth >= stretch.limit:
-        flush.at_limit(stretch)
-    return target
-
-
+    stretch.busy = True
+    try:
+        slot = target.slot if target.stretch is stretch else enter_target(stretch, target)
+        key = (op, "write", stretch.mode, slot, *parts_of[op](stretch, *args))
+        state = stretch.state.edges.get(key)
+        if state is None:
+            state = first_time(stretch, op, key, args, target)
+        if state.shares:
+            check_overlap(stretch, target, args)
+        if stretch.backward_done and state.needs is not None:
+            flush.flush(stretch)
+            return record_write(op, target, *args)
+        stretch.state = state
+        follow_write(stretch, state, target, kept)
+        if state.depth >= stretch.limit:
+            flush.at_limit(stretch)
+        return target
+    finally:
+        stretch.busy = False
 
 
 def _missing(*args: Any) -> Any:
@@ -852,6 +920,8 @@ def follow_write(stretch: Stretch, state: State, target: Any, args: tuple[Any, .
         counter.version += 1
         if target.edge is None:
             stretch.updated |= target.spec.requires_grad
+    if stretch.guests is not None:
+        storage = written(stretch, target)
         elif stretch.mode.grad:
             forget(stretch, target, state.event)
         return

@@ -7,9 +7,11 @@ shapes, never data. The recorder walks the trie; a flush hangs programs on its s
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 from flambeau.ir.layout import Spec
 from flambeau.ir.program import Call, Input
@@ -94,15 +96,22 @@ class Stretch:
 
     inputs: storages that entered, in order (strong: their memory is read at the flush).
     results: weak references to the storages born here, in that order.
+    thread: the number of the thread that records it (see turns.py).
+    busy: that thread is in the middle of a call, so nobody else may end the stretch now.
+    guests: where every call runs at once, what stands for tensors from outside; else None.
     """
 
     __slots__ = ("state", "mode", "inputs", "results", "numbers", "offsets", "offset_index",
                  "slot_offset", "leaves", "nodes", "views", "walk", "backward_done", "updated",
-                 "limit", "bytes", "most", "__weakref__")  # fmt: skip
+                 "limit", "bytes", "most", "thread", "busy", "guests",
+                 "__weakref__")  # fmt: skip
 
-    def __init__(self, mode: Mode, limit: int) -> None:
+    def __init__(self, mode: Mode, limit: int, thread: int = 0) -> None:
         self.mode = mode
         self.limit = limit
+        self.thread = thread
+        self.busy = False
+        self.guests: dict[int, Any] | None = None
         self.begin()
 
     def begin(self) -> None:
@@ -136,17 +145,55 @@ class Limit:
         self.calls = CALL_LIMIT
 
 
+class Threads:
+    """The threads that recorded something: number → (what `here` is there, a sign of life).
+
+    lazy: the number of the one whose calls may be pending; several: whether there were ever more
+    than one.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[int, tuple[dict[str, Any], ref[Life]]] = {}
+        self.numbers = itertools.count(1)
+        self.lazy = 1
+        self.several = False
+
+    def arrive(self, here: dict[str, Any]) -> None:
+        """A thread records for the first time; those that are over are forgotten."""
+        number = here["stretch"].thread
+        for other, (_, life) in list(self.known.items()):
+            if life() is None and other != self.lazy:  # the lazy one may have left calls pending
+                self.known.pop(other, None)
+        lives.life = Life()
+        self.known[number] = here, ref(lives.life)
+        if number != self.lazy:
+            self.several = True
+            run_at_once(here["stretch"])
+
+
+class Life:
+    """Lives as long as the thread that made it; `here` can't tell, as others hold what is in it."""
+
+
+def run_at_once(stretch: Stretch) -> None:
+    """No call of this stretch is to be pending."""
+    stretch.limit, stretch.guests = 1, {}
+
+
 class Here(threading.local):
     """What is current in this thread. `stretch` is the only thing read on the hot path."""
 
     def __init__(self) -> None:
-        self.stretch = Stretch(START, limit.calls)
+        self.stretch = Stretch(START, limit.calls, next(threads.numbers))
+        threads.arrive(self.__dict__)
 
 
 CALL_LIMIT = 1000  # pending calls; trace/flush.py cuts there, at a period of the sequence
 HELD = 1 << 28  # bytes of inputs that nobody else holds, above which a stretch ends
 STATES = 100_000  # states from which on those that were not used for long are dropped
 limit = Limit()
+threads = Threads()
+lives = threading.local()
 here = Here()
 
 
@@ -164,7 +211,7 @@ def prune(root: State, oldest: int) -> int:
         stack.extend(state.edges.values())
     alive: set[State] = set()
     for state in reversed(order):
-        state.edges = {key: s for key, s in state.edges.items() if s in alive}
+        state.edges = {key: s for key, s in list(state.edges.items()) if s in alive}
         if state.macros:
             state.macros = None
         if state.edges or state.used >= oldest:
