@@ -56,7 +56,7 @@ globals().update(_literal.LEGACY)
 globals().update(_methods.PUBLIC)
 
 _SUBMODULES = frozenset(
-    """autograd backends cuda distributions fft func linalg nn optim random
+    """amp autograd backends cpu cuda distributions fft func linalg nn optim random
     return_types serialization signal sparse special testing utils version""".split()
 )
 
@@ -82,6 +82,7 @@ def __getattr__(name: str) -> Any:
 
 # Names that live in modules which are imported late.
 _ELSEWHERE = {
+    "autocast": "amp",
     "inference_mode": "autograd.modes",
     "is_inference_mode_enabled": "autograd.modes",
     "load": "serialization",
@@ -90,6 +91,10 @@ _ELSEWHERE = {
 }
 
 _LATE = {
+    "amp.autocast_mode": """is_autocast_enabled set_autocast_enabled get_autocast_dtype
+        set_autocast_dtype is_autocast_cpu_enabled get_autocast_cpu_dtype get_autocast_gpu_dtype
+        is_autocast_cache_enabled set_autocast_cache_enabled clear_autocast_cache
+        autocast_increment_nesting autocast_decrement_nesting""",
     "convolving": """conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
         conv_tbc""",
     "pooling": """max_pool1d max_pool2d max_pool3d max_pool1d_with_indices avg_pool1d

@@ -129,8 +129,8 @@ def fit(grad: Any, spec: Spec) -> Any:
 def readings(node: Node, arrived: dict[int, Any], walk: Any) -> Any:
     """What formulas read, by name, each made when it is first asked for."""
     op, state = op_of(node), node.state
-    if node.saved is None:
-        raise RuntimeError(AGAIN)
+    if node.saved.__class__ is not tuple:
+        recomputed(node)
     places = {p.name: i for i, p in enumerate(op.params)}
     known: dict[str, Any] = {}
 
@@ -153,6 +153,13 @@ def readings(node: Node, arrived: dict[int, Any], walk: Any) -> Any:
         return restore(node, place, saved)
 
     return read
+
+
+def recomputed(node: Any) -> None:
+    """Give a node of a checkpoint what it saved; nothing is left where backward has used it."""
+    if node.saved is None:
+        raise RuntimeError(AGAIN)
+    node.saved = node.saved.recompute()
 
 
 def arrived_grads(state: Any, arrived: dict[int, Any]) -> Any:

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from flambeau.autograd.formulas import AGAIN, Facts, fit, unpack
+from flambeau.autograd.formulas import AGAIN, Facts, fit, recomputed, unpack
 from flambeau.autograd.graph import keep as keep_hook
 from flambeau.autograd.graph import pair
 from flambeau.autograd.hooks import hooks_of
@@ -67,8 +67,8 @@ class FunctionCtx:
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
         """What save_for_backward kept."""
-        if self.saved is None:
-            raise RuntimeError(AGAIN)
+        if self.saved.__class__ is not tuple:
+            recomputed(self)
         return tuple(unpack(kept, self.history_of(origin)) for kept, origin in self.saved)
 
     saved_variables = saved_tensors

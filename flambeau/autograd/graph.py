@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
-from flambeau.autograd.formulas import AGAIN, inputs_of, node_name, op_of, restore
+from flambeau.autograd.formulas import inputs_of, node_name, op_of, recomputed, restore
 from flambeau.autograd.handles import RemovableHandle
 from flambeau.autograd.hooks import hooks_of
 from flambeau.trace.node import Edge
@@ -129,8 +129,8 @@ def saved(node: Any, name: str) -> Any:
     """What a node kept: `self` and PyTorch's other names for the first argument, result, …"""
     if hasattr(node, "apply_backward"):
         raise AttributeError(f"{node_name(node)} has no saved tensor '{name}'")
-    if node.saved is None:
-        raise RuntimeError(AGAIN)
+    if node.saved.__class__ is not tuple:
+        recomputed(node)
     names = {p.name: i for i, p in enumerate(op_of(node).params)}
     names |= {"self": 0, "result": -1}
     place = names.get(name)

@@ -14,6 +14,7 @@ class Mode:
     inference: bool = False
     default_dtype: DType = float32
     deterministic: bool = False
+    autocast: DType | None = None  # what products are computed in; None: what their arguments have
 
     __hash__ = object.__hash__
 
@@ -27,7 +28,7 @@ _interned: dict[tuple[object, ...], Mode] = {}
 def switch(mode: Mode, **changes: object) -> Mode:
     """The mode with some of its fields changed."""
     new = replace(mode, **changes)
-    facts = (new.grad, new.inference, new.default_dtype, new.deterministic)
+    facts = (new.grad, new.inference, new.default_dtype, new.deterministic, new.autocast)
     return _interned.setdefault(facts, new)
 
 
