@@ -276,6 +276,10 @@ def normal(
     check_device(device)
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
         dtype = floating(type_for(dtype, out), "normal")
+        if out is not None and out.dtype is dtype:  # drawn in the order of its memory
+            if out.spec.size != sizes((tuple(size),)):
+                out._resize_for_out(sizes((tuple(size),)))
+            return out.normal_(float(mean), float(std), generator=generator)
         made = FUNCTIONS["_normal"](
             state_of(generator), sizes((tuple(size),)), dtype, float(mean), float(std), True
         )

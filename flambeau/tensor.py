@@ -299,13 +299,21 @@ class Tensor(Recorded):
         return bool(self._values().item())
 
     def __int__(self) -> int:
-        return int(self._one())
+        return int(self._real_one("int64_t"))
 
     def __float__(self) -> float:
-        return float(self._one())
+        return float(self._real_one("double"))
 
     def __complex__(self) -> complex:
         return complex(self._one())
+
+    def _real_one(self, name: str) -> Any:
+        value = self._one()
+        if isinstance(value, complex):
+            if value.imag:
+                raise RuntimeError(f"value cannot be converted to type {name} without overflow")
+            return value.real
+        return value
 
     def _one(self) -> Any:
         if self.spec.numel != 1:

@@ -179,7 +179,7 @@ def widen(array: np.ndarray, dtype: DType) -> np.ndarray:
     if dtype.lazy:
         return _turned(widen(array, dtype.plain), dtype)
     if dtype is bfloat16:
-        return (array.astype(np.uint32) << 16).view(np.float32)
+        return np.asarray(array.astype(np.uint32) << 16).view(np.float32)
     if dtype is complex32:
         words = array.astype(np.uint64)
         spread = (words & np.uint64(0xFFFF)) | (words >> np.uint64(16) << np.uint64(32))
@@ -190,7 +190,7 @@ def widen(array: np.ndarray, dtype: DType) -> np.ndarray:
 
 def _turned(array: np.ndarray, dtype: DType) -> np.ndarray:
     """What a lazy type makes of its elements, and what it is made from: either way the same."""
-    return np.conjugate(array) if dtype.lazy == "conj" else np.negative(array)
+    return np.asarray(np.conjugate(array) if dtype.lazy == "conj" else np.negative(array))
 
 
 def narrow(array: np.ndarray, dtype: DType) -> np.ndarray:

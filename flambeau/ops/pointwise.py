@@ -34,6 +34,9 @@ def scaled(x: Any, alpha: Any) -> Any:
 def sum_type(mode: Mode, input: Any, other: Any, alpha: Any) -> tuple[DType, DType]:
     """The operands decide, not alpha, which must fit."""
     dtype, result = same(mode, input, other)
+    if isinstance(alpha, Number) and alpha.type is complex and dtype.kind != "c":
+        raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex "
+                           "number.")  # fmt: skip
     if isinstance(alpha, Number) and alpha.type is float and dt.category(dtype) < 2:
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating "
                            "point number.")  # fmt: skip

@@ -181,12 +181,12 @@ def clamp_type(mode: Mode, input: Any, *bounds: Any) -> tuple[DType, DType]:
     return real_only("clamp is not supported for complex types", rule)(mode, input, *bounds)
 
 
-def clamp_row(signature: str, node: str, public: str) -> Any:
+def clamp_row(signature: str, node: str, out_type: str) -> Any:
     """Numbers and tensors as bounds have nodes of different names."""
     return elementwise(
         signature,
-        public=public,
-        out_type="unary",
+        public="",
+        out_type=out_type,
         node=node,
         dtype=clamp_type,
         numpy=lambda x, low, high: bounded(np, x, low, high),
@@ -242,8 +242,8 @@ clamp_max = elementwise(
     samples=one_bound,
 )
 
-clamp = clamp_row("clamp_number(input, min=None, max=None)", "ClampBackward1", "")
-clamp_tensor = clamp_row("clamp_tensor(input, min=None, max=None)", "ClampBackward0", "")
+clamp = clamp_row("clamp_number(input, min=None, max=None)", "ClampBackward1", "unary")
+clamp_tensor = clamp_row("clamp_tensor(input, min=None, max=None)", "ClampBackward0", "promotes")
 
 
 # ------------------------------------------------------------------ one operand

@@ -298,7 +298,8 @@ def scatter_numpy(input: Any, dim: int, index: Any, src: Any, reduce: Any = None
     out, i, src = with_dims(input.copy()), with_dims(index), with_dims(src)
     if i.size:
         where = along(out.shape, dim, i)
-        part = src[tuple(map(slice, i.shape))] if isinstance(src, np.ndarray) else src
+        whole = isinstance(src, np.ndarray)
+        part = src[tuple(map(slice, i.shape))] if whole else np.asarray(src).astype(out.dtype)
         if reduce is None:
             out[where] = part
         else:

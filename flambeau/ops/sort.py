@@ -9,7 +9,7 @@ import numpy as np
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Spec
 from flambeau.ops.declare import structured
-from flambeau.ops.rules import one_dim, without_dims
+from flambeau.ops.rules import lacks, one_dim, refuse_complex, without_dims
 from flambeau.trace.modes import Mode
 
 
@@ -39,6 +39,7 @@ def places_back(g: Any, out1: Any, call: Any) -> Any:
 
 
 def clean_sort(input: Any, dim: Any, descending: Any) -> Any:
+    refuse_complex(input, " Sort does not support complex dtypes on CPU")
     return input, one_dim(dim, input.ndim), bool(descending)
 
 
@@ -65,6 +66,7 @@ def clean_topk(input: Any, k: Any, dim: Any, largest: Any, sorted: Any) -> Any:
     dim = one_dim(dim, input.ndim)
     if not 0 <= k <= (input.size[dim] if input.ndim else 1):
         raise RuntimeError("selected index k out of range")
+    refuse_complex(input, " topk does not support complex dtypes on CPU")
     return input, int(k), dim, bool(largest), bool(sorted)
 
 
@@ -96,6 +98,7 @@ def clean_kth(input: Any, k: Any, dim: Any, keepdim: Any) -> Any:
     dim = one_dim(dim, input.ndim)
     if not 1 <= k <= (input.size[dim] if input.ndim else 1):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}")
+    refuse_complex(input, lacks("kthvalue_cpu"), NotImplementedError)
     return input, int(k), dim, bool(keepdim)
 
 

@@ -26,7 +26,7 @@ from flambeau.trace.node import Edge, Node, keep, maker, order
 from flambeau.trace.storage import Storage
 from flambeau.trace.symbol import ComplexSymbol, FloatSymbol, IntSymbol
 from flambeau.trace.tensor import Recorded, assemble
-from flambeau.trace.trie import State, Stretch, here
+from flambeau.trace.trie import ROOT, State, Stretch, here
 
 PACKAGE = os.path.dirname(os.path.dirname(__file__))
 SLOTS = 8000  # of a stretch, from which on a view ends it: a loop of views alone stays bounded
@@ -490,9 +490,19 @@ def first_time(stretch: Stretch, op: Op, key: tuple[Any, ...], args: tuple[Any, 
         del stretch.numbers[first_number:]
         raise
     compute = op.compute(stretch.mode, *cleaned) if op.compute else None
+    if stretch.numbers and any([n.__class__ is complex for n in stretch.numbers[first_number:]]):
+        refuse_complex_number(stretch, first_number, (compute, *[result[1] for result in results]))
     state.event = Call(op, refs, outs, compute, source_line())
     stretch.state.edges[key] = state
     return state
+
+
+def refuse_complex_number(stretch: Stretch, first: int, dtypes: tuple[Any, ...]) -> None:
+    """A complex number needs a complex type, in the call or in its result."""
+    if not any(dtype is not None and dtype.kind == "c" for dtype in dtypes):
+        name = dtypes[-1].legacy.lower() if dtypes[-1] is not None else "double"
+        del stretch.numbers[first:]
+        raise RuntimeError(f"value cannot be converted to type {name} without overflow")
 
 
 def check_kinds(op: Op, args: tuple[Any, ...]) -> None:
@@ -775,7 +785,10 @@ def view_outside(stretch: Stretch, op: Op, x: Any, start: int | None, unit: int,
     """A view of pinned memory: a tensor that no stretch knows."""
     if x.base is not None:
         refresh_history(x)
-    state = view_state(stretch, op, None, x, args)
+    key = ("outside", op, stretch.mode, x.spec, args)
+    state = ROOT.edges.get(key)
+    if state is None:
+        state = ROOT.edges[key] = view_state(stretch, op, None, x, args)
     out = follow_view(stretch, state, x, start, unit)
     out.stretch = None
     return out

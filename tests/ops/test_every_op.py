@@ -203,3 +203,39 @@ def test_out_forms(name: str) -> None:
             cases.Outcome((cases.our_facts(out),)), cases.Outcome((cases.our_facts(plain),)), False
         )
         assert not same, describe(sample, dt.float32)
+
+
+def of_type(plain: Any, make: Any, dtype: Any) -> Any:
+    """An `out=` of some type for a result, or for each of several."""
+    if isinstance(plain, (tuple, list)):
+        return tuple(of_type(p, make, dtype) for p in plain)
+    return make(tuple(plain.shape), dtype=dtype)
+
+
+@pytest.mark.parametrize("name", WITH_OUT)
+def test_out_of_other_types(name: str) -> None:
+    """The same types are taken and refused as by PyTorch."""
+    op, failures = TABLE[name], []
+    for dtype in (dt.float32, dt.int32, dt.bool_):
+        usual = (s for s in cases.samples_of(op, dtype) if not cases.refused(s))
+        if (sample := next(usual, None)) is None:
+            continue
+        for wanted in (dt.float64, dt.int64, dt.bool_, dt.complex64):
+
+            def outcome(function: Any, make: Any, framework: Any, facts: Any) -> Any:
+                args, kwargs, _ = cases.arguments(sample, make)  # noqa: B023
+                kind = getattr(framework, wanted.name)  # noqa: B023
+
+                def call() -> Any:
+                    plain = function(*args, **kwargs)
+                    return function(*args, **kwargs, out=of_type(plain, framework.empty, kind))
+
+                return cases.outcome(call, facts)
+
+            other = outcome(reference(op, torch), cases.theirs, torch, cases.their_facts)
+            if other.error is TypeError or other.error and "not implemented" in other.words:
+                continue  # no such argument, or no such input
+            mine = outcome(ours(op), cases.ours, flambeau, cases.our_facts)
+            if text := cases.difference(mine, other, strides=False, slack=1e4):
+                failures.append(f"{describe(sample, dtype)} into {wanted.name}: {text}")
+    report(failures)
