@@ -14,8 +14,7 @@ class _LinAlgError(RuntimeError):
     """A computation of linear algebra that failed because of the numbers."""
 
 
-_LinAlgError.__module__ = "torch._C"
-LinAlgError = _LinAlgError
+LinAlgError = _LinAlgError  # torch.linalg has it under this name, its tracebacks under the other
 
 
 def floating(name: str, *specs: Spec, low: bool = False) -> None:
