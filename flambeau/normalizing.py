@@ -103,13 +103,13 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
 def normalized(input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any,
                training: bool, momentum: float, eps: float) -> Any:  # fmt: skip
     """The result, mean and inverse standard deviation of each channel."""
+    if input.numel() == 0:
+        return of_nothing(input, weight, bias), input.new_zeros((0,)), input.new_zeros((0,))
     for name, x in (("running_mean", running_mean), ("running_var", running_var)):
         if x is None and not training:
             raise RuntimeError(f"{name} must be defined in evaluation mode")
         if x is not None and x.numel() != input.shape[1 if input.ndim > 1 else 0]:
             raise RuntimeError(f"{name} should contain {input.shape[1]} elements not {x.numel()}")
-    if input.numel() == 0 and input.ndim > 1:
-        return input.clone(), input.new_zeros((0,)), input.new_zeros((0,))
     if not training:
         out = KNOWN(input, weight, bias, running_mean, running_var, eps)
         return out, input.new_empty((0,)), input.new_empty((0,))
@@ -120,7 +120,14 @@ def normalized(input: Any, weight: Any, bias: Any, running_mean: Any, running_va
         correction = n / (n - 1) if n > 1 else float("inf")
         FOLLOW(running_mean, running_var, mean.detach(), variance.detach(), 1 - share, share,
                share * correction)  # fmt: skip
-    return out, mean, rstd
+    return out, mean.detach(), rstd.detach()
+
+
+def of_nothing(input: Any, weight: Any, bias: Any) -> Any:
+    """An input without elements, with parameters that get gradients of 0."""
+    out = input.clone()
+    out = out if weight is None else out * weight[0]
+    return out if bias is None else out + bias[0]
 
 
 def torch_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps,
@@ -129,9 +136,20 @@ def torch_batch_norm(input, weight, bias, running_mean, running_var, training, m
     return normalized(input, weight, bias, running_mean, running_var, training, momentum, eps)[0]
 
 
-def native_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps):
+def native_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps, *,
+                      out=None):  # fmt: skip
     """batch_norm, the means and the inverse standard deviations."""
-    return normalized(input, weight, bias, running_mean, running_var, training, momentum, eps)
+    made = normalized(input, weight, bias, running_mean, running_var, training, momentum, eps)
+    if out is None:
+        return made
+    for target, result in zip(out, made):
+        if target.dtype is not result.dtype:
+            raise RuntimeError(f"expected scalar type {result.dtype.legacy} but found "
+                               f"{target.dtype.legacy}")  # fmt: skip
+        if target.shape != result.shape:
+            target._resize_for_out(tuple(result.shape))
+        target.copy_(result)
+    return out
 
 
 def instance_norm(input, running_mean=None, running_var=None, weight=None, bias=None,

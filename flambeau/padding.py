@@ -90,8 +90,10 @@ def both_ways(mode: str, size: int, before: int, after: int) -> tuple[np.ndarray
     at = np.arange(-before, size + after)
     if mode == "reflect":
         at = size - 1 - np.abs(size - 1 - np.abs(at))
-    elif mode == "circular":
-        at = at % max(size, 1)
+    elif mode == "circular":  # what is left of the input after negative padding goes around
+        start = max(-before, 0)
+        left = size - start - max(-after, 0)
+        at = start + (at - start) % max(left, 1)
     index = np.clip(at, 0, max(size - 1, 0))[None]
     weight = np.ones(index.shape)
     return index, weight, *other_way((index, weight), size)

@@ -5,13 +5,13 @@ Pools in one dim are pools in two with a height of 1.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from flambeau.ops.pool_sizes import WORDS, pool_arguments
 from flambeau.ops.window_max import MAX_UNPOOL, WINDOW_MAX
 from flambeau.resizing import area_tables, constant, resample
 from flambeau.tensor import FUNCTIONS
-from flambeau.trace.recorder import Recorded
 
 # ------------------------------------------------------------------ one dim as two
 
@@ -154,7 +154,9 @@ def check_adaptive(name: str, input: Any, size: tuple[int, ...], dims: int) -> N
         given = ", ".join(map(str, size))
         raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 "
                            f"but received {{{given}}}")  # fmt: skip
-    if input.ndim not in (dims + 1, dims + 2):
+    if input.ndim <= dims:
+        raise ValueError(f"Input dimension should be at least {dims + 1}")
+    if input.ndim > dims + 2:
         raise RuntimeError(f"{name}(): Expected {dims + 1}D or {dims + 2}D tensor, but got "
                            f"{list(input.shape)}")  # fmt: skip
     for d in range(input.ndim - dims - 1 + (input.ndim == dims + 1), input.ndim):
@@ -253,6 +255,9 @@ def adaptive_max_pool1d(input, output_size, return_indices=False):
     """The largest elements of windows that cut the last dim into so many."""
     check_1d("adaptive_max_pool1d", input)
     size = first(output_size)
+    if not isinstance(size, int):
+        raise RuntimeError("adaptive_max_pool1d() argument 'output_size' should contain one int "
+                           f"(got {len(size)})")  # fmt: skip
     found = adaptive_max_pool2d(input.unsqueeze(-2), (1, size), return_indices)
     return tuple(x.squeeze(-2) for x in found) if return_indices else found.squeeze(-2)
 
@@ -293,7 +298,7 @@ def unpooled_size(given: Any, default: list[int], stride: Any, ndim: int) -> tup
 
 
 def check_unpool(input: Any, indices: Any, dims: int) -> None:
-    if not isinstance(indices, Recorded) or indices.dtype.name != "int64":
+    if indices.dtype.name != "int64":
         raise RuntimeError(
             f"elements in indices should be type int64 but got: {indices.dtype.legacy}"
         )
@@ -389,7 +394,8 @@ def fractional_windows(name: str, input: Any, taps: Any, size: Any, samples: Any
         axes.append(starts[..., None] + np.arange(k))
     pieces = [joined_positions([axis[b, c] for axis in axes], inside)
               for b in range(batch) for c in range(channels)]  # fmt: skip
-    return from_array(np.stack(pieces).reshape(batch, channels, *pieces[0].shape), dt.int64)
+    size = batch, channels, math.prod(size), math.prod(taps)
+    return from_array(np.array(pieces, np.int64).reshape(size), dt.int64)
 
 
 def drawn(input: Any, samples: Any, batch: int, channels: int, dims: int) -> Any:
@@ -407,7 +413,7 @@ def drawn(input: Any, samples: Any, batch: int, channels: int, dims: int) -> Any
     if samples.shape[2] != dims:
         raise RuntimeError(f"Expect _random_samples.size(2) equals to {dims}; got "
                            f"{samples.shape[2]}.")  # fmt: skip
-    return samples._values()
+    return samples._values()[:batch]
 
 
 fractional_max_pool2d, fractional_max_pool3d = map(_fractional_max_pool, (2, 3))

@@ -71,7 +71,7 @@ def by_tables(name: str, input: Any, facts: Any, weighted: bool) -> Any:
     there = [x for table in found for x in (table[:2] if weighted else table[:1])]
     back = [x for table in found for x in (table[2:] if weighted else table[2:3])]
     whole, back_whole = (all(is_whole(i, *fact) for fact in facts) for i in (0, 2))
-    return RESAMPLE[name](input, [*there, *back], weighted, whole, back_whole)
+    return RESAMPLE[name](input, [*there, *back], name, weighted, whole, back_whole)
 
 
 @lru_cache(maxsize=1024)
@@ -112,8 +112,8 @@ def ratio_of(size: int, wanted: int, align: bool, scale: float | None) -> float:
 def nearest(size: int, wanted: int, scale: float | None, exact: bool, kind: str) -> Table:
     """The element at the start of each output, or (exact) at its middle."""
     real = np.float64 if kind == "float64" else np.float32
-    ratio = real(ratio_of(size, wanted, False, scale))
-    at = np.floor((np.arange(wanted, dtype=real) + real(0.5 if exact else 0)) * ratio)
+    ratio = ratio_of(size, wanted, False, scale)
+    at = np.floor((np.arange(wanted) + (0.5 if exact else 0)).astype(real) * real(ratio))
     index = np.minimum(at.astype(np.int64), size - 1)[None]
     return index, np.ones(index.shape, real)
 
@@ -121,7 +121,7 @@ def nearest(size: int, wanted: int, scale: float | None, exact: bool, kind: str)
 def source(size: int, wanted: int, align: bool, scale: float | None, real: Any) -> Any:
     """Where outputs lie among inputs."""
     ratio = real(ratio_of(size, wanted, align, scale))
-    i = np.arange(wanted, dtype=real)
+    i = np.arange(wanted).astype(real)
     return i * ratio if align else (i + real(0.5)) * ratio - real(0.5)
 
 

@@ -26,6 +26,7 @@ from flambeau.ops.declare import composite
 from flambeau.ops.functions import function_of
 from flambeau.ops.samples import Refused, Sample
 from flambeau.ops.softmax import wide
+from flambeau.ops.taps import padded, settled
 from flambeau.trace.modes import Mode
 
 MOST_TAPS = 27  # of a kernel that works on each channel alone, to be done tap by tap
@@ -48,14 +49,6 @@ def conv_shape(mode: Mode, input: Spec, weight: Spec, bias: Any, stride: Ints, p
 
 
 # ------------------------------------------------------------------ windows and products
-
-
-def padded(x: Any, before: Ints, after: Ints) -> Any:
-    """More zeros around the spatial dims, or fewer elements where numbers are negative."""
-    if not any(before) and not any(after):
-        return x
-    pairs = [pair for ends in zip(before[::-1], after[::-1]) for pair in ends]
-    return x.constant_pad_nd(tuple(pairs))
 
 
 def windows(x: Any, taps: Ints, places: Ints, stride: Ints, dilation: Ints) -> Any:
@@ -103,6 +96,7 @@ def tap_by_tap(seen: Any, kernels: Any, bias: Any, places: Ints) -> Any:
         x = wide(part_at(seen, 2, tap)).unsqueeze(2)
         term = x * wide(part_at(kernels, 3, tap)).reshape(one_each)
         total = term if total is None else total + term
+    assert total is not None
     return total.reshape((n, groups * out, *places)).to(seen.dtype)
 
 
@@ -180,6 +174,7 @@ def one_phase(x: Any, kernels: Any, bias: Any, phase: tuple[Phase, ...]) -> Any:
 
 def conv_expand(input: Any, weight: Any, bias: Any, stride: Ints, padding: Ints, dilation: Ints,
                 transposed: bool, output_padding: Ints, groups: int) -> Any:  # fmt: skip
+    input, weight = settled(input), settled(weight)
     if transposed:
         taps = tuple(weight.shape[2:])
         size = transposed_size(tuple(input.shape[2:]), taps, stride, padding, dilation,

@@ -18,6 +18,7 @@ from flambeau.ops.declare import composite
 from flambeau.ops.functions import function_of
 from flambeau.ops.samples import Refused, Sample
 from flambeau.ops.softmax import wide
+from flambeau.ops.taps import tied
 from flambeau.trace.modes import Mode
 
 BILINEAR, NEAREST, BICUBIC = 0, 1, 2
@@ -183,6 +184,7 @@ def sampled(input: Any, grid: Any, mode: int, padding: int, align: bool) -> Any:
         read = flat_x.gather(-1, over_channels(index, channels))
         term = read * weight.reshape((x.shape[0], 1, -1))
         total = term if total is None else total + term
+    assert total is not None
     return total.view((*x.shape[:2], *grid.shape[1:-1])).to(input.dtype)
 
 
@@ -199,6 +201,8 @@ def input_grad(g: Any, grid: Any, call: Any) -> Any:
 
 def grid_grad(g: Any, input: Any, grid: Any, call: Any) -> Any:
     """How the weights change, times what they weigh."""
+    if call.mode == NEAREST:
+        return tied(grid.new_zeros(call.grid.size), grid)
     size, channels = call.input.size[2:], call.input.size[1]
     x, flat_g = flat(wide(input), len(size)), flat(wide(g), len(size))
     totals: list[Any] = [None] * len(size)

@@ -18,6 +18,7 @@ from flambeau.ops.samples import Refused, Sample
 from flambeau.ops.softmax import wide
 from flambeau.ops.update import update
 from flambeau.trace.modes import Mode
+from flambeau.trace.trie import here
 
 # ------------------------------------------------------------------ what all share
 
@@ -39,16 +40,18 @@ def count(x: Any, dims: Ints) -> int:
     return max(prod(x.shape[d] for d in dims), 1)
 
 
-def normalized_grad(g: Any, off: Any, rstd: Any, dims: Ints, g_mean: Any, g_rstd: Any) -> Any:
+def normalized_grad(g: Any, off: Any, rstd: Any, dims: Ints, g_mean: Any = None,
+                    g_rstd: Any = None) -> Any:  # fmt: skip
     """What x gets from (x - mean) · rstd, from the mean and from rstd = (variance + eps)^(-1/2).
 
-    off: x - mean.
+    off: x - mean; None: nothing comes from there.
     """
     n = count(off, dims)
-    inner = (g * off).sum(dims, keepdim=True)
-    along = (inner + g_rstd) * (rstd * rstd * rstd) / n
-    total = g.sum(dims, keepdim=True)
-    return g * rstd - off * along - (total * rstd - g_mean) / n
+    along = (g * off).sum(dims, keepdim=True)
+    along = along if g_rstd is None else along + g_rstd
+    level = g.sum(dims, keepdim=True) * rstd
+    level = level if g_mean is None else level - g_mean
+    return g * rstd - off * (along * (rstd * rstd * rstd) / n) - level / n
 
 
 def check_params(name: str, input: Spec, weight: Spec | None, bias: Spec | None) -> None:
@@ -71,6 +74,15 @@ def statistics_type(input: Spec, weight: Any) -> DType:
 def over(x: Any, size: Ints) -> Any:
     """One number a channel, in a size that broadcasts."""
     return wide(x).reshape(size)
+
+
+def statistics(x: Any, dims: Ints, eps: float, mean: Any, rstd: Any) -> tuple[Any, Any, Any]:
+    """x - mean, mean and rstd: those that the call gave, or where derivatives of derivatives are
+    recorded, functions of x."""
+    if not here.stretch.mode.grad:
+        return x - mean, mean, rstd
+    off, mean, variance = moments(x, dims)
+    return off, mean, (variance + eps).rsqrt()
 
 
 # ------------------------------------------------------------------ layers
@@ -119,14 +131,15 @@ def last_dims(call: Any) -> Ints:
 
 
 def layer_grad(g: Any, input: Any, weight: Any, out1: Any, out2: Any, call: Any) -> Any:
-    gy, mean, rstd = wide(g[0]), wide(out1), wide(out2)
-    gy = gy if weight is None else gy * wide(weight)
-    return normalized_grad(gy, wide(input) - mean, rstd, last_dims(call), wide(g[1]), wide(g[2]))
+    gy = wide(g[0]) if weight is None else wide(g[0]) * wide(weight)
+    dims = last_dims(call)
+    off, _, rstd = statistics(wide(input), dims, call.eps, wide(out1), wide(out2))
+    return normalized_grad(gy, off, rstd, dims)
 
 
 def layer_weight_grad(g: Any, input: Any, out1: Any, out2: Any, call: Any) -> Any:
-    normalized = (wide(input) - wide(out1)) * wide(out2)
-    return (wide(g[0]) * normalized).sum_to_size(call.normalized_shape)
+    off, _, rstd = statistics(wide(input), last_dims(call), call.eps, wide(out1), wide(out2))
+    return (wide(g[0]) * (off * rstd)).sum_to_size(call.normalized_shape)
 
 
 def layer_samples(new: Any) -> Any:
@@ -214,15 +227,16 @@ def group_grad(g: Any, input: Any, weight: Any, out1: Any, out2: Any, call: Any)
     groups = call.num_groups
     gy = in_groups(wide(g[0]), groups)
     gy = gy if weight is None else gy * each_channel(weight, groups)
-    off = in_groups(wide(input), groups) - per_group(out1)
-    rest = per_group(g[1]), per_group(g[2])
-    made = normalized_grad(gy, off, per_group(out2), (2, 3), *rest)
+    x, given = in_groups(wide(input), groups), (per_group(out1), per_group(out2))
+    off, _, rstd = statistics(x, (2, 3), call.eps, *given)
+    made = normalized_grad(gy, off, rstd, (2, 3), per_group(g[1]), per_group(g[2]))
     return made.reshape(call.input.size)
 
 
 def group_weight_grad(g: Any, input: Any, out1: Any, out2: Any, call: Any) -> Any:
-    off = in_groups(wide(input), call.num_groups) - per_group(out1)
-    made = in_groups(wide(g[0]), call.num_groups) * (off * per_group(out2))
+    x = in_groups(wide(input), call.num_groups)
+    off, _, rstd = statistics(x, (2, 3), call.eps, per_group(out1), per_group(out2))
+    made = in_groups(wide(g[0]), call.num_groups) * (off * rstd)
     return made.sum((0, 3)).reshape((-1,))
 
 
@@ -299,14 +313,16 @@ def batch_grad(g: Any, input: Any, weight: Any, out1: Any, out2: Any, call: Any)
     size, dims = channel_size(call.input), all_but_channels(call.input)
     gy = wide(g[0])
     gy = gy if weight is None else gy * over(weight, size)
-    off = wide(input) - out1.reshape(size)
-    rest = g[1].reshape(size), g[2].reshape(size)
-    return normalized_grad(gy, off, out2.reshape(size), dims, *rest)
+    given = out1.reshape(size), out2.reshape(size)
+    off, _, rstd = statistics(wide(input), dims, call.eps, *given)
+    return normalized_grad(gy, off, rstd, dims)
 
 
 def batch_weight_grad(g: Any, input: Any, out1: Any, out2: Any, call: Any) -> Any:
-    off = wide(input) - out1.reshape(channel_size(call.input))
-    return (wide(g[0]) * off).sum(all_but_channels(call.input)) * out2
+    size, dims = channel_size(call.input), all_but_channels(call.input)
+    given = out1.reshape(size), out2.reshape(size)
+    off, _, rstd = statistics(wide(input), dims, call.eps, *given)
+    return (wide(g[0]) * off).sum(dims) * rstd.reshape((-1,))
 
 
 def batch_samples(new: Any) -> Any:

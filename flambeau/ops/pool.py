@@ -32,6 +32,7 @@ from flambeau.ops.taps import (
     padded,
     part,
     repeated,
+    tied,
 )
 from flambeau.trace.modes import Mode
 
@@ -224,9 +225,10 @@ max_picked = resized(
 spread, pick = function_of(max_spread), function_of(max_picked)
 
 
-def max_grad(g: Any, out1: Any, call: Any) -> Any:
+def max_grad(g: Any, input: Any, out1: Any, call: Any) -> Any:
     size = call.input.size[-len(call.kernel_size) :]
-    return spread(g[0], out1, size, call.kernel_size, call.stride, call.padding, call.dilation)
+    rest = call.kernel_size, call.stride, call.padding, call.dilation
+    return tied(spread(g[0], out1, size, *rest), input)
 
 
 def max_row(dims: int) -> Op:
@@ -372,10 +374,11 @@ average_spread = composite(
 spread_evenly = function_of(average_spread)
 
 
-def average_grad(g: Any, call: Any) -> Any:
+def average_grad(g: Any, input: Any, call: Any) -> Any:
     size = call.input.size[-len(call.kernel_size) :]
-    return spread_evenly(g, size, call.kernel_size, call.stride, call.padding, call.ceil_mode,
+    made = spread_evenly(g, size, call.kernel_size, call.stride, call.padding, call.ceil_mode,
                          call.count_include_pad, call.divisor_override)  # fmt: skip
+    return tied(made, input)
 
 
 def average_samples(dims: int) -> Any:

@@ -15,17 +15,20 @@ from flambeau.ir.op import Op
 from flambeau.ops.declare import composite
 from flambeau.ops.functions import function_of
 from flambeau.ops.softmax import wide
+from flambeau.ops.taps import tied
 from flambeau.trace.modes import Mode
 
 
-def resampled_shape(mode: Mode, input: Spec, tensors: Any, weighted: bool, *rest: Any) -> Any:
+def resampled_shape(mode: Mode, input: Spec, tensors: Any, name: str, weighted: bool,
+                    *rest: Any) -> Any:  # fmt: skip
     per_dim = 2 if weighted else 1
     dims = len(tensors) // (2 * per_dim)
     sizes = tuple(tensors[d * per_dim].size[1] for d in range(dims))
     return (((*input.size[:-dims], *sizes), input.dtype),)
 
 
-def resampled(input: Any, tensors: Any, weighted: bool, whole: bool, back_whole: bool) -> Any:
+def resampled(input: Any, tensors: Any, name: str, weighted: bool, whole: bool,
+              back_whole: bool) -> Any:  # fmt: skip
     """Dim by dim, from the last. whole: the tables have no -1; back_whole: those back."""
     per_dim = 2 if weighted else 1
     dims = len(tensors) // (2 * per_dim)
@@ -52,6 +55,19 @@ def along_dim(x: Any, dim: int, whole: bool, index: Any, weight: Any = None) -> 
     return picked.sum((dim,)) if taps > 1 else picked.squeeze(dim)
 
 
+TIED = "adaptive_avg", "reflection", "replication"  # names of backward functions of the input
+
+
+def without(g: Any, tensors: Any, call: Any) -> Any:
+    """The derivative: the same with the tables the other way round."""
+    record = RESAMPLE[call.name]
+    return record(g, swapped(tensors), call.name, call.weighted, call.back_whole, call.whole)
+
+
+def with_input(g: Any, input: Any, tensors: Any, call: Any) -> Any:
+    return tied(without(g, tensors, call), input)
+
+
 def swapped(tensors: Any) -> list[Any]:
     """The tables for the other way."""
     half = len(tensors) // 2
@@ -61,16 +77,12 @@ def swapped(tensors: Any) -> list[Any]:
 def resampling(name: str, node: str) -> Op:
     """One of PyTorch's ops that are weighted sums along dims."""
     return composite(
-        f"_{name}(input, tensors, weighted, whole, back_whole)",
+        f"_{name}(input, tensors, name, weighted, whole, back_whole)",
         public="",
         node=node if node == "CopySlices" else f"{node}Backward0",
         shape=resampled_shape,
         expand=resampled,
-        grad=dict(
-            input=lambda g, tensors, call: RESAMPLE[name](
-                g, swapped(tensors), call.weighted, call.back_whole, call.whole
-            )
-        ),
+        grad=dict(input=with_input if name.startswith(TIED) else without),
         samples=lambda new: iter(()),  # see tests/nn/test_resizing.py: tables are made by the front
     )  # fmt: skip
 

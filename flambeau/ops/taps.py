@@ -14,6 +14,9 @@ from typing import Any
 
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Ints, is_dense
+from flambeau.ops.declare import composite
+from flambeau.ops.functions import function_of
+from flambeau.trace.trie import here
 
 MOST_AT_ONCE = 25  # taps up to which a kernel of several dims is not taken apart into its dims
 
@@ -150,3 +153,22 @@ def repeated(x: Any, times: Ints, size: Ints) -> Any:
     made = tuple(n * k for n, k in zip(x.shape[at:], times))
     spread = spread.reshape((*x.shape[:at], *made))
     return padded(spread, (0,) * dims, tuple(n - m for n, m in zip(size, made)))
+
+
+# ------------------------------------------------------------------ in the graph
+
+tie = composite(
+    "_tie(input, other)",
+    public="",
+    shape=lambda mode, input, other: ((input.size, input.dtype),),
+    expand=lambda input, other: input.clone(),
+    grad=dict(input=lambda g: g, other=lambda g, call: g.new_zeros(call.other.size)),
+    samples=lambda new: iter(()),  # tested through second derivatives
+)
+TIE: Any = function_of(tie)
+
+
+def tied(gradient: Any, input: Any) -> Any:
+    """A gradient that does not depend on the input, but whose own derivative by it is 0 rather than
+    None, as where PyTorch's backward functions take the input."""
+    return TIE(gradient, input) if here.stretch.mode.grad else gradient

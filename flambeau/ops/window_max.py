@@ -14,6 +14,7 @@ from flambeau.ir.layout import Ints, Spec
 from flambeau.ir.op import Op
 from flambeau.ops.declare import composite
 from flambeau.ops.functions import function_of
+from flambeau.ops.taps import tied
 from flambeau.trace.modes import Mode
 
 
@@ -60,7 +61,9 @@ def window_row(name: str, node: str) -> Op:
         shape=window_shape,
         expand=window_expand,
         grad=dict(
-            input=lambda g, out1, call: placed(g[0], out1, call.input.size[-len(call.size) :])
+            input=lambda g, input, out1, call: tied(
+                placed(g[0], out1, call.input.size[-len(call.size) :]), input
+            )
         ),
         samples=lambda new: iter(()),  # see tests/nn/test_pools.py: windows are made by the front
     )
