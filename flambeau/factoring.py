@@ -85,32 +85,32 @@ NOT_POSITIVE = ("The factorization could not be completed because the input is n
                 "definite (the leading minor of order {} is not positive-definite).")  # fmt: skip
 
 
-def cholesky_ex(A, *, upper=False, check_errors=False, out=None):
+def cholesky_ex(input, *, upper=False, check_errors=False, out=None):
     """L of A = L·Lᴴ, and the order of a leading minor that is not positive-definite, or 0."""
-    found = row["linalg_cholesky_ex"](A, bool(upper))
+    found = row["linalg_cholesky_ex"](input, bool(upper))
     if check_errors:
         check(found[1], "linalg.cholesky_ex", NOT_POSITIVE)
     return named("linalg_cholesky_ex", found, out)
 
 
-def cholesky(A, *, upper=False, out=None):
+def cholesky(input, *, upper=False, out=None):
     """L of A = L·Lᴴ, or U of A = Uᴴ·U; raises LinAlgError for what is not positive-definite."""
-    factor, info = row["linalg_cholesky_ex"](A, bool(upper))
+    factor, info = row["linalg_cholesky_ex"](input, bool(upper))
     check(info, "linalg.cholesky", NOT_POSITIVE)
     return fill("linalg_cholesky", factor, out)
 
 
-def ldl_factor_ex(A, *, hermitian=False, check_errors=False, out=None):
+def ldl_factor_ex(input, *, hermitian=False, check_errors=False, out=None):
     """L·D·Lᵀ in one matrix (D of blocks of one or two), the exchanges, and info."""
-    found = row["linalg_ldl_factor_ex"](A, bool(hermitian))
+    found = row["linalg_ldl_factor_ex"](input, bool(hermitian))
     if check_errors:
         check(found[2], "torch.linalg.ldl_factor_ex", ZERO_PIVOT)
     return named("linalg_ldl_factor_ex", found, out)
 
 
-def ldl_factor(A, *, hermitian=False, out=None):
+def ldl_factor(input, *, hermitian=False, out=None):
     """L·D·Lᵀ in one matrix (D of blocks of one or two), and the exchanges."""
-    *found, info = row["linalg_ldl_factor_ex"](A, bool(hermitian))
+    *found, info = row["linalg_ldl_factor_ex"](input, bool(hermitian))
     check(info, "torch.linalg.ldl_factor", ZERO_PIVOT, RuntimeError)
     return named("linalg_ldl_factor", found, out)
 
@@ -133,11 +133,11 @@ def geqrf(input, *, out=None):
     return named("geqrf", row["_geqrf"](input), out)
 
 
-def householder_product(A, tau, *, out=None):
+def householder_product(input, tau, *, out=None):
     """The first columns of the product of reflections that geqrf gives: Q."""
-    check_reflectors("torch.linalg.householder_product", A, tau)
-    m, n = A.shape[-2:]
-    if tau.shape[:-1] != A.shape[:-2]:
+    check_reflectors("torch.linalg.householder_product", input, tau)
+    m, n = input.shape[-2:]
+    if tau.shape[:-1] != input.shape[:-2]:
         raise RuntimeError(
             "torch.linalg.householder_product: Expected batch dimensions of tau to "
             f"be equal to input.shape[:-2], but got {list(tau.shape[:-1])}"
@@ -148,7 +148,7 @@ def householder_product(A, tau, *, out=None):
     if tau.shape[-1] > n:
         raise RuntimeError("torch.linalg.householder_product: input.shape[-1] must be greater than "
                            "or equal to tau.shape[-1]")  # fmt: skip
-    return fill("householder_product", row["linalg_householder_product"](A, tau), out)
+    return fill("householder_product", row["linalg_householder_product"](input, tau), out)
 
 
 def check_reflectors(name, A, tau):
@@ -220,21 +220,21 @@ def triangle(UPLO):
     return UPLO.upper()
 
 
-def eigh(A, UPLO="L", *, out=None):
+def eigh(input, UPLO="L", *, out=None):
     """Eigenvalues, from the smallest, and eigenvectors of hermitian matrices."""
-    return named("linalg_eigh", row["linalg_eigh"](A, triangle(UPLO)), out)
+    return named("linalg_eigh", row["linalg_eigh"](input, triangle(UPLO)), out)
 
 
-def eigvalsh(A, UPLO="L", *, out=None):
+def eigvalsh(input, UPLO="L", *, out=None):
     """The eigenvalues of hermitian matrices, from the smallest."""
-    return fill("linalg_eigvalsh", row["linalg_eigvalsh"](A, triangle(UPLO)), out)
+    return fill("linalg_eigvalsh", row["linalg_eigvalsh"](input, triangle(UPLO)), out)
 
 
-def eig(A, *, out=None):
+def eig(input, *, out=None):
     """Eigenvalues and eigenvectors, complex ones."""
-    return named("linalg_eig", row["linalg_eig"](A), out)
+    return named("linalg_eig", row["linalg_eig"](input), out)
 
 
-def eigvals(A, *, out=None):
+def eigvals(input, *, out=None):
     """The eigenvalues, complex ones."""
-    return fill("linalg_eigvals", row["linalg_eigvals"](A), out)
+    return fill("linalg_eigvals", row["linalg_eigvals"](input), out)

@@ -7,40 +7,43 @@ import math
 from flambeau.filling import fill
 from flambeau.tensor import FUNCTIONS
 
-vector_norm = FUNCTIONS["vector_norm"]
+
+def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
+    """(Σ |x|^ord)^(1/ord) of all elements, or along dims, and the limits of it."""
+    return FUNCTIONS["vector_norm"](x, ord, dim, keepdim, dtype=dtype, out=out)
 
 
-def norm(A, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
+def norm(input, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
     """A norm of a vector or of a matrix: the number of dims decides which."""
     dims = None if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
     if dims is not None and len(dims) not in (1, 2):
         raise RuntimeError("linalg.norm: If dim is specified, it must be of length 1 or 2. Got "
                            f"{list(dims)}")  # fmt: skip
     if ord is None:
-        return vector_norm(A, 2, dims, keepdim, dtype=dtype, out=out)
+        return vector_norm(input, 2, dims, keepdim, dtype=dtype, out=out)
     if isinstance(ord, str):
-        return matrix_norm(A, ord, (-2, -1) if dims is None else dims, keepdim, dtype=dtype,
+        return matrix_norm(input, ord, (-2, -1) if dims is None else dims, keepdim, dtype=dtype,
                            out=out)  # fmt: skip
-    if dims is None and A.ndim not in (1, 2):
+    if dims is None and input.ndim not in (1, 2):
         raise RuntimeError("linalg.norm: If dim is not specified but ord is, the input must be 1D "
-                           f"or 2D. Got {A.ndim}D.")  # fmt: skip
-    dims = tuple(range(A.ndim)) if dims is None else dims
+                           f"or 2D. Got {input.ndim}D.")  # fmt: skip
+    dims = tuple(range(input.ndim)) if dims is None else dims
     kind = matrix_norm if len(dims) == 2 else vector_norm
-    return kind(A, ord, dims, keepdim, dtype=dtype, out=out)
+    return kind(input, ord, dims, keepdim, dtype=dtype, out=out)
 
 
-def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=None):
+def matrix_norm(input, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=None):
     """'fro'; 'nuc', the sum of the singular values, 2 and -2, the largest and smallest; the largest
     or smallest sum of a column (±1) or of a row (±inf)."""
-    dims = matrix_dims(A, dim)
+    dims = matrix_dims(input, dim)
     if ord == "fro":
-        return vector_norm(A, 2, dims, keepdim, dtype=dtype, out=out)
+        return vector_norm(input, 2, dims, keepdim, dtype=dtype, out=out)
     if ord in ("nuc", 2, -2):
-        return fill("linalg_matrix_norm", by_values(A, ord, dims, keepdim, dtype), out)
+        return fill("linalg_matrix_norm", by_values(input, ord, dims, keepdim, dtype), out)
     if isinstance(ord, str) or ord not in (1, -1, math.inf, -math.inf):
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
     summed, kept = dims if abs(ord) == 1 else dims[::-1]
-    sums = vector_norm(A, 1, summed, True, dtype=dtype)
+    sums = vector_norm(input, 1, summed, True, dtype=dtype)
     if ord < 0:
         result = sums.amin(dims, keepdim)
     else:  # the largest of none is 0
@@ -86,6 +89,8 @@ def matrix_dims(A, dim):
 
 def nuclear_norm(input, dim=None, keepdim=False, *, out=None):
     """The sum of the singular values (the old name of matrix_norm with 'nuc')."""
+    if isinstance(dim, bool):  # the form without dims
+        dim, keepdim = None, dim
     return matrix_norm(input, "nuc", (-2, -1) if dim is None else tuple(dim), keepdim, out=out)
 
 
@@ -94,19 +99,19 @@ def frobenius_norm(input, dim, keepdim=False, *, out=None):
     return vector_norm(input, 2, dim, keepdim, out=out)
 
 
-def cond(A, p=None, *, out=None):
+def cond(input, p=None, *, out=None):
     """|A|·|A⁻¹| in one of the norms; infinite where there is no inverse."""
-    if A.ndim < 2:
+    if input.ndim < 2:
         raise RuntimeError("linalg.cond: The input tensor must have at least 2 dimensions.")
     if p is not None and p not in ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf):
         raise RuntimeError(f"linalg.cond got an invalid norm type: {p}")
-    if not A.numel():
-        result = A.new_zeros(A.shape[:-2], dtype=A.dtype.to_real())
+    if not input.numel():
+        result = input.new_zeros(input.shape[:-2], dtype=input.dtype.to_real())
     elif p in (None, 2, -2):
-        s = FUNCTIONS["linalg_svdvals"](A)
+        s = FUNCTIONS["linalg_svdvals"](input)
         result = s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
     else:
-        result = norm_times_inverse(A, p)
+        result = norm_times_inverse(input, p)
     return fill("linalg.cond", result, out, False)
 
 

@@ -51,9 +51,9 @@ def solve(A, B, *, left=True, out=None):
 NO_SOLUTION = "The solver failed because the input matrix is singular."
 
 
-def solve_triangular(A, B, *, upper, left=True, unitriangular=False, out=None):
+def solve_triangular(input, B, *, upper, left=True, unitriangular=False, out=None):
     """The X of A·X = B, or of X·A = B, for triangular A; the other triangle is not read."""
-    x = row["linalg_solve_triangular"](A, B, bool(upper), bool(left), bool(unitriangular))
+    x = row["linalg_solve_triangular"](input, B, bool(upper), bool(left), bool(unitriangular))
     return fill("linalg_solve_triangular", x, out)
 
 
@@ -94,32 +94,38 @@ def none_above(atol, default):
     return 0.0 if atol > 0 else default
 
 
-def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):
+def pinv(input, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):
     """The pseudo-inverse; singular values up to max(atol, rtol · the largest) count as 0."""
-    if not isinstance(A, Recorded) or A.ndim < 2 or A.dtype.kind not in "fc":
-        kind = f"{A.dtype.legacy}{{{list(A.shape)}}}" if isinstance(A, Recorded) else type(A)
+    if not isinstance(input, Recorded) or input.ndim < 2 or input.dtype.kind not in "fc":
+        kind = (
+            f"{input.dtype.legacy}{{{list(input.shape)}}}"
+            if isinstance(input, Recorded)
+            else type(input)
+        )
         raise RuntimeError(f"linalg.pinv({kind}): expected a tensor with 2 or more dimensions of "
                            "float, double, cfloat or cdouble types")  # fmt: skip
     if rcond is not None:
         atol, rtol = 0.0, rcond
-    atol, rtol = tolerances("pinv", A, atol, rtol)
-    return fill("linalg.pinv", row["linalg_pinv"](A, atol, rtol, bool(hermitian)), out, False)
+    atol, rtol = tolerances("pinv", input, atol, rtol)
+    return fill("linalg.pinv", row["linalg_pinv"](input, atol, rtol, bool(hermitian)), out, False)
 
 
-def matrix_rank(A, tol=None, hermitian=False, *, atol=None, rtol=None, out=None):
+def matrix_rank(input, tol=None, hermitian=False, *, atol=None, rtol=None, out=None):
     """How many singular values are above max(atol, rtol · the largest)."""
     from flambeau.ir.dtype import int64
 
-    if A.ndim < 2:
+    if input.ndim < 2:
         raise RuntimeError("torch.linalg.matrix_rank: The input tensor input must have at least 2 "
                            "dimensions.")  # fmt: skip
     if tol is not None:
         atol, rtol = tol, 0.0
-    atol, rtol = tolerances("matrix_rank", A, atol, rtol)
-    A = A.detach()
-    s = row["linalg_eigvalsh"](A, "L").abs() if hermitian else row["linalg_svdvals"](A)
+    atol, rtol = tolerances("matrix_rank", input, atol, rtol)
+    input = input.detach()
+    s = row["linalg_eigvalsh"](input, "L").abs() if hermitian else row["linalg_svdvals"](input)
     if not s.numel():
-        return fill("linalg.matrix_rank", A.new_zeros(A.shape[:-2], dtype=int64), out, False)
+        return fill(
+            "linalg.matrix_rank", input.new_zeros(input.shape[:-2], dtype=int64), out, False
+        )
     largest = s.amax(-1) if hermitian else s[..., 0]
     cut = row["maximum"](atol, rtol * largest)
     rank = (s > cut.unsqueeze(-1)).sum(-1)
@@ -129,7 +135,7 @@ def matrix_rank(A, tol=None, hermitian=False, *, atol=None, rtol=None, out=None)
 DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
 
 
-def lstsq(A, B, rcond=None, *, driver=None, out=None):
+def lstsq(input, b, rcond=None, *, driver=None, out=None):
     """The X that makes |A·X - B| smallest, the shortest where there are several.
 
     Also the squared lengths of what remains (of matrices of full rank with more rows than columns),
@@ -137,17 +143,17 @@ def lstsq(A, B, rcond=None, *, driver=None, out=None):
     """
     from flambeau.info import finfo
 
-    x_of, b, vector = right_sides(A, B)
+    a, columns, vector = right_sides(input, b)
     driver = "gelsy" if driver is None else driver
     if driver not in DRIVERS:
         raise RuntimeError("torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, "
                            "gelsd, gelss)")  # fmt: skip
-    cut = finfo(A.dtype).eps * max(A.shape[-2:]) if rcond is None else float(rcond)
-    x, residuals, rank, values = row["linalg_lstsq"](x_of, b, cut)
-    m, n = A.shape[-2:]
+    cut = finfo(input.dtype).eps * max(input.shape[-2:]) if rcond is None else float(rcond)
+    x, residuals, rank, values = row["linalg_lstsq"](a, columns, cut)
+    m, n = input.shape[-2:]
     full = driver == "gels" or driver != "gelsy" and bool((rank == n)._memory().all())
     if m > n and full and driver != "gelsy":
-        residuals = ((x_of @ x - b).abs() ** 2).sum(-2)
+        residuals = ((a @ x - columns).abs() ** 2).sum(-2)
     if vector:
         x = x.squeeze(-1)
     if driver == "gels":
@@ -188,32 +194,34 @@ def right_sides(A, B):
 # ------------------------------------------------------------------ of more than two dims
 
 
-def tensorinv(A, ind=2, *, out=None):
+def tensorinv(input, ind=2, *, out=None):
     """The inverse of A as a map from its last dims to its first `ind` dims."""
     from math import prod
 
     if ind <= 0:
         raise RuntimeError("Expected a strictly positive integer for 'ind'")
-    size = tuple(A.shape)
+    size = tuple(input.shape)
     left, right = prod(size[:ind]), prod(size[ind:])
     if left != right:
         raise RuntimeError("Expected self to satisfy the requirement prod(self.shape[ind:]) == "
                            f"prod(self.shape[:ind]), but got {right} != {left}")  # fmt: skip
-    inverse = inv(A.reshape((right, left))).reshape((*size[ind:], *size[:ind]))
+    inverse = inv(input.reshape((right, left))).reshape((*size[ind:], *size[:ind]))
     return fill("tensorinv", inverse, out, False)
 
 
-def tensorsolve(A, B, dims=None, *, out=None):
+def tensorsolve(input, other, dims=None, *, out=None):
     """The X with tensordot(A, X, X.ndim) = B; `dims` of A go last first."""
     from math import prod
 
     if dims is not None:
-        rest = [d for d in range(A.ndim) if d not in {d % A.ndim for d in dims}]
-        A = A.permute((*rest, *[d % A.ndim for d in dims]))
-    size = tuple(A.shape[B.ndim :])
-    if prod(size) != prod(tuple(A.shape[: B.ndim])):
+        rest = [d for d in range(input.ndim) if d not in {d % input.ndim for d in dims}]
+        input = input.permute((*rest, *[d % input.ndim for d in dims]))
+    size = tuple(input.shape[other.ndim :])
+    if prod(size) != prod(tuple(input.shape[: other.ndim])):
         raise RuntimeError("Expected self to satisfy the requirement prod(self.shape[other.ndim:]) "
                            f"== prod(self.shape[:other.ndim]), but got {prod(size)} != "
-                           f"{prod(tuple(A.shape[: B.ndim]))}")  # fmt: skip
+                           f"{prod(tuple(input.shape[: other.ndim]))}")  # fmt: skip
     n = prod(size)
-    return fill("tensorsolve", solve(A.reshape((n, n)), B.reshape((-1,))).reshape(size), out, False)
+    return fill(
+        "tensorsolve", solve(input.reshape((n, n)), other.reshape((-1,))).reshape(size), out, False
+    )

@@ -281,3 +281,17 @@ def test_in_a_compiled_loop() -> None:
                 a -= 0.01 * grad
         results.append(a.tolist())
     np.testing.assert_allclose(results[0], results[1], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("call", [
+    "L.solve(A=a,B=a)", "L.lstsq(input=a,b=a).solution", "L.cholesky(input=a)", "L.svdvals(A=a)",
+    "L.norm(input=a)", "L.vector_norm(x=a)", "L.eigvalsh(input=a)", "L.pinv(input=a,rcond=0.1)",
+    "L.solve_triangular(input=a,B=a,upper=True)", "L.tensorinv(input=a,ind=1)",
+    "torch.cholesky_solve(input=a,input2=a)", "L.matrix_rank(input=a,tol=0.1)",
+    "torch.ormqr(input=a,input2=a[0],input3=a)", "torch.nuclear_norm(a,True)",
+])  # fmt: skip
+def test_arguments_have_pytorchs_names(call: str) -> None:
+    mine, other = (
+        eval(call, dict(torch=torch, L=torch.linalg, a=torch.eye(3))) for torch in (ours, theirs)
+    )
+    np.testing.assert_allclose(mine.tolist(), other.tolist(), atol=1e-6)
