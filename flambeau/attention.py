@@ -9,10 +9,12 @@ from typing import Any
 from flambeau.ir import dtype as dt
 from flambeau.products import linear
 from flambeau.tensor import FUNCTIONS as row
+from flambeau.trace.autocast import whole
 
 # ------------------------------------------------------------------ scaled dot products
 
 
+@whole("lower")
 def scaled_dot_product_attention(
     query: Any,
     key: Any,

@@ -10,8 +10,10 @@ from flambeau.margins import reduced
 from flambeau.products import linear
 from flambeau.tensor import FUNCTIONS as row
 from flambeau.tensor import Tensor
+from flambeau.trace.autocast import whole
 
 
+@whole("float32")
 def poisson_nll_loss(input, target, log_input=True, full=False, size_average=None, eps=1e-8,
                      reduce=None, reduction="mean"):  # fmt: skip
     """rate - target · log(rate); `full` adds Stirling's approximation of log(target!)."""

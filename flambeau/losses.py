@@ -7,6 +7,7 @@ import warnings
 from flambeau.ops.class_loss import class_dim
 from flambeau.ops.loss import check_reduction, over
 from flambeau.tensor import FUNCTIONS
+from flambeau.trace.autocast import whole
 
 row = FUNCTIONS
 
@@ -43,6 +44,7 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
     return row["mse_loss"](input, target, reduction)
 
 
+@whole("float32")
 def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """|input - target|."""
     reduction = chosen(reduction, size_average, reduce)
@@ -88,6 +90,7 @@ BATCHMEAN = (
 )
 
 
+@whole("float32")
 def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
     """target · (log target - input)."""
     reduction = chosen(reduction, size_average, reduce)
@@ -111,6 +114,7 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
     return row[name](input, target, weight, reduction, ignore_index)
 
 
+@whole("float32")
 def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None,
                   reduction="mean", label_smoothing=0.0):  # fmt: skip
     """-log softmax(input) at each target's class, or over probabilities of the classes."""

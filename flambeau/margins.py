@@ -5,6 +5,7 @@ from __future__ import annotations
 from flambeau.losses import chosen
 from flambeau.ops.loss import check_reduction, over
 from flambeau.tensor import FUNCTIONS as row
+from flambeau.trace.autocast import whole
 
 
 def reduced(losses, reduction):
@@ -43,6 +44,7 @@ def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, r
     return over(losses, reduction)
 
 
+@whole("float32")
 def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, reduce=None,
                         reduction="mean"):  # fmt: skip
     """max(0, -target · (input1 - input2) + margin)."""
@@ -54,6 +56,7 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
     return reduced((-target * (input1 - input2) + margin).clamp_min(0), reduction)
 
 
+@whole("float32")
 def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None,
                          reduction="mean"):  # fmt: skip
     """input where the target is 1, max(0, margin - input) where it is -1."""
@@ -66,6 +69,7 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
 COSINE_EPS = 1e-12
 
 
+@whole("float32")
 def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, reduce=None,
                           reduction="mean"):  # fmt: skip
     """1 - cos where the target is 1, max(0, cos - margin) where it is -1."""
@@ -86,6 +90,7 @@ def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, r
     return reduced(near + apart, reduction)
 
 
+@whole("float32")
 def triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2, eps=1e-6, swap=False,
                         size_average=None, reduce=None, reduction="mean"):  # fmt: skip
     """max(0, distance to the positive - distance to the negative + margin)."""

@@ -6,6 +6,7 @@ from flambeau.filling import fill
 from flambeau.ir.layout import broadcast_sizes, contiguous_strides
 from flambeau.ops.matmul import unsafe_view
 from flambeau.tensor import FUNCTIONS
+from flambeau.trace.autocast import whole
 from flambeau.trace.recorder import Recorded, record_view
 
 mm, bmm, mv, dot = (FUNCTIONS[name] for name in ("mm", "bmm", "mv", "dot"))
@@ -32,6 +33,7 @@ def matmul(input, other, *, out=None):
     return batched(input, other)
 
 
+@whole("lower")
 def of_vectors(input, other):
     """At least one of the two is a vector, the other at most a matrix."""
     if other.ndim == 1:
