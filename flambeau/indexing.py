@@ -257,7 +257,7 @@ def put(self: Any, index: Any, value: Any) -> None:
 
 def assigned(value: Any, target: Any) -> Any:
     """What stands on the right of an assignment: a number or a tensor."""
-    if isinstance(value, (Tensor, bool, int, float)):
+    if isinstance(value, (Tensor, bool, int, float, complex)):
         return value
     if isinstance(value, np.generic):
         return value.item()

@@ -35,6 +35,7 @@ class finfo:  # noqa: N801 PyTorch's name
             raise TypeError(
                 f"torch.finfo() requires a floating point input type. Use torch.iinfo to "
                 f"handle '{dtype}'"
+        dtype = dtype.to_real()
             )
         self.dtype = dtype.name
         if dtype is dt.bfloat16:

@@ -13,7 +13,7 @@ from flambeau.ir import dtype as dt
 from flambeau.ir.layout import broadcast_sizes, spec_of
 from flambeau.ops.declare import TABLE
 from flambeau.ops.outs import refuse_overlap
-from flambeau.ops.rules import one_dim
+from flambeau.ops.rules import lacks, one_dim, refuse_complex
 from flambeau.tensor import FUNCTIONS, Tensor, from_array
 from flambeau.trace import recorder
 from flambeau.viewing import expand
@@ -198,6 +198,7 @@ def unique(
     dim: int | None = None,
 ) -> Any:
     """Every value once, in order."""
+    refuse_complex(input.spec, lacks("unique"), NotImplementedError)
     values, inverse, counts = np.unique(
         input._values(), return_inverse=True, return_counts=True, axis=dim, equal_nan=False
     )

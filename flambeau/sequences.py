@@ -34,6 +34,8 @@ def arange(
         dtype = out.spec.dtype if out is not None else get_default_dtype() if floats else dt.int64
     if step == 0:
         raise RuntimeError("step must be nonzero")
+    if dtype.kind == "c" or dtype in (dt.uint16, dt.uint32, dt.uint64):
+        raise NotImplementedError(f"\"arange_cpu\" not implemented for '{dtype.legacy}'")
     if not all(map(math.isfinite, (start, end))):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (end - start) * step < 0:

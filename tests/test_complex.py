@@ -38,6 +38,8 @@ result = [torch.scalar_tensor(2, dtype=torch.cfloat), complex(z[0, 0]), z[0, 0].
 result = torch.where(x > 0, x, 1j)
 result = [z.is_complex(), torch.is_complex(x), z.type(), z.dtype.to_real(), z.is_floating_point()]
 result = torch.linalg.vector_norm(z, 3)
+z[0] = 1j; z[z.real > 1] = 2; z[1, torch.tensor([0])] = 3j; result = z
+result = torch.nan_to_num(torch.tensor([complex("nan+infj"), -1j]), 7.0)
 result = torch.mul(x, 1j, out=torch.empty(2, 2, dtype=torch.complex128))
 """
 REFUSED = """
@@ -67,6 +69,9 @@ torch.add(x, x, alpha=1j)
 torch.mul(x, 1j, out=torch.empty(2, 2))
 z.requires_grad_().sum().backward()
 torch.autograd.grad(z.requires_grad_() * 1, z, torch.ones(2, 2))
+x[0] = 1j
+torch.arange(3, dtype=torch.cfloat)
+z.unique()
 torch.promote_types(torch.uint16, torch.int32)
 """
 
@@ -151,6 +156,20 @@ def test_training_agrees_with_pytorch() -> None:
     mine, other = trained(flambeau), trained(torch)
     np.testing.assert_allclose(mine[0], other[0], 1e-9)
     same(list(mine[1:]), list(other[1:]))
+
+
+def test_gradcheck_of_complex_functions() -> None:
+    z = flambeau.tensor([1 + 2j, -0.5j, 3.0], dtype=flambeau.complex128, requires_grad=True)
+    x = flambeau.tensor([0.5, 1.0, 2.0], dtype=flambeau.float64, requires_grad=True)
+    for function in (
+        lambda z, x: (z.exp() * x, z.abs() + x),
+        lambda z, x: (z * z.conj() / (x + 1j)).angle(),
+        lambda z, x: flambeau.complex(x, x * x).sgn() ** 2 * z.real,
+    ):
+        assert flambeau.autograd.gradcheck(function, (z, x))
+        assert flambeau.autograd.gradgradcheck(function, (z, x))
+    wrong = lambda z: z.detach() * z  # noqa: E731
+    assert not flambeau.autograd.gradcheck(wrong, (z,), raise_exception=False)
 
 
 def test_memory_is_shared_with_numpy() -> None:

@@ -36,7 +36,7 @@ def gradcheck(func: Function, inputs: Any, *, eps: float = 1e-6, atol: float = 1
                                   "supported; "
                                   "leave check_forward_ad and check_batched_… out")  # fmt: skip
     try:
-        check(func, listed(inputs), eps, atol, rtol, nondet_tol)
+        check(*in_pairs(func, listed(inputs)), eps, atol, rtol, nondet_tol)
     except GradcheckError:
         if raise_exception:
             raise
@@ -66,6 +66,23 @@ def gradgradcheck(func: Function, inputs: Any, grad_outputs: Any = None, *, eps:
 
     return gradcheck(first_derivative, (*arguments, *given), eps=eps, atol=atol, rtol=rtol,
                      raise_exception=raise_exception, nondet_tol=nondet_tol)  # fmt: skip
+
+
+def in_pairs(func: Function, inputs: list[Any]) -> tuple[Function, list[Any]]:
+    """The same function of real numbers: each complex one is a pair, before and after."""
+    pairs = [x.detach().view_as_real().requires_grad_(x.requires_grad) if is_complex(x) else x
+             for x in inputs]  # fmt: skip
+
+    def of_pairs(*args: Any) -> Any:
+        args = tuple(a.view_as_complex() if is_complex(x) else a for a, x in zip(args, inputs))
+        outputs = listed(func(*args))
+        return [o.resolve_conj().view_as_real() if is_complex(o) else o for o in outputs]
+
+    return of_pairs, pairs
+
+
+def is_complex(x: Any) -> bool:
+    return isinstance(x, Recorded) and x.spec.dtype.kind == "c"
 
 
 def check(func: Function, inputs: list[Any], eps: float, atol: float, rtol: float,

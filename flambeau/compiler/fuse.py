@@ -116,7 +116,7 @@ class Fuser:
 
     def add(self, call: Call) -> None:
         needs = self.dependencies(call)
-        for number in sorted(bits(needs), reverse=True):
+        for number in sorted(bits(needs), reverse=True) if call.native() else ():
             cluster = self.clusters[number]
             if self.joinable(cluster, needs, number) and self.join(cluster, call, needs):
                 return
@@ -185,8 +185,6 @@ class Fuser:
 
     def join(self, cluster: Cluster, call: Call, needs: int) -> bool:
         """Try to make a call a member of a cluster."""
-        if not call.native():
-            return False
         if call.op.kind == "elementwise":
             member = self.as_element(cluster, call) or self.as_row(cluster, call)
         elif call.op.kind == "reduction":

@@ -207,9 +207,9 @@ frac = elementwise(
 
 def replacements(input: Spec, nan: Any, posinf: Any, neginf: Any) -> tuple[Any, ...]:
     """What is not given: 0, and the largest and smallest number of the type."""
-    if input.dtype.kind != "f":
+    if input.dtype.kind not in "fc":
         return input, nan, posinf, neginf
-    largest = LARGEST[input.dtype]
+    largest = LARGEST[input.dtype.to_real()]
     return (input, 0.0 if nan is None else nan, largest if posinf is None else posinf,
             -largest if neginf is None else neginf)  # fmt: skip
 
@@ -223,6 +223,11 @@ LARGEST = {
 
 
 def replaced(x: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
+    if x.dtype.kind == "c":  # either part by itself
+        numbers = [np.real(n) for n in (nan, posinf, neginf)]
+        out = np.array(x)
+        out.real, out.imag = replaced(x.real, *numbers), replaced(x.imag, *numbers)
+        return out
     if x.dtype.kind != "f":
         return x
     x = np.where(np.isnan(x), x.dtype.type(nan), x)
