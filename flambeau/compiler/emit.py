@@ -308,7 +308,7 @@ def reaches_memory(fused: Fused) -> set[int]:
             for out, _ in member.outs:
                 if out.over is not None and maker.get(out.over) != cluster.number:
                     stored.add(out.over)  # elements that are not written over keep its values
-                if member.level == "core" or out.over is not None:
+                if out.over is not None or member.level == "core" and cluster.kind != "matmul":
                     stored.add(out.value)
                 if fused.homes[out.value] in wanted:
                     stored.add(out.value)

@@ -81,7 +81,7 @@ def wanted_tasks(shape: Shape, columns: int) -> int:
     """How many tasks each matrix of the batch should give; `columns` are with unused lanes."""
     matrices = math.prod(shape.batch)
     work = 2 * shape.m * columns * shape.k * matrices
-    least = 2 if work >= TASK_WORK else 1
+    least = 2 if work >= TASK_WORK // 2 else 1
     wanted = ceil(min(max(least, work // TASK_WORK), MOST_TASKS), matrices)
     return 1 << (wanted - 1).bit_length()
 

@@ -37,9 +37,10 @@ from .swap import is_better_turned, turned
 DIRECT_TILES = 4  # as many tiles may read B in place; where there are more, packing pays
 DIRECT_COLUMNS = 480  # as many columns may read A in place
 DIRECT_BYTES = 1 << 16  # a B as small as this is read in place
-CACHED_BYTES = 1 << 20  # bytes of B up to which it is too if its rows are whole lines of the cache
+CACHED_BYTES = 1 << 20  # of a B that stays in the cache; if smaller, with rows of whole lines: too
 PACK_BYTES = 1 << 19  # bytes of A up to which it is read in place
-FEW_ROWS, MANY_ROWS = 56, 2048  # rows that make a C tall; rows for which a copy of B always pays
+SHARED_BYTES = 1 << 18  # bytes of B which all threads may read
+FEW_ROWS, MANY_ROWS = 28, 2048  # rows worth to be shared; rows for which a copy of B always pays
 PAGE = 1 << 12  # rows as far apart as this fall into the same places of the cache
 MOST_REPACKED = 4  # how often a panel of B may be packed by several tasks
 PACK_STEPS = 256  # steps along k that one packing task does
@@ -219,16 +220,20 @@ def is_by_steps(a: Operand) -> bool:
 def is_cached(b: Operand, shape: Shape) -> bool:
     """Whether reading B's rows where they lie costs no more than reading a copy."""
     whole = b.step % LINE == 0 and b.step % PAGE != 0 and shape.m < MANY_ROWS
-    return b.size <= (CACHED_BYTES if whole else DIRECT_BYTES)
+    return b.size < CACHED_BYTES if whole else b.size <= DIRECT_BYTES
 
 
 def is_tall(shape: Shape, a: Operand, b: Operand, cached: bool) -> bool:
-    """Whether B stays in the cache while A, which is larger, is gone through once."""
-    if shape.m < FEW_ROWS or b.size > CACHED_BYTES:
+    """Whether a task goes through few rows of A once, and again and again through B.
+
+    Where results feed further products, as in a recurrent net, a thread then finds the rows that
+    it wrote in its own cache.
+    """
+    if shape.m < FEW_ROWS or a.order != "steps" and a.size > DIRECT_BYTES:
         return False
-    if a.order != "steps" and a.size > DIRECT_BYTES:
-        return False
-    return shape.m >= (shape.n if cached else MANY_ROWS)
+    if cached:
+        return shape.m >= shape.n or b.size <= SHARED_BYTES
+    return shape.m >= MANY_ROWS and b.size <= CACHED_BYTES
 
 
 def is_far_apart(b: Operand) -> bool:
