@@ -14,8 +14,7 @@ from flambeau.ir import dtype as dt
 from flambeau.ir.layout import contiguous_strides, result_strides, spec_of
 from flambeau.ops.outs import refuse_gradient
 from flambeau.tensor import FUNCTIONS, Tensor, empty_of
-from flambeau.trace.modes import switch
-from flambeau.trace.trie import here
+from flambeau.trace.trie import here, switch_for_all
 from flambeau.viewing import ints
 
 
@@ -25,10 +24,10 @@ def get_default_dtype() -> dt.DType:
 
 
 def set_default_dtype(d: dt.DType) -> None:
-    """Change what Python floats become, in this thread."""
+    """Change what Python floats become, in this thread and in those that begin later."""
     if not isinstance(d, dt.DType) or d.kind != "f":
         raise TypeError("only floating-point types are supported as the default type")
-    here.stretch.mode = switch(here.stretch.mode, default_dtype=d)
+    switch_for_all(default_dtype=d)
 
 
 def type_for(dtype: Any, out: Any) -> Any:

@@ -11,9 +11,8 @@ from flambeau.ir.dtype import DType
 from flambeau.ir.program import Number
 from flambeau.ops.rules import promoted
 from flambeau.tensor import Tensor
-from flambeau.trace.modes import switch
 from flambeau.trace.recorder import number_type
-from flambeau.trace.trie import here
+from flambeau.trace.trie import here, switch_for_all
 
 _BFLOAT16 = dict(
     bits=16,
@@ -35,8 +34,8 @@ class finfo:  # noqa: N801 PyTorch's name
             raise TypeError(
                 f"torch.finfo() requires a floating point input type. Use torch.iinfo to "
                 f"handle '{dtype}'"
-        dtype = dtype.to_real()
             )
+        dtype = dtype.to_real()
         self.dtype = dtype.name
         if dtype is dt.bfloat16:
             self.__dict__.update(_BFLOAT16)
@@ -135,4 +134,4 @@ def set_num_threads(count: int) -> None:
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
     """Accepted: results are the same in every run anyway."""
-    here.stretch.mode = switch(here.stretch.mode, deterministic=bool(mode))
+    switch_for_all(deterministic=bool(mode))

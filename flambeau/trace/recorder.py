@@ -574,11 +574,11 @@ def number_type(value: Any) -> type:
 
 def ref_of(stretch: Stretch, x: Any, slot: int) -> Ref:
     """A tensor argument as the program will see it."""
+    x = guest_of(stretch, x)
     storage = x.storage
     if x.stretch is not stretch:  # a snapshot of pinned memory, which entered for this call alone
         return Ref(slot, Layout(x.spec.size, x.spec.stride), x.spec.dtype)
     index = stretch.slot_offset.get(x.slot)
-    x = guest_of(stretch, x)
     offset: int | Offset = x.offset if index is None else Offset(index)
     if index is None and x.offset:
         raise AssertionError(f"an offset that is not an input: {x.offset}")
@@ -630,11 +630,11 @@ def written_arguments(op: Op, args: tuple[Any, ...]) -> list[Any]:
 
 def overwritten(stretch: Stretch, value: int, target: Any) -> Out:
     """The Out that is the next value of a tensor's storage."""
+    target = guest_of(stretch, target)
     index = stretch.slot_offset.get(target.slot)
     offset: int | Offset = target.offset if index is None else Offset(index)
     layout = Layout(target.spec.size, target.spec.stride, offset)
     return Out(value, layout, target.spec.dtype, target.storage.index)
-    target = guest_of(stretch, target)
 
 
 def gradient_plan(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...]) -> Any:
@@ -782,7 +782,7 @@ def inherit(out: Any, x: Any) -> None:
 
 def view_outside(stretch: Stretch, op: Op, x: Any, start: int | None, unit: int,
                  args: tuple[Any, ...]) -> Any:  # fmt: skip
-    """A view of pinned memory: a tensor that no stretch knows."""
+    """A view of pinned memory, or where every call runs at once: no stretch knows it."""
     if x.base is not None:
         refresh_history(x)
     key = ("outside", op, stretch.mode, x.spec, args)
@@ -791,6 +791,9 @@ def view_outside(stretch: Stretch, op: Op, x: Any, start: int | None, unit: int,
         state = ROOT.edges[key] = view_state(stretch, op, None, x, args)
     out = follow_view(stretch, state, x, start, unit)
     out.stretch = None
+    stretch.views.pop()
+    if state.needs is not None:
+        stretch.nodes.pop()
     return out
 
 
@@ -933,13 +936,13 @@ def follow_write(stretch: Stretch, state: State, target: Any, args: tuple[Any, .
     """The storage's next value; history where gradients are recorded."""
     storage, meta = target.storage, target.meta
     counter = storage if meta is None or meta.counter is None else meta.counter
+    if stretch.guests is not None:
+        storage = written(stretch, target)
     if state.needs is None:
         storage.index = state.slot
         counter.version += 1
         if target.edge is None:
             stretch.updated |= target.spec.requires_grad
-    if stretch.guests is not None:
-        storage = written(stretch, target)
         elif stretch.mode.grad:
             forget(stretch, target, state.event)
         return

@@ -15,7 +15,7 @@ from weakref import ref
 
 from flambeau.ir.layout import Spec
 from flambeau.ir.program import Call, Input
-from flambeau.trace.modes import START, Mode
+from flambeau.trace.modes import START, Mode, switch
 
 
 class State:
@@ -136,6 +136,8 @@ class Stretch:
         self.state = ROOT
         self.inputs = self.results = self.nodes = self.views = NOTHING
         self.leaves = {}
+        if self.guests:
+            self.guests = {}
 
 
 class Limit:
@@ -149,7 +151,7 @@ class Threads:
     """The threads that recorded something: number → (what `here` is there, a sign of life).
 
     lazy: the number of the one whose calls may be pending; several: whether there were ever more
-    than one.
+    than one; mode: the one that a thread begins in.
     """
 
     def __init__(self) -> None:
@@ -157,6 +159,7 @@ class Threads:
         self.numbers = itertools.count(1)
         self.lazy = 1
         self.several = False
+        self.mode = START
 
     def arrive(self, here: dict[str, Any]) -> None:
         """A thread records for the first time; those that are over are forgotten."""
@@ -184,7 +187,7 @@ class Here(threading.local):
     """What is current in this thread. `stretch` is the only thing read on the hot path."""
 
     def __init__(self) -> None:
-        self.stretch = Stretch(START, limit.calls, next(threads.numbers))
+        self.stretch = Stretch(threads.mode, limit.calls, next(threads.numbers))
         threads.arrive(self.__dict__)
 
 
@@ -195,6 +198,12 @@ limit = Limit()
 threads = Threads()
 lives = threading.local()
 here = Here()
+
+
+def switch_for_all(**changes: object) -> None:
+    """Change the mode of this thread, and of those that begin later."""
+    threads.mode = switch(threads.mode, **changes)
+    here.stretch.mode = switch(here.stretch.mode, **changes)
 
 
 def forget_unused(now: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import subprocess
@@ -9,13 +10,15 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
 
 import flambeau as torch
 from flambeau.settings import settings
-from flambeau.trace.trie import here
+from flambeau.trace.flush import flush_current
+from flambeau.trace.trie import here, threads
 
 
 @pytest.fixture(params=[{"patience": 0}, {"compile": False}], ids=str, autouse=True)
@@ -199,9 +202,7 @@ def test_modes_are_the_threads_own():
 
 def test_a_worker_becomes_lazy_when_the_first_thread_is_idle():
     torch.ones(2).add(1).tolist()
-    from flambeau.trace.flush import flush
-
-    flush(here.stretch)
+    flush_current()
 
     def work():
         (torch.ones(3) + 1).tolist()
@@ -215,6 +216,245 @@ def test_a_worker_becomes_lazy_when_the_first_thread_is_idle():
     assert x.tolist() == [5.0] * 3
     y = torch.ones(3) + 4
     assert here.stretch.state.depth == 2 and y.tolist() == [5.0] * 3
+
+
+# ------------------------------------------------------------------ who is lazy, and handing over
+
+
+def model():
+    torch.manual_seed(3)
+    return torch.nn.Sequential(torch.nn.Linear(6, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))
+
+
+def train(net, steps=40):
+    """Losses of some steps on data that is always the same."""
+    x = torch.linspace(-1, 1, 60).reshape(10, 6)
+    y = x[:, :1] * 0.5 + x[:, 3:4].square()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    losses = []
+    for _ in range(steps):
+        loss = torch.nn.functional.mse_loss(net(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss)
+    return [loss.item() for loss in losses]
+
+
+def test_inference_on_weights_that_two_threads_share():
+    """Neither waits for the other: what they only read bears no mark of either."""
+    net = model()
+    batches = [torch.full((3, 6), n / 5) for n in range(8)]
+    expected = [net(x).tolist() for x in batches]
+
+    def serve():
+        with torch.inference_mode():
+            return [[net(x).tolist() for x in batches] for _ in range(15)]
+
+    for found in together(serve, serve):
+        for once in found:
+            np.testing.assert_allclose(once, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_training_in_a_thread_while_this_one_waits():
+    expected = train(model())
+    net = model()  # its parameters are still to be drawn
+    (found,) = together(lambda: train(net))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    again = train(net, 3)
+    assert again[0] < expected[0] / 2
+
+
+def test_training_in_a_thread_becomes_lazy_though_this_one_left_calls_pending():
+    left = torch.ones(3) * 2
+
+    def work():
+        for n in range(200):
+            x = torch.ones(3) * n
+            if here.stretch.guests is None:
+                break
+        return here.stretch.guests is None, x.tolist()
+
+    ((lazy, _),) = together(work)
+    assert lazy
+    assert left.tolist() == [2.0] * 3
+
+
+def test_two_threads_train_models_of_their_own():
+    expected = train(model())
+    nets = [model(), model(), model()]
+    for found in together(*[lambda net=net: train(net) for net in nets]):
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_two_threads_train_the_same_weights():
+    """Without locks (Hogwild): which update comes first is open, but nothing breaks."""
+    net, twin = model(), model()
+    before = train(model(), 1)[0]
+    for mine, theirs in zip(net.parameters(), twin.parameters()):
+        theirs.data = mine.data
+    for losses in together(lambda: train(net, 60), lambda: train(twin, 60)):
+        assert np.isfinite(losses).all()
+    assert train(net, 1)[0] < before / 2
+
+
+def test_a_read_that_is_pending_sees_no_later_write_of_another_thread():
+    for n in range(10):
+        w = torch.full((4,), float(n))
+        w.tolist()
+        before = w * 2  # pending, and reads w
+        together(lambda w=w: w.zero_())
+        after = w + 1
+        assert before.tolist() == [2.0 * n] * 4
+        assert after.tolist() == [1.0] * 4
+
+
+def test_a_view_from_another_thread():
+    base = torch.zeros(6)
+    (view,) = together(lambda: base[2:4])
+    view.add_(1)
+    assert base.tolist() == [0, 0, 1, 1, 0, 0]
+    together(lambda: view.mul_(base[2:4] + 1))
+    assert (base + 0).tolist() == [0, 0, 2, 2, 0, 0]
+
+
+def test_memory_of_numpy_in_two_threads():
+    array = np.zeros(3, np.float32)
+    x = torch.from_numpy(array)
+
+    def work():
+        x.add_(1)
+        seen = array.copy()
+        array[:] = 7
+        return seen.tolist(), (x * 2).tolist()
+
+    assert together(work) == [([1.0] * 3, [14.0] * 3)]
+    assert x.tolist() == [7.0] * 3
+
+
+def test_a_queue_hands_tensors_over_both_ways():
+    there, back = queue.Queue(), queue.Queue()
+
+    def other():
+        while (x := there.get()) is not None:
+            x.mul_(2)
+            back.put((x, x + 1))
+
+    def this():
+        x, total = torch.ones(3), torch.zeros(3)
+        for n in range(40):
+            x = x * 0.5  # pending when it is handed over
+            there.put(x)
+            x, more = back.get()
+            total = total + more
+            x.add_(n)
+        there.put(None)
+        return x.tolist(), total.tolist()
+
+    (x, total), _ = together(this, other)
+    expected, sums = 1.0, 0.0
+    for n in range(40):
+        sums += expected + 1
+        expected += n
+    assert x == [expected] * 3 and total == [sums] * 3
+
+
+def test_a_pool_of_threads_maps_a_model():
+    from concurrent.futures import ThreadPoolExecutor
+
+    net = model()
+    batches = [torch.full((2, 6), n / 9) for n in range(30)]
+    with torch.no_grad():
+        expected = [net(x) for x in batches]  # pending, as the inputs are
+
+        def serve(x):
+            with torch.no_grad():
+                return net(x)
+
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(serve, batches))
+    for one, other in zip(found, expected):
+        np.testing.assert_allclose(one.tolist(), other.tolist(), rtol=1e-5, atol=1e-6)
+
+
+def test_many_threads_that_live_shortly_leave_nothing_behind():
+    stretches = []
+
+    def work(n):
+        stretches.append(weakref.ref(here.stretch))
+        return (torch.ones(2) * n).tolist()
+
+    for n in range(60):
+        assert together(lambda n=n: work(n)) == [[n, n]]
+    together(lambda: work(0))
+    torch.ones(2).tolist()
+    flush_current()
+    assert len(threads.known) <= 3
+    gc.collect()
+    assert sum(s() is not None for s in stretches) <= 3
+
+
+def test_a_thread_that_is_over_left_calls_pending():
+    """It was the lazy one: others find its results, and the writes that it had not done yet."""
+    w = torch.zeros(3)
+    w.tolist()
+    flush_current()
+    box = []
+
+    def work():
+        for _ in range(3):
+            box[:] = [torch.ones(3) * 5]
+            box[0].tolist()  # takes the turn when the first thread has nothing pending
+        w.add_(2)
+        box[:] = [w * 2, here.stretch.state.depth]
+
+    together(work)
+    result, pending = box
+    assert pending > 0
+    assert (w + 1).tolist() == [3.0] * 3
+    assert result.tolist() == [4.0] * 3
+    w.add_(1)
+    assert w.tolist() == [3.0] * 3
+
+
+def test_threads_that_are_no_threads_of_threading():
+    import _thread
+
+    done, found = threading.Event(), []
+
+    def work():
+        try:
+            found.append((w * 2 + torch.ones(3)).tolist())
+        finally:
+            done.set()
+
+    w = torch.ones(3) + 1
+    _thread.start_new_thread(work, ())
+    assert done.wait(20) and found == [[5.0] * 3]
+
+
+def test_what_fails_in_a_claimed_stretch_is_told_to_its_thread():
+    torch.ones(1).tolist()
+    flush_current()
+    torch.ones(1) + 1
+    fine = torch.ones(3) + 1
+    bad = torch.arange(3.0).index_select(0, torch.tensor([5]))
+    assert together(lambda: fine.tolist()) == [[2.0] * 3]
+    with pytest.raises(IndexError):
+        flush_current()
+        (torch.ones(3) + 1).tolist()
+    with pytest.raises(IndexError):
+        bad.tolist()
+    assert (torch.ones(3) + 1).tolist() == [2.0] * 3
+
+
+def test_the_default_type_is_for_all_threads_that_begin_later():
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert together(lambda: torch.zeros(1).dtype) == [torch.float64]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert together(lambda: torch.zeros(1).dtype) == [torch.float32]
 
 
 # ------------------------------------------------------------------ fork
