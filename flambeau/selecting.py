@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -212,16 +213,21 @@ def unique(
 def unique_consecutive(
     input: Any, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
-    """Runs of one value as one."""
-    if dim is not None:
-        raise NotImplementedError("unique_consecutive(dim=...) is not supported yet; flatten first")
-    flat = input._values().reshape(-1)
-    first = np.concatenate([[True], flat[1:] != flat[:-1]]) if flat.size else np.zeros(0, bool)
-    out = [from_array(dt.narrow(flat[first], input.spec.dtype), input.spec.dtype)]
+    """Runs of one value as one; along a dim, runs of equal slices."""
+    values = input._values()
+    whole = values.reshape(-1) if dim is None else values
+    axis = 0 if dim is None else one_dim(dim, input.ndim)
+    count = whole.shape[axis]
+    rows = np.moveaxis(whole, axis, 0).reshape(count, math.prod(whole.shape) // max(count, 1))
+    first = np.ones(count, bool)
+    first[1:] = (rows[1:] != rows[:-1]).any(1)
+    places = np.flatnonzero(first)
+    out = [from_array(dt.narrow(whole.take(places, axis), input.dtype), input.dtype)]
     if return_inverse:
-        out.append(from_array((np.cumsum(first) - 1).reshape(input.spec.size), dt.int64))
+        inverse = np.cumsum(first) - 1
+        out.append(from_array(inverse.reshape(input.spec.size if dim is None else -1), dt.int64))
     if return_counts:
-        out.append(from_array(np.diff(np.append(np.flatnonzero(first), flat.size)), dt.int64))
+        out.append(from_array(np.diff(np.append(places, count)), dt.int64))
     return tuple(out) if len(out) > 1 else out[0]
 
 
