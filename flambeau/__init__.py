@@ -82,12 +82,16 @@ def __getattr__(name: str) -> Any:
 
 # Names that live in modules which are imported late.
 _ELSEWHERE = {
+    "from_dlpack": "exchange",
+    "from_file": "exchange",
+    "frombuffer": "exchange",
     "autocast": "amp",
     "inference_mode": "autograd.modes",
     "is_inference_mode_enabled": "autograd.modes",
     "load": "serialization",
     "save": "serialization",
     "set_grad_enabled": "autograd.modes",
+    "to_dlpack": "exchange",
 }
 
 _LATE = {

@@ -16,7 +16,6 @@ from flambeau.ops.functions import into
 from flambeau.runtime.buffers import allocate
 from flambeau.tensor import FUNCTIONS, Tensor
 from flambeau.trace import flush, recorder
-from flambeau.trace.tensor import Counter
 from flambeau.trace.trie import here
 from flambeau.viewing import expand, ints
 
@@ -258,25 +257,7 @@ def resize_for_out(self: Any, size: tuple[int, ...]) -> None:
     resize_(self, size)
 
 
-def set_(self: Any, source: Any = None) -> Any:
-    """The memory and layout of another tensor."""
-    if not isinstance(source, Tensor):
-        raise NotImplementedError("set_() takes a tensor; for a storage make a tensor of it first")
-    if source.spec.dtype is not self.spec.dtype:
-        raise RuntimeError(
-            f"Could not set tensor of type {source.spec.dtype.legacy.lower()} to a tensor "
-            f"of type {self.spec.dtype.legacy.lower()}"
-        )
-    self.storage, self.offset, self.stretch = source.storage, source.offset, None
-    self.spec = source.spec.with_grad(self.spec.requires_grad)
-    version = self._counter().version
-    self._meta().counter = Counter()
-    self._meta().counter.version = version + 1
-    here.stretch.walk = False  # a backward that was walked before read other memory
-    return self
-
-
-METHODS = """to type_as cpu cuda contiguous copy_ fill_ zero_ resize_ resize_as_ set_""".split()
+METHODS = """to type_as cpu cuda contiguous copy_ fill_ zero_ resize_ resize_as_""".split()
 NAMED = {name: caster(name, dtype) for name, dtype in CASTS.items()} | {
     "type": type_,
     "_resize_for_out": resize_for_out,

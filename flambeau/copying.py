@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.autograd import inplace
+from flambeau.convert import grow
 from flambeau.device import layout
+from flambeau.ir import dtype as dt
+from flambeau.ir.layout import contiguous_strides, spec_of
 from flambeau.runtime.buffers import allocate
 from flambeau.tensor import Tensor
 from flambeau.trace import flush
 from flambeau.trace.storage import Storage
-from flambeau.trace.tensor import assemble
+from flambeau.trace.tensor import Counter, assemble
+from flambeau.trace.trie import here
 
 
 def reduce_storage(storage: Storage) -> Any:
@@ -63,7 +68,10 @@ def deepcopy(self: Any, memo: Any) -> Any:
             "because of a torch.nn.utils.weight_norm usage, see "
             "https://github.com/pytorch/pytorch/pull/103001"
         )
-    out = assemble(type(self), copy(self.storage, memo), self.spec, self.offset)
+    if self.spec.dtype.lazy:
+        out = self.detach().clone().requires_grad_(self.requires_grad)
+    else:
+        out = assemble(type(self), copy(self.storage, memo), self.spec, self.offset)
     memo[id(self)] = out
     out.__dict__.update(copy(dict(self.__dict__), memo))
     if self.meta is not None and self.meta.grad is not None:
@@ -74,8 +82,9 @@ def deepcopy(self: Any, memo: Any) -> Any:
 def as_subclass(self: Any, cls: type) -> Any:
     """The same tensor as an object of a class of tensors; its history goes on."""
     if not isinstance(cls, type) or not issubclass(cls, Tensor):
-        raise RuntimeError(
-            f"cls must be a type that inherits from Tensor, but got {getattr(cls, '__name__', cls)}"
+        raise TypeError(
+            "Creating a Tensor subclass from a class that does not inherit from Tensor is not "
+            "possible. Make sure your class inherits from Tensor."
         )
     out = self.view(self.shape) if self.requires_grad else self.detach()
     out.__class__ = cls
@@ -95,6 +104,61 @@ def untyped_storage(self: Any) -> Any:
     return untyped(self.storage)
 
 
+def set_(
+    self: Any, source: Any = None, storage_offset: int = 0, size: Any = None, stride: Any = None
+) -> Any:
+    """Become a view of other memory: a tensor's, or a storage's from some element on.
+
+    Raises RuntimeError for another dtype and for what lies outside of the storage.
+    """
+    inplace.check_write(self)
+    dtype = self.spec.dtype
+    storage, offset, spec = place_of(self, source, storage_offset, size, stride)
+    if spec.dtype is not dtype:
+        raise RuntimeError(f"Could not set tensor of type {C_NAMES[spec.dtype]} to a tensor of "
+                           f"type {C_NAMES[dtype]}")  # fmt: skip
+    self.storage, self.offset, self.stretch = storage, offset, None
+    self.spec = spec.with_grad(self.spec.requires_grad)
+    version = self._counter().version
+    self._meta().counter = Counter()
+    self._meta().counter.version = version + 1
+    here.stretch.walk = False  # a backward that was walked before read other memory
+    return self
+
+
+def place_of(self: Any, source: Any, offset: int, size: Any, stride: Any) -> Any:
+    """The storage, offset and spec that set_ asks for."""
+    from flambeau.storage import Face, TypedStorage
+
+    dtype = self.spec.dtype
+    if source is None:
+        return Storage(0, allocate(0)), 0, spec_of((0,), (1,), dtype)
+    if isinstance(source, Tensor) and size is None:
+        return source.storage, source.offset, source.spec
+    if not isinstance(source, (Tensor, Face)):
+        raise TypeError("set_(): argument 'source' must be Tensor or Storage, not "
+                        f"{type(source).__name__}")  # fmt: skip
+    storage = source.storage if isinstance(source, Tensor) else source._storage
+    if isinstance(source, (Tensor, TypedStorage)):
+        dtype = source.dtype
+    if size is None:
+        size = (storage.nbytes // dtype.itemsize,)
+    size = tuple(size)
+    stride = contiguous_strides(size) if stride is None else tuple(stride)
+    spec = spec_of(size, stride, dtype)
+    if spec.numel:
+        grow(assemble(Tensor, storage, spec, offset), (offset + spec.extent) * dtype.itemsize)
+    return storage, offset, spec
+
+
+C_NAMES = {
+    dtype: {"Long": "long int", "Byte": "unsigned char", "Char": "signed char", "Short": "short",
+            "BFloat16": "c10::BFloat16", "Half": "c10::Half", "ComplexFloat": "c10::complex<float>",
+            "ComplexDouble": "c10::complex<double>"}.get(dtype.legacy, dtype.legacy.lower())
+    for dtype in dt.ALL
+}  # fmt: skip
+
+
 def is_shared(self: Any) -> bool:
     """Whether processes forked from now on share the tensor's memory."""
     return untyped_storage(self).is_shared()
@@ -106,5 +170,5 @@ def share_memory_(self: Any) -> Any:
     return self
 
 
-METHODS = "as_subclass data_ptr untyped_storage is_shared share_memory_".split()
+METHODS = "as_subclass set_ data_ptr untyped_storage is_shared share_memory_".split()
 NAMED = {"__reduce_ex__": reduce_ex, "__deepcopy__": deepcopy}

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.ir import dtype as dt
 from flambeau.ir.op import Op, Param
 from flambeau.ops.declare import TABLE
 from flambeau.ops.functions import TEMPLATE, WORDS, build, key_of
@@ -87,7 +88,10 @@ def row_operator(dunder: str, name: str) -> Callable[..., Any]:
         )
         head, _, lines = body.strip("\n").partition("\n")
         guarded = "\n".join("    " + line for line in lines.splitlines())
-        answer = f"    except TypeError:\n        return declined({first.name})\n"
+        decline = f"compared({first.name}, {second.name})"
+        if dunder != "__eq__":
+            decline = f"declined({first.name})"
+        answer = f"    except TypeError:\n        return {decline}\n"
         return f"{head}\n    try:\n{guarded}\n{answer}"
 
     return build(TABLE[name], dunder, source)
@@ -117,7 +121,15 @@ def declined(x: Any) -> Any:
     return NotImplemented
 
 
-WORDS.update(enter_own=enter_own, declined=declined)
+def compared(x: Any, other: Any) -> Any:
+    """`x == other` for an array, which leaves comparisons to us (and no other operator)."""
+    check_own(x)
+    if not isinstance(other, np.ndarray) or other.dtype.kind not in "biufc":
+        return NotImplemented
+    return x == type(x).new_tensor(x, other, dtype=dt.FROM_NUMPY[other.dtype])
+
+
+WORDS.update(enter_own=enter_own, declined=declined, compared=compared)
 
 
 def guarded(dunder: str, function: Callable[..., Any], swap: bool = False) -> Callable[..., Any]:
@@ -125,6 +137,8 @@ def guarded(dunder: str, function: Callable[..., Any], swap: bool = False) -> Ca
 
     def operate(self: Any, other: Any) -> Any:
         check_own(self)
+        if isinstance(other, np.ndarray):
+            return NotImplemented
         try:
             return function(other, self) if swap else function(self, other)
         except TypeError:

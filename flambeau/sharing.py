@@ -52,14 +52,19 @@ class Taken:
 
     def __init__(self, array: Any) -> None:
         self.chain = [array]
-        while getattr(self.chain[-1], "base", None) is not None:
-            self.chain.append(self.chain[-1].base)
+        while (owner := owner_of(self.chain[-1])) is not None:
+            self.chain.append(owner)
         self.alone = [ALONE + (i > 0) for i in range(len(self.chain))]
 
     def alive(self) -> bool:
         """Whether somebody else holds one of the arrays."""
         chain = self.chain
         return any(sys.getrefcount(chain[i]) > self.alone[i] for i in range(len(chain)))
+
+
+def owner_of(array: Any) -> Any:
+    """What an array is a view of; of a bytearray it is one through a memoryview."""
+    return array.obj if type(array) is memoryview else getattr(array, "base", None)
 
 
 def count_alone() -> int:
@@ -133,8 +138,10 @@ def to_array(self: Any, dtype: Any = None, copy: Any = None) -> np.ndarray:
 
 
 def wrap_array(self: Any, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
-    """What NumPy's own functions give for a tensor: a tensor."""
-    if array.dtype == np.bool_ or array.dtype in dt.FROM_NUMPY:
+    """What NumPy's own functions give for a tensor: a tensor, of uint8 for booleans."""
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    if array.dtype in dt.FROM_NUMPY:
         return from_numpy(np.array(array))
     return array
 
@@ -212,17 +219,28 @@ def asarray(
     return out.requires_grad_() if requires_grad else out
 
 
-def frombuffer(
-    buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
-) -> Any:
-    """A tensor on the memory of bytes, a bytearray, an array."""
-    out = from_numpy(np.frombuffer(buffer, dtype.numpy, count, offset))
-    return out.requires_grad_() if requires_grad else out
+# ------------------------------------------------------------------ DLPack (exchange.py)
+
+
+def dlpack(self: Any, **options: Any) -> Any:
+    """A DLPack capsule on the tensor's own memory."""
+    from flambeau.exchange import to_dlpack
+
+    return to_dlpack(self, **options)
+
+
+def dlpack_device(self: Any) -> Any:
+    """Where the tensor is, as DLPack says it: on the CPU."""
+    from flambeau.exchange import DLDeviceType
+
+    return DLDeviceType.kDLCPU, 0
 
 
 NAMED = {
     "numpy": numpy,
     "__array__": to_array,
     "__array_wrap__": wrap_array,
+    "__dlpack__": dlpack,
+    "__dlpack_device__": dlpack_device,
 }
-PUBLIC = "from_numpy as_tensor asarray frombuffer".split()
+PUBLIC = "from_numpy as_tensor asarray".split()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -127,7 +128,7 @@ class Face:
         check_device("cuda")
 
     def _text(self, name: str, what: str) -> str:
-        lines = "\n".join(f" {x}" for x in self.tolist())
+        lines = "\n".join(f" {x}" for x in self.tolist()) or " "
         return f"{lines}\n[torch.storage.{name}({what}device=cpu) of size {self.size()}]"
 
 
@@ -237,7 +238,8 @@ class TypedStorage(Face, metaclass=_Kinds):
         if isinstance(index, slice):
             raise RuntimeError("slices are only supported in UntypedStorage.__getitem__")
         if not isinstance(index, int):
-            raise RuntimeError(f"can't index a {type(self)} with {type(index)}")
+            raise RuntimeError("can't index a <class 'torch.storage.TypedStorage'> with "
+                               f"{type(index)}")  # fmt: skip
         return super().__getitem__(index)
 
     def untyped(self) -> UntypedStorage:
@@ -292,11 +294,35 @@ class TypedStorage(Face, metaclass=_Kinds):
         return typed, (self._storage, self.dtype)
 
 
+def caster(dtype: dt.DType) -> Any:
+    """storage.float() and its like."""
+
+    def cast(self: Any) -> TypedStorage:
+        return self._cast(dtype)
+
+    cast.__doc__ = f"Its elements as {dtype}."
+    return cast
+
+
+for _name in """float double half bfloat16 long int short char byte bool complex_float
+        complex_double""".split():
+    _legacy = {"char": "Char", "byte": "Byte", "bfloat16": "BFloat16",
+               "complex_float": "ComplexFloat", "complex_double": "ComplexDouble"}  # fmt: skip
+    _found = next(d for d in dt.ALL if d.legacy == _legacy.get(_name, _name.capitalize()))
+    setattr(UntypedStorage, _name, caster(_found))
+    setattr(TypedStorage, _name, caster(_found))
+
+
 def untyped(storage: Storage) -> UntypedStorage:
-    """A storage of the engine as bytes."""
-    out = object.__new__(UntypedStorage)
-    out._storage = storage
+    """A storage of the engine as bytes: the same object as long as somebody holds it."""
+    out = _faces.get(id(storage))
+    if out is None:
+        out = _faces[id(storage)] = object.__new__(UntypedStorage)
+        out._storage = storage
     return out
+
+
+_faces: WeakValueDictionary[int, UntypedStorage] = WeakValueDictionary()
 
 
 def typed(storage: Storage, dtype: dt.DType) -> TypedStorage:
@@ -321,7 +347,7 @@ def cut(storage: Storage, start: int, nbytes: int) -> Storage:
     """Some of a storage's bytes as a storage: both see what is written from now on."""
     from flambeau.sharing import Given, exporter_of
 
-    settle_writes(untyped(storage).__class__._elements(untyped(storage)))
+    settle_writes(elements(storage, dt.uint8))
     exporter = exporter_of(storage)
     buffer = adopt(storage.buffer.memory[start : start + nbytes], exporter)  # type: ignore[union-attr]
     part = Storage(nbytes, buffer)

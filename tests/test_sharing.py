@@ -300,3 +300,18 @@ def test_data_ptr_and_storage() -> None:
     x.tolist()
     assert x.data_ptr() == before
     assert torch.zeros(0).data_ptr() == 0
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop"])
+def test_optimizers_write_to_memory_that_numpy_sees(name: str) -> None:
+    shared, plain = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    plain.load_state_dict(shared.state_dict())
+    arrays = [p.detach().numpy() for p in shared.parameters()]
+    for model in (shared, plain):
+        optimizer = getattr(torch.optim, name)(model.parameters(), lr=0.1)
+        for _ in range(5):
+            optimizer.zero_grad()
+            model(torch.ones(1, 2)).pow(2).sum().backward()
+            optimizer.step()
+    for array, p, q in zip(arrays, shared.parameters(), plain.parameters()):
+        assert array.tolist() == p.tolist() == q.tolist()

@@ -42,6 +42,7 @@ def {name}(_stretch, {args}):
 WITH_OUT = '''if out is not None:
         return write_out(_op, out, ({args},))
     '''
+WRITES = "announce_writes(here.stretch, ({written},))\n    "
 INPLACE = '''
 def {name}({parameters}):
     _stretch = here.stretch
@@ -88,12 +89,13 @@ def recording_source(op: Op) -> str:
     if with_out:
         keyword = any(p.keyword for p in op.params)
         parameters += ", out=None" if keyword else ", *, out=None"
+    first = WRITES.format(written=", ".join(op.writes)) if op.writes else ""
     numpy = [(p.name, NUMPY_NAMES[p.name]) for p in op.params if p.name in NUMPY_NAMES]
     if numpy and with_out:
         parameters += "".join(f", {theirs}=None" for _, theirs in numpy)
     return TEMPLATE.format(
         name=op.name, parameters=parameters, args=args, keys=", ".join(map(key_of, op.params)),
-        out=(renamed(numpy) + WITH_OUT.format(args=args)) if with_out else "")  # fmt: skip
+        out=(renamed(numpy) + WITH_OUT.format(args=args)) if with_out else first)  # fmt: skip
 
 
 def inplace_of(op: Op) -> Callable[..., Any]:
@@ -198,6 +200,14 @@ def build(op: Op, name: str, source: Callable[[Op], str]) -> Callable[..., Any]:
     return function
 
 
+def announce_writes(stretch: Any, written: tuple[Any, ...]) -> None:
+    """A call that changes memory which somebody outside sees runs right after it was recorded."""
+    for group in written:
+        for x in group if isinstance(group, (list, tuple)) else (group,):
+            if x.storage.rare is not None and x.storage.pinned():
+                stretch.limit = 0
+
+
 # What the written functions call by name, besides their op and its defaults.
 WORDS: dict[str, Any] = {
     "here": here, "_tensors": recorder.tensors, "enter": recorder.enter, "slots": recorder.slots,
@@ -205,5 +215,5 @@ WORDS: dict[str, Any] = {
     "static": recorder.static, "first_time": recorder.first_time, "write_out": write_out,
     "flush_and_record": recorder.flush_and_record, "at_limit": flush.at_limit,
     "record_write": recorder.record_write, "check_overlap": recorder.check_overlap,
-    "follow_write": recorder.follow_write,
+    "follow_write": recorder.follow_write, "announce_writes": announce_writes,
 }  # fmt: skip

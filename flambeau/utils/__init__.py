@@ -5,6 +5,6 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("checkpoint", "data", "hooks"):
+    if name in ("checkpoint", "data", "dlpack", "hooks"):
         return import_module(f"flambeau.utils.{name}")
     raise AttributeError(f"module 'torch.utils' has no attribute '{name}'")
