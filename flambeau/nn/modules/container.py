@@ -144,6 +144,10 @@ class ModuleList(_Numbered):
     def __add__(self, other):
         return ModuleList(chain(self, other))
 
+    def insert(self, index, module):
+        """Put a module before the index-th."""
+        super().insert(index, module)
+
     def extend(self, modules):
         """Add modules at the end."""
         if not isinstance(modules, Iterable):
@@ -314,8 +318,6 @@ class ParameterDict(Module):
             self.update(parameters)
 
     def __getitem__(self, key):
-        if key not in self._keys:
-            raise KeyError(key)
         return getattr(self, str(key))
 
     def __setitem__(self, key, value):
@@ -390,12 +392,25 @@ class ParameterDict(Module):
             raise TypeError("ParametersDict.update should be called with an iterable of key/value "
                             f"pairs, but got {type(parameters).__name__}")  # fmt: skip
         mapping = isinstance(parameters, (Mapping, ParameterDict))
-        for key, value in parameters.items() if mapping else parameters:
-            self[key] = value
+        if mapping:
+            parameters = parameters.items()
+        for number, pair in enumerate(parameters):
+            if not isinstance(pair, Iterable):
+                raise TypeError(f"ParameterDict update sequence element #{number} should be "
+                                f"Iterable; is {type(pair).__name__}")  # fmt: skip
+            if len(pair) != 2:
+                raise ValueError(f"ParameterDict update sequence element #{number} has length "
+                                 f"{len(pair)}; 2 is required")  # fmt: skip
+            self[pair[0]] = pair[1]
 
     def __or__(self, other):
         joined = self.copy()
         joined.update(other)
+        return joined
+
+    def __ror__(self, other):
+        joined = other.copy()
+        joined.update(self)
         return joined
 
     def __ior__(self, other):

@@ -1,12 +1,18 @@
 """Hooks of modules: around forward, around backward, for one module or for all."""
 
+import warnings
 from collections import OrderedDict
 
+from flambeau.nn.modules.old_hooks import hook_last_node
 from flambeau.utils.hooks import RemovableHandle
 
 GLOBAL_PRE, GLOBAL_FORWARD = OrderedDict(), OrderedDict()
 GLOBAL_BACKWARD, GLOBAL_BACKWARD_PRE = OrderedDict(), OrderedDict()
 _always_called, _with_kwargs = OrderedDict(), OrderedDict()
+_global_parameter_registration_hooks = OrderedDict()
+_global_buffer_registration_hooks = OrderedDict()
+_global_module_registration_hooks = OrderedDict()
+_full = {"global": None}  # of which form the hooks of all modules are; None before the first
 ever = False  # whether any hook was ever registered: without, a module's call is its forward
 
 
@@ -45,9 +51,12 @@ class Hooks:
         return add_hook(self._backward_pre_hooks, hook, prepend)
 
     def register_backward_hook(self, hook):
-        """The old form of backward hooks; use register_full_backward_hook."""
-        raise NotImplementedError("register_backward_hook is not supported; use "
-                                  "register_full_backward_hook")  # fmt: skip
+        """The old form, which sees the last node of forward alone; use the full one."""
+        if self._is_full_backward_hook is True:
+            raise RuntimeError("Cannot use both regular backward hooks and full backward hooks on "
+                               "a single Module. Please use only one of them.")  # fmt: skip
+        self._is_full_backward_hook = False
+        return add_hook(self._backward_hooks, hook)
 
     def call_with_hooks(self, args, kwargs):
         """forward, with everything that is hooked to it."""
@@ -68,7 +77,11 @@ class Hooks:
                 key in _with_kwargs) else (args,)  # fmt: skip
             changed = hook(self, *given, result)
             result = result if changed is None else changed
-        return result if passage is None else passage.leave(result)
+        result = result if passage is None else passage.leave(result)
+        old = old_backward_hooks(self)
+        if old:
+            hook_last_node(self, args, result, old)
+        return result
 
     def before_forward(self, args, kwargs):
         for key, hook in (*GLOBAL_PRE.items(), *self._forward_pre_hooks.items()):
@@ -88,6 +101,9 @@ class Hooks:
 
     def call_after_failure(self, args, kwargs):
         """Hooks that were registered with always_call see a failed forward too."""
+        for key in _always_called:
+            given = (args, kwargs) if key in _with_kwargs else (args,)
+            GLOBAL_FORWARD[key](self, *given, None)
         for key in self._forward_hooks_always_called:
             hook = self._forward_hooks[key]
             given = (args, kwargs) if key in self._forward_hooks_with_kwargs else (args,)
@@ -105,7 +121,9 @@ class Passage:
 
     @classmethod
     def of(cls, module):
-        hooks = [*GLOBAL_BACKWARD.values(), *module._backward_hooks.values()]
+        hooks = [] if _full["global"] is False else list(GLOBAL_BACKWARD.values())
+        if module._is_full_backward_hook is not False:
+            hooks += module._backward_hooks.values()
         pre_hooks = [*GLOBAL_BACKWARD_PRE.values(), *module._backward_pre_hooks.values()]
         return cls(module, hooks, pre_hooks) if hooks or pre_hooks else None
 
@@ -121,6 +139,11 @@ class Passage:
     def leave(self, result):
         """Pass the outputs through a node that ends in `reached_outputs`."""
         outs = result if isinstance(result, (tuple, list)) else (result,)
+        if not isinstance(result, tuple) and not is_tensor(result):
+            warnings.warn("For backward hooks to be called, module output should be a Tensor or a "
+                          f"tuple of Tensors but received {type(result)}",
+                          stacklevel=6)  # fmt: skip
+            return result
         places = [i for i, a in enumerate(outs) if is_tensor(a)]
         if not any(outs[i].requires_grad for i in places):
             return result
@@ -180,6 +203,14 @@ def border(react, tensors):
     return BackwardHookFunction.apply(*tensors)
 
 
+def old_backward_hooks(module):
+    """Hooks of the old form, of all modules and of this one."""
+    hooks = list(GLOBAL_BACKWARD.values()) if _full["global"] is False else []
+    if module._is_full_backward_hook is False:
+        hooks += module._backward_hooks.values()
+    return hooks
+
+
 def is_tensor(value):
     return hasattr(value, "spec")
 
@@ -221,9 +252,47 @@ def register_module_forward_hook(hook, *, with_kwargs=False, always_call=False):
     return add_hook(GLOBAL_FORWARD, hook, extras=extras)
 
 
+def set_form(full):
+    """All hooks of all modules have one form."""
+    if _full["global"] is (not full):
+        raise RuntimeError("Cannot use both regular backward hooks and full backward hooks as a "
+                           "global Module hook. Please use only one of them.")  # fmt: skip
+    _full["global"] = full
+
+
+def register_module_backward_hook(hook):
+    """The old form of register_module_full_backward_hook."""
+    set_form(False)
+    return add_hook(GLOBAL_BACKWARD, hook)
+
+
 def register_module_full_backward_hook(hook):
     """Call hook(module, grad_input, grad_output) in every module's backward."""
+    set_form(True)
     return add_hook(GLOBAL_BACKWARD, hook)
+
+
+def register_module_parameter_registration_hook(hook):
+    """Call hook(module, name, parameter) for each that is registered; it may return another."""
+    return add_hook(_global_parameter_registration_hooks, hook)
+
+
+def register_module_buffer_registration_hook(hook):
+    """Call hook(module, name, buffer) for each that is registered; it may return another."""
+    return add_hook(_global_buffer_registration_hooks, hook)
+
+
+def register_module_module_registration_hook(hook):
+    """Call hook(module, name, submodule) for each that is registered; it may return another."""
+    return add_hook(_global_module_registration_hooks, hook)
+
+
+def registered(registry, module, name, value):
+    """What registration hooks make of a value."""
+    for hook in registry.values():
+        changed = hook(module, name, value)
+        value = value if changed is None else changed
+    return value
 
 
 def register_module_full_backward_pre_hook(hook):

@@ -3,7 +3,17 @@
 import warnings
 
 from flambeau.nn.modules import hooks as h
-from flambeau.nn.modules.hooks import Hooks
+from flambeau.nn.modules.hooks import (
+    Hooks,
+    register_module_backward_hook,
+    register_module_buffer_registration_hook,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
 from flambeau.nn.modules.members import Members
 from flambeau.nn.modules.registration import Registration
 from flambeau.nn.modules.state import State, _IncompatibleKeys
@@ -69,4 +79,10 @@ def warn_once_per_line(message, category=UserWarning):
     warnings.warn(message, category, stacklevel=3)
 
 
-__all__ = ["Module", "_IncompatibleKeys"]
+__all__ = [
+    "Module", "_IncompatibleKeys", "register_module_backward_hook",
+    "register_module_buffer_registration_hook", "register_module_forward_hook",
+    "register_module_forward_pre_hook", "register_module_full_backward_hook",
+    "register_module_full_backward_pre_hook", "register_module_module_registration_hook",
+    "register_module_parameter_registration_hook",
+]  # fmt: skip

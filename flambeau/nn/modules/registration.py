@@ -10,6 +10,9 @@ DICTIONARIES = """_parameters _buffers _modules _backward_pre_hooks _backward_ho
     _forward_hooks_with_kwargs _forward_hooks_always_called _forward_pre_hooks
     _forward_pre_hooks_with_kwargs _state_dict_hooks _state_dict_pre_hooks
     _load_state_dict_pre_hooks _load_state_dict_post_hooks""".split()
+PARAMETER_HOOKS = hooks._global_parameter_registration_hooks
+BUFFER_HOOKS = hooks._global_buffer_registration_hooks
+MODULE_HOOKS = hooks._global_module_registration_hooks
 PLAIN = frozenset(("_parameters", "_buffers", "_modules"))  # keep insertion order anyway
 
 
@@ -38,6 +41,8 @@ class Registration:
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"cannot assign '{kind_of(tensor)}' object to buffer '{name}' "
                             "(torch Tensor or None required)")  # fmt: skip
+        if BUFFER_HOOKS:
+            tensor = hooks.registered(BUFFER_HOOKS, self, name, tensor)
         self._buffers[name] = tensor
         if persistent:
             self._non_persistent_buffers_set.discard(name)
@@ -57,6 +62,8 @@ class Registration:
                              f"parameters must be created explicitly. To express '{name}' as a "
                              "function of another Tensor, compute the value in the forward() "
                              "method.")  # fmt: skip
+        if PARAMETER_HOOKS:
+            param = hooks.registered(PARAMETER_HOOKS, self, name, param)
         self._parameters[name] = param
 
     def add_module(self, name, module):
@@ -68,6 +75,8 @@ class Registration:
         if isinstance(name, str) and "." in name:
             raise KeyError(f'module name can\'t contain ".", got: {name}')
         check_name(self, "module", name, self._modules)
+        if MODULE_HOOKS:
+            module = hooks.registered(MODULE_HOOKS, self, name, module)
         self._modules[name] = module
 
     def register_module(self, name, module):
@@ -93,6 +102,8 @@ class Registration:
             if "_modules" not in own:
                 raise AttributeError("cannot assign module before Module.__init__() call")
             forget(own, name, ("_parameters", "_buffers"))
+            if MODULE_HOOKS:
+                value = hooks.registered(MODULE_HOOKS, self, name, value)
             own["_modules"][name] = value
         elif name in own.get("_modules", ()):
             if value is not None:
