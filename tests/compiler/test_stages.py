@@ -3,6 +3,7 @@
 import pytest
 
 import flambeau
+from flambeau.compiler import emit
 from flambeau.settings import settings
 
 
@@ -69,3 +70,27 @@ def test_what_is_written_over_is_not_read_again(function):
     plain = outcome(function, numpy=True)
     assert outcome(function, patience=0.0, check=True) == pytest.approx(plain, rel=1e-5, abs=1e-5)
     assert outcome(function, compile=False) == pytest.approx(plain, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_product_that_only_its_epilogue_reads_has_no_memory(kept, monkeypatch):
+    found, reaches_memory = [], emit.reaches_memory
+
+    def noted(fused):
+        found.append(reaches_memory(fused))
+        return found[-1]
+
+    monkeypatch.setattr(emit, "reaches_memory", noted)
+    a, b = flambeau.arange(60.0).reshape(4, 15) / 7, flambeau.ones(15, 6)
+    rows = a.tolist()
+    b.tolist()
+    with settings.override(patience=0.0, check=True):
+        for _ in range(3):
+            product = a @ b
+            result = flambeau.relu(product - 20)
+            if not kept:
+                del product
+            values = result.tolist()
+    assert len(found[-1]) == 3 + kept  # both operands, the result, and the product
+    wanted = [max(sum(row) - 20, 0.0) for row in rows for _ in range(6)]
+    assert flattened(values) == pytest.approx(wanted, rel=1e-5)
