@@ -133,7 +133,8 @@ def indices_of(chosen: Any, size: Ints, taps: Ints, stride: Ints, padding: Ints,
     """Where the chosen taps look, as positions among all elements of the last dims."""
     dims, total, tap = len(taps), None, chosen.to(dt.int64)
     for d in range(dims):
-        digit = tap.div(prod(taps[d + 1 :]), rounding_mode="floor").remainder(taps[d])
+        digit = tap.div(lifted(prod(taps[d + 1 :]), tap), rounding_mode="floor")
+        digit = digit.remainder(lifted(taps[d], tap))
         first = counting(chosen, chosen.shape[chosen.ndim - dims + d]) * stride[d] - padding[d]
         first = first.view((-1, *(1,) * (dims - 1 - d)))
         at = (digit * dilation[d] + first).clamp(0, size[d] - 1)
