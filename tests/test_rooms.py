@@ -109,7 +109,7 @@ def test_there_are_no_circles_between_files_of_the_engine():
 # What `import flambeau` may bring beyond NumPy. Each name here costs every program: the import has
 # to stay below a sixth of PyTorch's when there are three times as many ops.
 STANDARD = set(
-    """__future__ _heapq heapq importlib._abc importlib.util pkgutil signal
+    """__future__ _heapq atexit heapq importlib._abc importlib.util pkgutil signal
     threading""".split()
 )
 LATE = """nn optim utils distributions linalg fft special func cli codegen report
