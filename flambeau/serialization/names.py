@@ -17,8 +17,19 @@ ELSEWHERE = {
 }
 OURS = {theirs: ours for ours, theirs in ELSEWHERE.items()}
 
-# Layers that share a file here and have one of their own there: our file → names → their file.
-LAYERS: dict[str, str] = {}
+# What PyTorch has in files of other names: its file → the names in it.
+THERE = {
+    "torch.nn.modules.activation": "MultiheadAttention",
+    "torch.nn.modules.channelshuffle": "ChannelShuffle",
+    "torch.nn.modules.flatten": "Flatten Unflatten",
+    "torch.nn.modules.fold": "Fold Unfold",
+    "torch.nn.modules.linear_cross_entropy_options": "LinearCrossEntropyOptions",
+    "torch.nn.modules.loss": "LinearCrossEntropyLoss",
+    "torch.nn.modules.pixelshuffle": "PixelShuffle PixelUnshuffle",
+    "torch.optim": "Adafactor Muon",
+    "torch.optim.adamw": "AdamW",
+}
+MOVED = {name: module for module, names in THERE.items() for name in names.split()}
 
 # Old places that files of earlier versions name.
 EARLIER = {
@@ -36,9 +47,11 @@ def file_name(module: str, name: str) -> tuple[str, str]:
         return ELSEWHERE[module, name]
     if module == "flambeau.ir.dtype":  # a type itself: torch.float32
         return "torch", name.removesuffix("_")
+    if module.startswith(("flambeau.nn.modules.", "flambeau.optim.")) and name in MOVED:
+        return MOVED[name], name
+    if module.startswith("flambeau.optim.lr_scheduler."):
+        return "torch.optim.lr_scheduler", name
     if module == "flambeau" or module.startswith("flambeau."):
-        if module.startswith("flambeau.nn.modules."):
-            module = LAYERS.get(name, module)
         return "torch" + module.removeprefix("flambeau"), name
     return module, name
 

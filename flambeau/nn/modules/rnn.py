@@ -65,6 +65,17 @@ class RNNBase(Module):
         """The parameters of each layer and direction."""
         return [[getattr(self, name) for name in names] for names in self._all_weights]
 
+    def __getstate__(self):
+        """In files the parameters also stand in a row, where PyTorch looks for them."""
+        names, weights = self._flat_weights_names, self._flat_weights
+        return {
+            **super().__getstate__(), "_flat_weights_names": names, "_flat_weights": weights,
+        }  # fmt: skip
+
+    def __setstate__(self, state):
+        flat = ("_flat_weights_names", "_flat_weights")
+        super().__setstate__({k: v for k, v in state.items() if k not in flat})
+
     def flatten_parameters(self):
         """Nothing to do: parameters are used where they lie."""
 
