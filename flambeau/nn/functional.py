@@ -4,7 +4,7 @@ import warnings
 from importlib import import_module
 
 from flambeau.ops.declare import TABLE
-from flambeau.tensor import FUNCTIONS
+from flambeau.tensor import FUNCTIONS, Tensor
 
 for _name, _op in TABLE.items():
     if "nn.functional" in _op.public and _name in FUNCTIONS:
@@ -12,41 +12,33 @@ for _name, _op in TABLE.items():
             globals()[_public] = FUNCTIONS[_name]
 
 
-MODULES = """functions selecting arranging attention margins likelihoods noise distances
-    embeddings""".split()
-
-
 def __getattr__(name):
     """Functions that live in a front module under the same name."""
     if name in HOMES:
         globals()[name] = found = getattr(import_module(f"flambeau.{HOMES[name]}"), name)
         return found
-    if name in BORROWED:
-        for module in ("functions", "selecting", "arranging", "attention", "margins",
-                       "likelihoods", "noise", "distances", "embeddings"):
-            found = getattr(import_module(f"flambeau.{module}"), name, None)
-            if found is not None:
-                globals()[name] = found
-                return found
     raise AttributeError(f"module 'torch.nn.functional' has no attribute '{name}'")
 
-
-BORROWED = frozenset(
-    """linear bilinear cross_entropy nll_loss binary_cross_entropy
-    binary_cross_entropy_with_logits mse_loss l1_loss smooth_l1_loss huber_loss kl_div
-    one_hot gelu softplus logsigmoid softsign tanhshrink softshrink hardshrink glu prelu
-    normalize cosine_similarity multi_head_attention_forward
-    scaled_dot_product_attention soft_margin_loss multi_margin_loss multilabel_margin_loss
-    multilabel_soft_margin_loss margin_ranking_loss hinge_embedding_loss cosine_embedding_loss
-    triplet_margin_loss triplet_margin_with_distance_loss poisson_nll_loss gaussian_nll_loss
-    ctc_loss linear_cross_entropy dropout1d dropout2d dropout3d alpha_dropout
-    feature_alpha_dropout rrelu rrelu_ gumbel_softmax pdist embedding embedding_bag""".split()
-)
 
 # Functions of the front modules that are imported when they are first asked for.
 HOMES = {
     name: module
     for module, names in {
+        "noise": """alpha_dropout dropout1d dropout2d dropout3d feature_alpha_dropout gumbel_softmax
+            rrelu rrelu_""",
+        "products": "bilinear linear",
+        "losses": """binary_cross_entropy binary_cross_entropy_with_logits cross_entropy huber_loss
+            kl_div l1_loss mse_loss nll_loss smooth_l1_loss""",
+        "margins": """cosine_embedding_loss hinge_embedding_loss margin_ranking_loss
+            multi_margin_loss multilabel_margin_loss multilabel_soft_margin_loss soft_margin_loss
+            triplet_margin_loss triplet_margin_with_distance_loss""",
+        "functions": """cosine_similarity gelu glu hardshrink logsigmoid normalize prelu softplus
+            softshrink softsign tanhshrink""",
+        "likelihoods": "ctc_loss gaussian_nll_loss linear_cross_entropy poisson_nll_loss",
+        "embeddings": "embedding embedding_bag",
+        "attention": "multi_head_attention_forward scaled_dot_product_attention",
+        "selecting": "one_hot",
+        "distances": "pdist",
         "convolving": """conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
             conv_tbc unfold fold""",
         "pooling": """max_pool1d max_pool2d max_pool3d max_pool1d_with_indices
@@ -120,6 +112,11 @@ clamped = _with_inplace("hardtanh", ("min_val", -1.0), ("max_val", 1.0))
 hardswish = _with_inplace("hardswish")
 hardsigmoid = _with_inplace("hardsigmoid")
 threshold = _with_inplace("threshold", ("threshold", None), ("value", None))
+
+
+celu_, elu_, hardtanh_, leaky_relu_, selu_, threshold_ = (
+    getattr(Tensor, name + "_") for name in "celu elu hardtanh leaky_relu selu threshold".split()
+)
 
 
 def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
