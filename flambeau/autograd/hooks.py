@@ -13,6 +13,7 @@ from weakref import ref
 
 from flambeau.autograd.formulas import inputs_of
 from flambeau.trace.tensor import Recorded
+from flambeau.trace.trie import here
 
 Hook = Callable[..., Any]
 
@@ -39,6 +40,7 @@ def hooks_of(node: Any) -> NodeHooks:
         return hooks
     if node.hooks is None:
         node.hooks = NodeHooks()
+        here.stretch.watched = True
     hooks = node.hooks
     return hooks
 

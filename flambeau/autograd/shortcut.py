@@ -47,6 +47,7 @@ class Case:
     fresh: tuple[tuple[int, int, int, Spec], ...]
     added: tuple[tuple[int, int, int], ...]
     nodes: tuple[int, ...]
+    frees: tuple[int, ...]  # those that had kept something
 
 
 class Start:
@@ -111,7 +112,7 @@ def usable(stretch: Stretch, case: Case) -> bool:
     for n, start in case.starts:
         if nodes[n].numbers[0] != start:
             return False
-    for n in case.nodes:
+    for n in case.nodes if stretch.watched else ():
         node = nodes[n]
         if node.saved is None or node.rare is not None and node.hooks is not None:
             return False
@@ -136,9 +137,9 @@ def apply(stretch: Stretch, case: Case, leaves: list[Any], retain: bool) -> None
         storage.version += writes
     if not retain:
         nodes = stretch.nodes
-        for n in case.nodes:
-            if nodes[n].saved:
-                nodes[n].saved = None
+        for n in case.frees:
+            nodes[n].saved = None
+        stretch.watched = True
     stretch.state = case.end
     stretch.backward_done = True
 
@@ -224,7 +225,8 @@ def describe(start: Start, walk: Any) -> tuple[tuple[Any, ...], Case] | None:
     index = tuple((k, v) for k, v in stretch.offset_index.items() if k not in start.known)
     case = Case(stretch.state, numbers, starts_of(stretch, walk), offsets, index,
                 tuple((p, s, new) for s, p, new in sorted(entered)), tuple(fresh), tuple(added),
-                tuple(walk.visited))  # fmt: skip
+                tuple(walk.visited),
+                tuple(n for n in walk.visited if stretch.nodes[n].saved is None))  # fmt: skip
     return tuple(key), case
 
 

@@ -153,6 +153,7 @@ class Walk:
                     self.deliver(target, number, grad)
             if not self.retain and node.saved:
                 node.saved = None
+                here.stretch.watched = True
         for target, _ in following:
             self.settle(target)
 

@@ -6,7 +6,7 @@ key and one look-up, and Python itself checks the arguments. `recorder.record` i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FunctionType
 from typing import Any
 
@@ -105,12 +105,14 @@ def inplace_of(op: Op) -> Callable[..., Any]:
 
 def inplace_source(op: Op) -> str:
     """The source of the function that writes the result of `op` over its first argument."""
-    return writing(op, op.name + "_", op.params[0].name, declared(op.params))
+    keys = map(key_of, op.params)
+    return writing(op, op.name + "_", op.params[0].name, declared(op.params), keys)
 
 
 def into(op: Op) -> Callable[..., Any]:
     """The function that writes the result of `op` over a tensor that is given before its arguments.
 
+    What is static among these must follow from the tensor: it is no part of the key.
     `recorder.record_write` is its plain twin.
     """
     return build(op, op.name + "_into", into_source)
@@ -118,7 +120,8 @@ def into(op: Op) -> Callable[..., Any]:
 
 def into_source(op: Op) -> str:
     """The source of the function that writes the result of `op` over a tensor."""
-    return writing(op, op.name + "_into", "_target", "_target, " + names(op))
+    keys = ["None" if p.kind == "static" else key_of(p) for p in op.params]
+    return writing(op, op.name + "_into", "_target", "_target, " + names(op), keys)
 
 
 def names(op: Op) -> str:
@@ -126,10 +129,10 @@ def names(op: Op) -> str:
     return ", ".join(p.name for p in op.params)
 
 
-def writing(op: Op, name: str, target: str, parameters: str) -> str:
+def writing(op: Op, name: str, target: str, parameters: str, keys: Iterable[str]) -> str:
     """The source of a function that writes over a tensor."""
-    return INPLACE.format(name=name, target=target, parameters=parameters,
-                          args=names(op), keys=", ".join(map(key_of, op.params)))  # fmt: skip
+    return INPLACE.format(name=name, target=target, parameters=parameters, args=names(op),
+                          keys=", ".join(keys))  # fmt: skip
 
 
 class Parts(dict[Op, Callable[..., tuple[Any, ...]]]):

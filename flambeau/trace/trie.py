@@ -103,7 +103,7 @@ class Stretch:
 
     __slots__ = ("state", "mode", "inputs", "results", "numbers", "offsets", "offset_index",
                  "slot_offset", "leaves", "nodes", "views", "walk", "backward_done", "updated",
-                 "limit", "bytes", "most", "thread", "busy", "guests",
+                 "watched", "limit", "bytes", "most", "thread", "busy", "guests",
                  "__weakref__")  # fmt: skip
 
     def __init__(self, mode: Mode, limit: int, thread: int = 0) -> None:
@@ -129,6 +129,7 @@ class Stretch:
         self.views: list[Any] = []  # weak: a write under them may give them a new history
         self.walk = True  # whether a backward may be followed as one edge
         self.backward_done = False
+        self.watched = False  # whether some node was freed, or got hooks
         self.updated = False  # whether a parameter was written outside the graph
 
     def end(self) -> None:
