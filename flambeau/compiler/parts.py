@@ -134,7 +134,9 @@ def constant_pad(low: Lowering, call: Call) -> bool:
     """The value everywhere, then what is inside."""
     x, pad, value = call.args
     source, target = x.layout, call.outs[0].layout
-    if any(isinstance(t.offset, Offset) for t in (source, target)) or not prod(target.size):
+    cut = any(n < 0 for n in pad[::2])  # in front: what begins at a run-time offset stays whole
+    moving = isinstance(source.offset, Offset) and cut or isinstance(target.offset, Offset)
+    if moving or not prod(target.size):
         return False
     inside: Layout = target
     for n in range(len(pad) // 2):

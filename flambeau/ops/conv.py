@@ -26,10 +26,11 @@ from flambeau.ops.declare import composite
 from flambeau.ops.functions import function_of
 from flambeau.ops.samples import Refused, Sample
 from flambeau.ops.softmax import wide
-from flambeau.ops.taps import padded, settled
+from flambeau.ops.taps import padded, part, settled
 from flambeau.trace.modes import Mode
 
 MOST_TAPS = 27  # of a kernel that works on each channel alone, to be done tap by tap
+FOLD_PAYS = 3  # how many times smaller what taps give must be than what taps see, to be added up
 FEW_PLACES = 256  # of a kernel in the input, below which all of a batch make one product
 
 
@@ -117,6 +118,9 @@ def spread(x: Any, weight: Any, bias: Any, stride: Ints, padding: Ints, dilation
     """A transposed convolution with a spatial size; weight: [group · in, out, *taps]."""
     kernels = grouped(weight, groups).transpose(1, 2)
     taps, length = tuple(kernels.shape[3:]), tuple(x.shape[2:])
+    seen = kernels.shape[2] * prod(size) // prod(stride)
+    if FOLD_PAYS * kernels.shape[1] * prod(length) < seen:
+        return folded(x, kernels, bias, stride, padding, dilation, size)
     axes = [phases(*facts) for facts in zip(size, taps, stride, padding, dilation, length)]
     if all(s == 1 for s in stride):
         (phase,) = product(*axes)
@@ -129,6 +133,38 @@ def spread(x: Any, weight: Any, bias: Any, stride: Ints, padding: Ints, dilation
         if all(p.taps for p in phase):
             part.copy_(one_phase(x, kernels, None, phase))
     return out if bias is None else out + bias.view((-1, *(1,) * len(size)))
+
+
+def folded(x: Any, kernels: Any, bias: Any, stride: Ints, padding: Ints, dilation: Ints,
+           size: Ints) -> Any:  # fmt: skip
+    """What each input gives by each tap, as one product, added up where it belongs: for few output
+    channels beside those of the input."""
+    groups, out, channels, *taps = kernels.shape
+    n, places, dtype = x.shape[0], tuple(x.shape[2:]), x.dtype
+    x, kernels = wide(x), wide(kernels)
+    columns = channel_first(x, groups, 0).reshape((groups, channels, n * prod(places)))
+    rows = kernels.permute((0, 1, *range(3, kernels.ndim), 2)).reshape((groups, -1, channels))
+    given = rows.bmm(columns).view((groups * out, *taps, n, *places))
+    total = x.new_zeros((groups * out, n, *size))
+    for tap in product(*map(range, taps)):
+        facts = zip(tap, size, places, stride, padding, dilation)
+        reach = [reached(*fact) for fact in facts]
+        if all(count > 0 for _, _, count in reach):
+            first, starts, counts = zip(*reach)
+            there = part(total, starts, counts, stride)
+            there.add_(part(part_at(given, 1, tap), first, counts, (1,) * len(size)))
+    total = total.transpose(0, 1)
+    total = total if bias is None else total + wide(bias).view((-1, *(1,) * len(size)))
+    return total.contiguous().to(dtype)
+
+
+def reached(tap: int, size: int, places: int, stride: int, padding: int,
+            dilation: int) -> tuple[int, int, int]:  # fmt: skip
+    """The first place that reaches an element inside by a tap, that element, and how many do."""
+    offset = tap * dilation - padding
+    first = max(0, -(offset // stride))
+    last = min(places - 1, (size - 1 - offset) // stride)
+    return first, first * stride + offset, last - first + 1
 
 
 class Phase:
