@@ -12,7 +12,9 @@ from flambeau.device import check_device
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import result_strides, spec_of
 from flambeau.size import Size
-from flambeau.tensor import Tensor, empty_of, from_array
+from flambeau.runtime.buffers import allocate
+from flambeau.tensor import Tensor, fresh, from_array
+from flambeau.trace.storage import Storage
 
 INTS, FLOATS, ONE_STEP = {int}, {float}, (1,)
 NUMBERS = {bool: dt.bool_, int: dt.int64}
@@ -66,12 +68,12 @@ def flat_list(data: list[Any]) -> Any:
     else:
         return None
     count = len(data)
-    out = empty_of(spec_of((count,), ONE_STEP, dtype))
+    buffer = allocate(count * dtype.itemsize)
     try:
-        np.ndarray(count, dtype.numpy, out.storage.buffer.block)[:] = data
+        np.ndarray(count, dtype.numpy, buffer.block)[:] = data
     except OverflowError:
         return None  # the long way says what is wrong
-    return out
+    return fresh(Storage(buffer.nbytes, buffer), spec_of((count,), ONE_STEP, dtype))
 
 
 def order_of(array: np.ndarray) -> Any:

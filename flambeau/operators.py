@@ -14,6 +14,7 @@ import numpy as np
 from flambeau.ir import dtype as dt
 from flambeau.ir.op import Op, Param
 from flambeau.ops.declare import TABLE
+from flambeau.trace.recorder import tensors
 from flambeau.ops.functions import TEMPLATE, WORDS, build, key_of
 from flambeau.trace import recorder
 
@@ -136,9 +137,10 @@ def guarded(dunder: str, function: Callable[..., Any], swap: bool = False) -> Ca
     """An operator from a function."""
 
     def operate(self: Any, other: Any) -> Any:
-        check_own(self)
-        if isinstance(other, np.ndarray):
-            return NotImplemented
+        if self.__class__ not in tensors or other.__class__ not in tensors:
+            check_own(self)
+            if isinstance(other, np.ndarray):
+                return NotImplemented
         try:
             return function(other, self) if swap else function(self, other)
         except TypeError:

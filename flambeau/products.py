@@ -7,7 +7,7 @@ from flambeau.ir.layout import broadcast_sizes, contiguous_strides
 from flambeau.ops.matmul import unsafe_view
 from flambeau.tensor import FUNCTIONS
 from flambeau.trace.autocast import whole
-from flambeau.trace.recorder import Recorded, record_view
+from flambeau.trace.recorder import Recorded, record_view, tensors
 
 mm, bmm, mv, dot = (FUNCTIONS[name] for name in ("mm", "bmm", "mv", "dot"))
 addmm = FUNCTIONS["addmm"]
@@ -15,9 +15,10 @@ addmm = FUNCTIONS["addmm"]
 
 def matmul(input, other, *, out=None):
     """The product of matrices, of vectors, or of batches of them that broadcast."""
-    if not isinstance(input, Recorded) or not isinstance(other, Recorded):
-        wrong = other if isinstance(input, Recorded) else input
-        raise TypeError(f"matmul(): argument must be Tensor, not {type(wrong).__name__}")
+    if input.__class__ not in tensors or other.__class__ not in tensors:
+        for given in (input, other):
+            if not isinstance(given, Recorded):
+                raise TypeError(f"matmul(): argument must be Tensor, not {type(given).__name__}")
     n, m = len(input.spec.size), len(other.spec.size)
     if n == 2 and m == 2:
         return mm(input, other) if out is None else mm(input, other, out=out)

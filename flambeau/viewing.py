@@ -125,16 +125,19 @@ def reshape_as(self: Any, other: Any) -> Any:
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     """Several dims as one."""
     size = input.spec.size
-    if len(size) == 1 and (start_dim, end_dim) == (0, -1):
-        return input
+    flat = flattened(size, start_dim, end_dim)
+    return input if flat == size else reshape(input, flat)
+
+
+@lru_cache(4096)
+def flattened(size: Ints, start_dim: int, end_dim: int) -> Ints:
+    """The size with the dims from `start_dim` to `end_dim` as one."""
     first, last = one_dim(start_dim, len(size)), one_dim(end_dim, len(size))
     if first > last:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
     if not size:
-        return reshape(input, (1,))
-    if first == last:
-        return input
-    return reshape(input, (*size[:first], prod(size[first : last + 1]), *size[last + 1 :]))
+        return (1,)
+    return (*size[:first], prod(size[first : last + 1]), *size[last + 1 :])
 
 
 def unflatten(input: Any, dim: int, sizes: Any) -> Any:

@@ -124,10 +124,16 @@ def apply(stretch: Stretch, case: Case, leaves: list[Any], retain: bool) -> None
     numbers = stretch.numbers
     for index, value in case.numbers:
         numbers.append(value if index is None else numbers[index])
-    stretch.offsets.extend(case.offsets)
-    stretch.offset_index.update(case.offset_index)
-    for place, slot, new_storage in case.entered:
-        enter_again(stretch, leaves[place].meta.grad, slot, new_storage)
+    if case.offsets:
+        stretch.offsets.extend(case.offsets)
+        stretch.offset_index.update(case.offset_index)
+    for place, slot, new_storage in case.entered:  # a gradient from before enters as in the walk
+        grad = leaves[place].meta.grad
+        grad.stretch, grad.slot = stretch, slot
+        if new_storage:
+            storage = grad.storage
+            storage.stretch, storage.born = stretch, slot
+            stretch.inputs.append(storage)
     for place, slot, value, spec in case.fresh:
         leaf = leaves[place]
         leaf._meta().grad = fresh_gradient(stretch, slot, value, spec)
@@ -142,15 +148,6 @@ def apply(stretch: Stretch, case: Case, leaves: list[Any], retain: bool) -> None
         stretch.watched = True
     stretch.state = case.end
     stretch.backward_done = True
-
-
-def enter_again(stretch: Stretch, grad: Any, slot: int, new_storage: bool) -> None:
-    """A gradient from before enters where it entered in the walk."""
-    storage = grad.storage
-    if new_storage:
-        storage.stretch, storage.born, storage.index = stretch, slot, slot
-        stretch.inputs.append(storage)
-    grad.stretch, grad.slot = stretch, slot
 
 
 def fresh_gradient(stretch: Stretch, slot: int, value: int, spec: Spec) -> Any:

@@ -99,7 +99,8 @@ _new_block, _new = Block.__new__, Buffer.__new__
 def allocate(nbytes: int) -> Buffer:
     """A buffer of undefined content (NaN in checked mode), aligned to 64 bytes."""
     capacity = size_class(nbytes)
-    return allocate_class(nbytes, capacity, free_list(capacity))
+    free = _free.get(capacity)
+    return allocate_class(nbytes, capacity, free_list(capacity) if free is None else free)
 
 
 def allocate_class(nbytes: int, capacity: int, free: list[tuple[int, np.ndarray]]) -> Buffer:

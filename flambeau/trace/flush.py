@@ -26,7 +26,8 @@ BORN, BUFFER = attrgetter("born"), attrgetter("buffer")
 def flush(stretch: Stretch) -> None:
     """Run everything in the stretch whose results are still alive; then it is over."""
     if stretch is here.stretch:
-        here.stretch = turns.following(stretch)
+        limit = 1 if settings.eager else trie.limit.calls
+        here.stretch = Stretch(stretch.mode, limit, stretch.thread)
         if threads.several:
             turns.take_turn(finish)
     elif stretch.thread != here.stretch.thread:
@@ -94,7 +95,11 @@ def finish(stretch: Stretch) -> None:
         state.used = counters.flushes
         if State.count > trie.STATES:
             trie.forget_unused(counters.flushes)
-    free(stretch, inputs)
+    if threads.several:
+        free(stretch, inputs)
+    else:
+        for storage in inputs:
+            storage.stretch = None
 
 
 def hand_out_after(error: BaseException, waiting: list[Storage], done: dict[int, Buffer]) -> None:
