@@ -28,7 +28,7 @@ from flambeau.ir.op import Op
 from flambeau.ir.program import POSITIONS, Call, Out, Program, Ref
 from flambeau.ir.record import replace
 
-MOST_PIECES = 32  # pieces up to which a result is put together by copies
+MOST_PIECES = 256  # pieces up to which a result is put together by copies
 
 
 def lower(program: Program) -> Program:
