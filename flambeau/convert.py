@@ -15,7 +15,7 @@ from flambeau.ops.declare import TABLE
 from flambeau.ops.functions import into
 from flambeau.runtime.buffers import allocate
 from flambeau.tensor import FUNCTIONS, Tensor
-from flambeau.trace import flush, recorder
+from flambeau.trace import flush, writes
 from flambeau.trace.trie import here
 from flambeau.viewing import expand, ints
 
@@ -151,7 +151,7 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     if src.spec.dtype.kind == "c" != self.spec.dtype.kind:
         warn_of_lost_part(self.spec.dtype)
     if src.storage is self.storage:
-        recorder.check_overlap(here.stretch, self, (src,))
+        writes.check_overlap(here.stretch, self, (src,))
         if (src.offset, src.spec.size, src.spec.stride) != (
             self.offset, self.spec.size, self.spec.stride
         ):

@@ -11,7 +11,7 @@ from typing import Any
 
 from flambeau.ops.conv_sizes import spatial
 from flambeau.tensor import FUNCTIONS
-from flambeau.trace.recorder import Recorded
+from flambeau.trace.tensor import Recorded
 
 convolution = FUNCTIONS["convolution"]
 

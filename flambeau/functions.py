@@ -18,7 +18,8 @@ from flambeau.ops.declare import TABLE
 from flambeau.ops.functions import inplace_of
 from flambeau.ops.rules import promoted
 from flambeau.tensor import FUNCTIONS
-from flambeau.trace.recorder import Recorded, record_write
+from flambeau.trace.recorder import record_write
+from flambeau.trace.tensor import Recorded
 
 row = FUNCTIONS  # op's name → the function that records it
 

@@ -19,7 +19,7 @@ from flambeau.ops import views
 from flambeau.ops.declare import TABLE
 from flambeau.parting import part
 from flambeau.tensor import FUNCTIONS, Tensor, from_array
-from flambeau.trace import recorder
+from flambeau.trace import recorder, sighting
 from flambeau.trace.recorder import record_view
 from flambeau.viewing import expand, unsqueeze, view
 
@@ -277,7 +277,7 @@ def cast_to(value: Any, target: Any) -> Any:
 def assign(target: Any, value: Any) -> None:
     """A whole view becomes the value; leading dims of size 1 of the value do not count."""
     if not isinstance(value, Tensor):
-        recorder.check_repeats(target.spec)
+        sighting.check_repeats(target.spec)
         fill_(target, value)
         return
     size = value.spec.size

@@ -11,7 +11,7 @@ from flambeau.ir.dtype import DType
 from flambeau.ir.program import Number
 from flambeau.ops.rules import promoted
 from flambeau.tensor import Tensor
-from flambeau.trace.recorder import number_type
+from flambeau.trace.entering import number_type
 from flambeau.trace.trie import here, switch_for_all
 
 _BFLOAT16 = dict(

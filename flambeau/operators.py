@@ -14,9 +14,9 @@ import numpy as np
 from flambeau.ir import dtype as dt
 from flambeau.ir.op import Op, Param
 from flambeau.ops.declare import TABLE
-from flambeau.trace.recorder import tensors
 from flambeau.ops.functions import TEMPLATE, WORDS, build, key_of
-from flambeau.trace import recorder
+from flambeau.trace import entering
+from flambeau.trace.tensor import Recorded, tensors
 
 # Operators that are rows: written out like the functions, so that they cost no second call.
 ROWS = {
@@ -106,12 +106,12 @@ def own_key(param: Param) -> str:
 def enter_own(stretch: Any, x: Any) -> Any:
     """Enter a tensor that a stretch does not know."""
     check_own(x)
-    return recorder.enter(stretch, x)
+    return entering.enter(stretch, x)
 
 
 def check_own(x: Any) -> None:
     """An operator that is called as a function of the class wants a tensor first."""
-    if not isinstance(x, recorder.Recorded):
+    if not isinstance(x, Recorded):
         raise TypeError("descriptor for 'torch.Tensor' objects doesn't apply to a "
                         f"'{type(x).__name__}' object")  # fmt: skip
 

@@ -7,7 +7,8 @@ from flambeau.ir.layout import broadcast_sizes, contiguous_strides
 from flambeau.ops.matmul import unsafe_view
 from flambeau.tensor import FUNCTIONS
 from flambeau.trace.autocast import whole
-from flambeau.trace.recorder import Recorded, record_view, tensors
+from flambeau.trace.recorder import record_view
+from flambeau.trace.tensor import Recorded, tensors
 
 mm, bmm, mv, dot = (FUNCTIONS[name] for name in ("mm", "bmm", "mv", "dot"))
 addmm = FUNCTIONS["addmm"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flambeau.factoring import check
 from flambeau.filling import fill, named, results
 from flambeau.tensor import FUNCTIONS as row
-from flambeau.trace.recorder import Recorded
+from flambeau.trace.tensor import Recorded
 
 results("linalg_inv_ex", "inverse", "info")
 results("linalg_solve_ex", "result", "info")

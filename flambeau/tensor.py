@@ -21,7 +21,7 @@ from flambeau.ir.layout import Ints, Spec, is_contiguous, spec_of
 from flambeau.ops.rules import one_dim
 from flambeau.runtime.buffers import Buffer, allocate
 from flambeau.size import Size
-from flambeau.trace import flush, recorder
+from flambeau.trace import above, flush
 from flambeau.trace.node import Edge
 from flambeau.trace.storage import Storage
 from flambeau.trace.tensor import Counter, Recorded, assemble
@@ -393,5 +393,5 @@ def fresh(storage: Storage, spec: Spec) -> Any:
     return assemble(Tensor, storage, spec)
 
 
-recorder.results_are(Tensor)
+above.results_are(Tensor)
 __all__ = ["FUNCTIONS", "Size", "Tensor", "empty_of", "from_array"]

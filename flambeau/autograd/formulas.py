@@ -17,7 +17,7 @@ from typing import Any
 from flambeau.ir.layout import Spec
 from flambeau.ir.op import Op
 from flambeau.ir.program import Number
-from flambeau.trace import recorder
+from flambeau.trace import above
 from flambeau.trace.node import Edge, Node
 from flambeau.trace.storage import Storage
 from flambeau.trace.symbol import symbol
@@ -215,7 +215,7 @@ def unpack(saved: Any, history: Any) -> Any:
         refuse_version(spec, now.version, version, None if leaf is not None else history)
     if leaf is not None:
         return leaf
-    tensor = assemble(recorder.result_class, storage, spec, offset)
+    tensor = assemble(above.result_class, storage, spec, offset)
     if history is not None and not isinstance(history, Recorded):
         tensor.edge = history
     elif spec.requires_grad:

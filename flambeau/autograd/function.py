@@ -16,8 +16,8 @@ from flambeau.autograd.graph import keep as keep_hook
 from flambeau.autograd.graph import pair
 from flambeau.autograd.hooks import hooks_of
 from flambeau.autograd.modes import set_mode
-from flambeau.trace import recorder
-from flambeau.trace.node import Edge
+from flambeau.trace import above, results, sighting
+from flambeau.trace.node import Edge, keep, order
 from flambeau.trace.tensor import Recorded
 from flambeau.trace.trie import here
 
@@ -237,11 +237,11 @@ def connect(node: FunctionCtx, args: tuple[Any, ...], output: Any, differentiabl
 
 def prepare_node(node: FunctionCtx, args: tuple[Any, ...], outs: tuple[Any, ...]) -> None:
     """Where gradients go next."""
-    node.next = tuple(recorder.next_of(a) if isinstance(a, Recorded) else None for a in args)
+    node.next = tuple(results.next_of(a) if isinstance(a, Recorded) else None for a in args)
     node.input_specs = tuple(a.spec if isinstance(a, Recorded) else None for a in args)
     node.specs = tuple(o.spec if isinstance(o, Recorded) else None for o in outs)
     node.state = Facts(type(node).__name__, node.specs)
-    node.order = next(recorder.order)
+    node.order = next(order)
 
 
 def joined(node: FunctionCtx, number: int, out: Any, args: tuple[Any, ...]) -> Any:
@@ -257,7 +257,7 @@ def joined(node: FunctionCtx, number: int, out: Any, args: tuple[Any, ...]) -> A
                 "a leaf Variable that requires grad has been used in an in-place operation."
             )
         if out.base is not None:
-            recorder.rebase(here.stretch, out, edge)
+            above.rebase(here.stretch, out, edge)
             return out
     elif any(out is a for a in args):
         out = view_without_history(out)
@@ -277,7 +277,7 @@ def view_without_history(x: Any) -> Any:
 
 def save_tensors(node: FunctionCtx, results: tuple[Any, ...], outs: tuple[Any, ...]) -> None:
     """Turn what was to be saved into storages and layouts."""
-    recorder.refuse_inference(node.to_save)
+    sighting.refuse_inference(node.to_save)
     kept: list[tuple[Any, Any]] = []
     for tensor in node.to_save:
         if tensor is None:
@@ -285,9 +285,9 @@ def save_tensors(node: FunctionCtx, results: tuple[Any, ...], outs: tuple[Any, .
             continue
         number = next((n for n, o in enumerate(outs) if o is tensor), None)
         if number is not None and results[number].spec.requires_grad:
-            kept.append((recorder.keep(results[number]), number))
+            kept.append((keep(results[number]), number))
         else:
-            kept.append((recorder.keep(tensor), tensor.edge))
+            kept.append((keep(tensor), tensor.edge))
     node.saved, node.to_save = tuple(kept), ()
 
 

@@ -15,8 +15,8 @@ from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Spec, is_contiguous
 from flambeau.ir.op import Op
 from flambeau.ops.declare import TABLE
-from flambeau.trace import recorder
-from flambeau.trace.node import Edge, Node
+from flambeau.trace import above, recorder, sighting
+from flambeau.trace.node import Edge, Node, order
 from flambeau.trace.trie import Stretch
 
 LEAF = "a leaf Variable that requires grad is being used in an in-place operation."
@@ -63,7 +63,7 @@ def needs_old(op: Op, args: tuple[Any, ...]) -> bool:
     """Whether a derivative reads what the target was before."""
     name = op.params[0].name
     return any(
-        recorder.wants_grad(arg) and param.name in op.grad and name in op.grad[param.name].reads
+        sighting.wants_grad(arg) and param.name in op.grad and name in op.grad[param.name].reads
         for param, arg in zip(op.params, args)
     )
 
@@ -182,7 +182,7 @@ class Written:
         self.spec, self.view_spec = base.spec, view.spec
         item = base.spec.dtype.itemsize
         self.offset = view.offset - base.offset * item // view.spec.dtype.itemsize
-        self.order = next(recorder.order)
+        self.order = next(order)
         self.saved: Any = ()
         self.hooks: Any = None
         self.metadata: dict[Any, Any] = {}
@@ -261,7 +261,7 @@ class Ended:
 
     def __init__(self, target: Any, call: Any) -> None:
         self.next = (target.edge,)
-        self.order = next(recorder.order)
+        self.order = next(order)
         self.saved: Any = ()
         self.hooks: Any = None
         self.metadata: dict[Any, Any] = {}
@@ -320,5 +320,5 @@ class ViewNode(Written):
         yield self.whole(zeros) if zeros.spec.size != self.spec.size else zeros
 
 
-recorder.before_write, recorder.rebase = before_write, rebase
-recorder.refresh_history, recorder.forget = refresh_history, forget
+above.before_write, above.rebase = before_write, rebase
+above.refresh_history, above.forget = refresh_history, forget

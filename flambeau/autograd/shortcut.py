@@ -14,7 +14,7 @@ from weakref import ref
 
 from flambeau.ir.layout import Spec
 from flambeau.ir.record import field, record
-from flambeau.trace import recorder
+from flambeau.trace import above
 from flambeau.trace.storage import Storage
 from flambeau.trace.symbol import ComplexSymbol, FloatSymbol, IntSymbol
 from flambeau.trace.tensor import assemble
@@ -152,7 +152,7 @@ def apply(stretch: Stretch, case: Case, leaves: list[Any], retain: bool) -> None
 
 def fresh_gradient(stretch: Stretch, slot: int, value: int, spec: Spec) -> Any:
     storage = Storage(spec.numel * spec.dtype.itemsize)
-    grad = assemble(recorder.result_class, storage, spec)
+    grad = assemble(above.result_class, storage, spec)
     grad.stretch = storage.stretch = stretch
     grad.slot = storage.born = slot
     storage.index = value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambeau.trace import recorder
+from flambeau.trace import above
 from flambeau.trace.tensor import Recorded
 
 
@@ -20,5 +20,5 @@ class Variable(metaclass=_AnyTensor):
 
     def __new__(cls, data: Any = None, requires_grad: bool = False, volatile: Any = None) -> Any:
         if data is None:
-            data = recorder.result_class()
+            data = above.result_class()
         return data.detach().requires_grad_(requires_grad)

@@ -12,7 +12,8 @@ from typing import Any
 
 from flambeau.ir.op import Op, Param
 from flambeau.ops.outs import write_out
-from flambeau.trace import flush, recorder
+from flambeau.trace import entering, flush, recorder, sighting, writes
+from flambeau.trace.tensor import tensors
 from flambeau.trace.trie import here
 
 # Names with a leading underscore are the template's own: parameters of ops never begin so.
@@ -148,7 +149,7 @@ def parts_source(op: Op) -> str:
     return PARTS.format(name=op.name, args=names(op), keys=", ".join(map(key_of, op.params)))
 
 
-recorder.parts_of = Parts()
+writes.parts_of = Parts()
 
 
 def declared(params: tuple[Param, ...]) -> str:
@@ -213,10 +214,10 @@ def announce_writes(stretch: Any, written: tuple[Any, ...]) -> None:
 
 # What the written functions call by name, besides their op and its defaults.
 WORDS: dict[str, Any] = {
-    "here": here, "_tensors": recorder.tensors, "enter": recorder.enter, "slots": recorder.slots,
-    "enter_tensor": recorder.enter_tensor,
-    "static": recorder.static, "first_time": recorder.first_time, "write_out": write_out,
+    "here": here, "_tensors": tensors, "enter": entering.enter, "slots": entering.slots,
+    "enter_tensor": entering.enter_tensor,
+    "static": entering.static, "first_time": sighting.first_time, "write_out": write_out,
     "flush_and_record": recorder.flush_and_record, "at_limit": flush.at_limit,
-    "record_write": recorder.record_write, "check_overlap": recorder.check_overlap,
-    "follow_write": recorder.follow_write, "announce_writes": announce_writes,
+    "record_write": recorder.record_write, "check_overlap": writes.check_overlap,
+    "follow_write": writes.follow_write, "announce_writes": announce_writes,
 }  # fmt: skip

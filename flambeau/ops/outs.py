@@ -17,7 +17,8 @@ from typing import Any
 
 from flambeau.ir.dtype import DType, category
 from flambeau.ir.op import Op
-from flambeau.trace import recorder
+from flambeau.trace import recorder, sighting, writes
+from flambeau.trace.tensor import Recorded
 from flambeau.trace.trie import here
 
 C_NAMES = {"Long": "long int", "Half": "c10::Half", "BFloat16": "c10::BFloat16",
@@ -34,7 +35,7 @@ def c_name(dtype: DType) -> str:
 
 
 def promotes(name: str, result: DType, out: DType) -> None:
-    """Every write checks this; see recorder.check_fits."""
+    """Every write checks this; see sighting.check_fits."""
 
 
 def unary(name: str, result: DType, out: DType) -> None:
@@ -90,7 +91,7 @@ def asked_for(op: Op, args: tuple[Any, ...], out: DType) -> tuple[Any, ...]:
 
 def refuse_gradient(name: str, *tensors: Any) -> None:
     """Nothing differentiable goes into `out`."""
-    if here.stretch.mode.grad and any(map(recorder.wants_grad, tensors)):
+    if here.stretch.mode.grad and any(map(sighting.wants_grad, tensors)):
         raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic "
                            "differentiation, but one of the arguments requires grad.")  # fmt: skip
 
@@ -99,16 +100,16 @@ def write_out(op: Op, out: Any, args: tuple[Any, ...]) -> Any:
     """`out=`: write into a tensor that is given, resized where it does not fit."""
     if isinstance(out, (tuple, list)):
         return write_several(op, out, args)
-    if not isinstance(out, recorder.Recorded):
+    if not isinstance(out, Recorded):
         raise TypeError(f"{op.name}(): argument 'out' must be Tensor, not {type(out).__name__}")
     refuse_gradient(op.name, out, *args)
     rule, dtype = rule_of(op, args), out.spec.dtype.plain
     if rule == "asked":
         args = asked_for(op, args, dtype)
-    (size, made, *_), *_ = recorder.results_of(op, args)
+    (size, made, *_), *_ = sighting.results_of(op, args)
     RULES[rule](op.name, made, dtype)
     if op.name in APART:
-        recorder.check_repeats(out.spec)
+        sighting.check_repeats(out.spec)
     if tuple(size) != out.spec.size:
         out._resize_for_out(tuple(size))  # type: ignore[attr-defined]  # a method of Tensor
     if op.name in APART:
@@ -118,7 +119,7 @@ def write_out(op: Op, out: Any, args: tuple[Any, ...]) -> Any:
 
 def write_several(op: Op, outs: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Each of several results into a tensor of its own."""
-    specs = recorder.results_of(op, args)
+    specs = sighting.results_of(op, args)
     if len(outs) != len(specs):
         raise TypeError(f"{op.name}(): argument 'out' must be tuple of {len(specs)} Tensors, not "
                         f"{len(outs)}")  # fmt: skip
@@ -138,7 +139,7 @@ def refuse_overlap(out: Any, args: tuple[Any, ...]) -> None:
     for arg in args:
         if isinstance(arg, (tuple, list)):
             refuse_overlap(out, tuple(arg))
-        elif isinstance(arg, recorder.Recorded) and overlap(out, arg):
+        elif isinstance(arg, Recorded) and overlap(out, arg):
             raise RuntimeError(
                 "unsupported operation: some elements of the input tensor and the written-to "
                 "tensor refer to a single memory location. Please clone() the tensor before "
@@ -149,7 +150,7 @@ def overlap(a: Any, b: Any) -> bool:
     """Whether two tensors may share memory: by where they begin and end, as dense ones do."""
     if a.storage is not b.storage or not (a.spec.numel and b.spec.numel):
         return False
-    if not (recorder.dense(a.spec) and recorder.dense(b.spec)):
+    if not (writes.dense(a.spec) and writes.dense(b.spec)):
         return False
     (low, high), (low2, high2) = span(a), span(b)
     return low < high2 and low2 < high

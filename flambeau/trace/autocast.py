@@ -13,7 +13,7 @@ from typing import Any
 
 from flambeau.ir import dtype as dt
 from flambeau.ir.op import Op
-from flambeau.trace import recorder
+from flambeau.trace import above, recorder
 from flambeau.trace.modes import Mode, switch
 from flambeau.trace.tensor import Recorded
 from flambeau.trace.trie import State, Stretch, here
@@ -84,7 +84,7 @@ def casting(stretch: Stretch, op: Op, key: tuple[Any, ...], args: tuple[Any, ...
     return state
 
 
-recorder.casting = casting
+above.casting = casting
 
 
 def follow_casting(op: Op, how: str, stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:

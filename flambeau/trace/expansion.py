@@ -11,7 +11,7 @@ from typing import Any
 from flambeau.ir.layout import Layout, Offset, contiguous_strides, spec_of
 from flambeau.ir.program import Call, Input, Number, Out, Ref
 from flambeau.ir.record import frozen, replace
-from flambeau.trace import recorder
+from flambeau.trace import above, entering, sighting
 from flambeau.trace.modes import START, switch
 from flambeau.trace.storage import Storage
 from flambeau.trace.symbol import refuse, symbol
@@ -75,10 +75,10 @@ def _stand_in(stretch: Stretch, ref: Ref, tensors: list[Any]) -> Any:
     spec = spec_of(ref.layout.size, ref.layout.stride, ref.dtype)
     storage = Storage(spec.extent * spec.dtype.itemsize)
     storage.stretch = stretch
-    tensor = assemble(recorder.result_class, storage, spec)
+    tensor = assemble(above.result_class, storage, spec)
     storage.stretch = None
     storage.buffer = NO_MEMORY
-    recorder.enter(stretch, tensor)
+    entering.enter(stretch, tensor)
     storage.buffer = None
     tensors.append(tensor)
     return tensor
@@ -101,7 +101,7 @@ def _results(call: Call, results: Any, tensors: list[Any]) -> list[Any]:
 
 
 def _out_ref(stretch: Stretch, tensor: Any) -> Ref:
-    return recorder.ref_of(stretch, tensor, tensor.slot)
+    return sighting.ref_of(stretch, tensor, tensor.slot)
 
 
 def _settled(part: Any, offsets: list[int]) -> Any:

@@ -83,7 +83,7 @@ def keep(tensor: Any) -> Saved:
 # ------------------------------------------------------------------ making nodes
 #
 # One is made for almost every recorded call, so the code for each pattern of arguments is written
-# out as source, once: no loops, no calls. `recorder.make_node` is the plain twin.
+# out as source, once: no loops, no calls. `results.make_node` is the plain twin.
 
 HEAD = """
 def make(stretch, state, args, out):

@@ -7,6 +7,8 @@ from typing import Any
 from flambeau.ir.layout import Spec
 from flambeau.trace.storage import Storage
 
+tensors: set[Any] = set()  # the classes whose instances are tensors, exactly
+
 
 class Counter:
     """A version of its own, for tensors that share memory but not history (`x.data`)."""
