@@ -30,7 +30,6 @@ from flambeau.ops.taps import padded, part, settled
 from flambeau.trace.modes import Mode
 
 MOST_TAPS = 27  # of a kernel that works on each channel alone, to be done tap by tap
-FOLD_PAYS = 3  # how many times smaller what taps give must be than what taps see, to be added up
 FEW_PLACES = 256  # of a kernel in the input, below which all of a batch make one product
 
 
@@ -118,8 +117,7 @@ def spread(x: Any, weight: Any, bias: Any, stride: Ints, padding: Ints, dilation
     """A transposed convolution with a spatial size; weight: [group · in, out, *taps]."""
     kernels = grouped(weight, groups).transpose(1, 2)
     taps, length = tuple(kernels.shape[3:]), tuple(x.shape[2:])
-    seen = kernels.shape[2] * prod(size) // prod(stride)
-    if FOLD_PAYS * kernels.shape[1] * prod(length) < seen:
+    if folding_pays(x.shape[0], kernels, length, prod(size) // prod(stride)):
         return folded(x, kernels, bias, stride, padding, dilation, size)
     axes = [phases(*facts) for facts in zip(size, taps, stride, padding, dilation, length)]
     if all(s == 1 for s in stride):
@@ -127,12 +125,21 @@ def spread(x: Any, weight: Any, bias: Any, stride: Ints, padding: Ints, dilation
         return one_phase(x, kernels, bias, phase)
     out = x.new_zeros((x.shape[0], groups * kernels.shape[1], *size))
     for phase in product(*axes):
-        part = out
-        for d, (r, s) in enumerate(zip((p.first for p in phase), stride)):
-            part = part[(slice(None),) * (2 + d) + (slice(r, None, s),)]
         if all(p.taps for p in phase):
-            part.copy_(one_phase(x, kernels, None, phase))
+            made = one_phase(x, kernels, None, phase)
+            part(out, tuple(p.first for p in phase), tuple(made.shape[2:]), stride).copy_(made)
     return out if bias is None else out + bias.view((-1, *(1,) * len(size)))
+
+
+def folding_pays(n: int, kernels: Any, places: Ints, area: int) -> bool:
+    """Whether adding up what taps give costs less than laying out what taps see.
+
+    Both have as many elements as they write; to add goes through them three times. What taps see
+    is multiplied by kernels whose channels have changed places, so these are laid out, too.
+    """
+    _, out, channels, *taps = kernels.shape
+    gives, sees = n * out * prod(places), n * channels * area
+    return 3 * gives < sees + 2 * out * channels and prod(taps) > 1
 
 
 def folded(x: Any, kernels: Any, bias: Any, stride: Ints, padding: Ints, dilation: Ints,
@@ -201,11 +208,12 @@ def one_phase(x: Any, kernels: Any, bias: Any, phase: tuple[Phase, ...]) -> Any:
     """The outputs of one phase."""
     for d, p in enumerate(phase):
         first, step = p.taps
-        kernels = kernels[(slice(None),) * (3 + d) + (slice(first, None, step),)]
-    dims = tuple(range(3, kernels.ndim))
+        if step > 1:
+            kernels = kernels[(slice(None),) * (3 + d) + (slice(first, None, step),)]
     x = padded(x, tuple(p.before for p in phase), tuple(p.after for p in phase))
-    return correlate(x, kernels.flip(dims), bias, (1,) * len(phase),
-                     tuple(p.dilation for p in phase))  # fmt: skip
+    lead, taps = kernels.shape[:3], kernels.shape[3:]
+    turned = kernels.reshape((*lead, prod(taps))).flip(3).reshape((*lead, *taps))
+    return correlate(x, turned, bias, (1,) * len(phase), tuple(p.dilation for p in phase))
 
 
 def conv_expand(input: Any, weight: Any, bias: Any, stride: Ints, padding: Ints, dilation: Ints,
