@@ -359,8 +359,20 @@ def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
     return div(input, length, out=out)
 
 
+def broadcast(x1, x2):
+    """Both in their common size and type."""
+    from flambeau.arranging import broadcast_tensors
+
+    dtype = result_type(x1, x2)
+    if dtype.kind not in "fc":
+        raise RuntimeError("expected common dtype to be floating point, yet common dtype is "
+                           f"{dtype.legacy}")  # fmt: skip
+    return broadcast_tensors(x1.to(dtype), x2.to(dtype))
+
+
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """The cosine of the angle between vectors along dim."""
+    x1, x2 = broadcast(x1, x2)
     lengths = [x.norm(2, dim, keepdim=True).clamp_min(eps) for x in (x1, x2)]
     return ((x1 / lengths[0]) * (x2 / lengths[1])).sum(dim)
 
