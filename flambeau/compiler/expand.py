@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from flambeau.ir import dtype as dt
-from flambeau.ir.layout import Layout, Offset, is_dense
+from flambeau.ir.layout import Layout, Offset, contiguous_strides, is_dense
 from flambeau.ir.program import Call, Number, Out, Program, Ref
 from flambeau.ir.record import replace
 
@@ -88,8 +88,8 @@ class Inliner:
         for out, ref in zip(call.outs, inner.outs):
             made = fresh.get(ref.value)
             if out.over is None and made is not None and ref.value not in final:
-                if made.layout == out.layout and made.dtype is out.dtype and (
-                    ref.layout == made.layout and ref.value not in direct):  # fmt: skip
+                if made.dtype is out.dtype and ref.layout == out.layout and (
+                    fills(made.layout, out.layout) and ref.value not in direct):  # fmt: skip
                     direct[ref.value] = out.value
         return direct
 
@@ -132,6 +132,14 @@ class Inliner:
                 rename_last_write(self.calls, values[ref.value].value, out.value)
             else:
                 self.calls.append(Call(COPY(), (source,), (out,), source.dtype, call.source))
+
+
+def fills(made: Layout, out: Layout) -> bool:
+    """Whether memory that is made in one layout is just what another one has: a view of it all."""
+    if made == out:
+        return True
+    plain = (contiguous_strides(x.size) == x.stride and x.offset == 0 for x in (made, out))
+    return made.numel == out.numel and all(plain)
 
 
 def is_last_write(calls: list[Call], value: int) -> bool:
