@@ -28,7 +28,10 @@ from flambeau.info import (
     get_num_threads,
     iinfo,
     is_floating_point,
+    is_inference,
     is_nonzero,
+    is_same_size,
+    is_signed,
     is_storage,
     is_tensor,
     numel,
@@ -42,11 +45,11 @@ from flambeau.ir import dtype as _dt
 from flambeau.ir.dtype import DType as dtype  # noqa: N813 PyTorch's name
 from flambeau.printing import get_printoptions, set_printoptions
 from flambeau.tensor import Size, Tensor
+from flambeau.torch_version import __version__  # noqa: F401 the interface's, then Flambeau's own
 from flambeau.trace import interrupt as _interrupt
 
 _interrupt.install()
 
-__version__ = "2.13.0+flambeau.0.1.0"  # the interface's version, then Flambeau's own
 inf, nan, pi, e = float("inf"), float("nan"), 3.141592653589793, 2.718281828459045
 newaxis = None
 
@@ -56,8 +59,10 @@ globals().update(_literal.LEGACY)
 globals().update(_methods.PUBLIC)
 
 _SUBMODULES = frozenset(
-    """amp autograd backends cpu cuda distributions fft func linalg nn optim random
-    return_types serialization signal sparse special testing utils version""".split()
+    """__config__ _dynamo _utils accelerator amp autograd backends compiler cpu cuda distributions
+    fft func hub jit linalg mps mtia nn optim overrides package random return_types
+    serialization signal sparse special storage testing torch_version types utils version
+    xpu""".split()
 )
 
 
@@ -108,6 +113,13 @@ _LATE = {
     "normalizing:torch_batch_norm": "batch_norm",
     "normalizing:torch_instance_norm": "instance_norm",
     "gridding": "grid_sampler affine_grid_generator",
+    "switches": """AcceleratorError Event OutOfMemoryError Stream get_default_device
+        are_deterministic_algorithms_enabled compiled_with_cxx11_abi get_deterministic_debug_mode
+        get_device_module get_float32_matmul_precision get_num_interop_threads
+        is_deterministic_algorithms_warn_only_enabled is_warn_always_enabled set_default_device
+        set_default_tensor_type set_deterministic_debug_mode set_float32_matmul_precision
+        set_flush_denormal set_num_interop_threads set_warn_always sym_float sym_int sym_ite
+        sym_max sym_min sym_not sym_sum""",
 }
 _ELSEWHERE.update({name: home for home, names in _LATE.items() for name in names.split()})
 
@@ -127,7 +139,10 @@ __all__ = [
     "iinfo",
     "is_floating_point",
     "is_grad_enabled",
+    "is_inference",
     "is_nonzero",
+    "is_same_size",
+    "is_signed",
     "is_storage",
     "is_tensor",
     "layout",

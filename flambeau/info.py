@@ -80,6 +80,21 @@ def is_floating_point(input: Any) -> bool:
     return input.spec.dtype.kind == "f"
 
 
+def is_signed(input: Any) -> bool:
+    """Whether the dtype has negative numbers."""
+    return input.is_signed()
+
+
+def is_inference(input: Any) -> bool:
+    """Whether the tensor was made in inference mode."""
+    return input.is_inference()
+
+
+def is_same_size(input: Any, other: Any) -> bool:
+    """Whether two tensors have the same size."""
+    return input.spec.size == other.spec.size
+
+
 def is_nonzero(input: Any) -> bool:
     return bool(input)
 
