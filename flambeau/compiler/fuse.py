@@ -206,7 +206,7 @@ class Fuser:
         size = call.outs[0].size
         if size == cluster.domain:
             return element_member(call, size)
-        if cluster.kind != "map" or prod(size) != prod(cluster.domain) or prod(size) == 0:
+        if cluster.kind not in ("map", "matmul") or not prod(size) == prod(cluster.domain) > 0:
             return None
         return reshaped_member(call, size, cluster.domain)
 
