@@ -111,9 +111,9 @@ def ratio_of(size: int, wanted: int, align: bool, scale: float | None) -> float:
 
 def nearest(size: int, wanted: int, scale: float | None, exact: bool, kind: str) -> Table:
     """The element at the start of each output, or (exact) at its middle."""
-    real = np.float64 if kind == "float64" else np.float32
+    real: Any = np.float64 if kind == "float64" else np.float32
     ratio = ratio_of(size, wanted, False, scale)
-    at = np.floor((np.arange(wanted) + (0.5 if exact else 0)).astype(real) * real(ratio))
+    at: Any = np.floor((np.arange(wanted) + (0.5 if exact else 0)).astype(real) * real(ratio))
     index = np.minimum(at.astype(np.int64), size - 1)[None]
     return index, np.ones(index.shape, real)
 
@@ -121,7 +121,7 @@ def nearest(size: int, wanted: int, scale: float | None, exact: bool, kind: str)
 def source(size: int, wanted: int, align: bool, scale: float | None, real: Any) -> Any:
     """Where outputs lie among inputs."""
     ratio = real(ratio_of(size, wanted, align, scale))
-    i = np.arange(wanted).astype(real)
+    i: Any = np.arange(wanted).astype(real)
     return i * ratio if align else (i + real(0.5)) * ratio - real(0.5)
 
 

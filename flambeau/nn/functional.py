@@ -46,7 +46,8 @@ HOMES = {
             adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
             adaptive_max_pool2d adaptive_max_pool3d adaptive_max_pool1d_with_indices
             adaptive_max_pool2d_with_indices adaptive_max_pool3d_with_indices max_unpool1d
-            max_unpool2d max_unpool3d fractional_max_pool2d fractional_max_pool3d
+            max_unpool2d max_unpool3d""",
+        "fractional": """fractional_max_pool2d fractional_max_pool3d
             fractional_max_pool2d_with_indices fractional_max_pool3d_with_indices""",
         "normalizing": """layer_norm rms_norm group_norm batch_norm instance_norm
             local_response_norm pairwise_distance""",

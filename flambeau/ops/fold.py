@@ -155,6 +155,8 @@ def block_row(name: str, node: str, clean: Any, shape: Any, expand: Any, grad: A
                      grad=dict(input=grad), samples=samples)  # fmt: skip
 
 
+im2col: Any
+col2im: Any
 unfold = block_row(
     "im2col(input, kernel_size, dilation, padding, stride)",
     "Im2ColBackward0", unfold_arguments, unfold_shape, unfold_expand,

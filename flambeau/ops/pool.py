@@ -213,6 +213,8 @@ max_indices = composite(  # what return_indices=True asks for
     samples=lambda new: iter(()),
 )
 
+spread: Any
+pick: Any
 max_spread = resized(
     "_max_pool_spread",
     spread_expand,
@@ -360,6 +362,7 @@ def spread_shape(mode: Mode, input: Spec, size: Ints, *rest: Any) -> Any:
     return (((*input.size[: -len(size)], *size), input.dtype),)
 
 
+AVERAGE: dict[int, Any]
 average_spread = composite(
     "_avg_pool_spread(input, size, taps, stride, padding, ceil_mode, inside, override)",
     public="",

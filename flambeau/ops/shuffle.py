@@ -124,6 +124,9 @@ def channels_samples(new: Any) -> Any:
     yield Refused(new(2, 3, 4), 2, error=RuntimeError, says="divisible by groups")
 
 
+SHUFFLE: Any
+UNSHUFFLE: Any
+CHANNELS: Any
 pixel_shuffle = row(
     "pixel_shuffle(input, upscale_factor)", shuffle_arguments, shuffle_size, shuffle_expand,
     lambda g, call: UNSHUFFLE(g, call.upscale_factor), shuffle_samples,
