@@ -255,12 +255,78 @@ def cartesian_prod(*tensors: Any) -> Any:
     return FUNCTIONS["stack"]([reshape(g, (-1,)) for g in meshgrid(*tensors, indexing="ij")], 1)
 
 
+def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
+    """Every choice of r elements of a vector, a row each."""
+    import itertools
+
+    if input.ndim != 1:
+        raise RuntimeError(f"Expect a 1D vector, but got shape {list(input.shape)}")
+    if r < 0:
+        raise RuntimeError(f"Expect a non-negative number, but got {r}")
+    if not r:
+        return input.new_empty(0)
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    places = np.array(list(choose(range(input.numel()), r)), np.int64).reshape(-1)
+    return input.index_select(0, from_array(places, dt.int64)).view((-1 if len(places) else 0, r))
+
+
+def block_diag(*tensors: Any) -> Any:
+    """Matrices along the diagonal, zeros elsewhere; vectors count as rows."""
+    for n, x in enumerate(tensors):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"expected Tensor as element {n} in argument 0, but got "
+                            f"{type(x).__name__}")  # fmt: skip
+        if x.ndim > 2:
+            raise RuntimeError("torch.block_diag: Input tensors must have 2 or fewer dimensions. "
+                               f"Input {n} has {x.ndim} dimensions")  # fmt: skip
+    blocks = [atleast_2d(x) for x in tensors] or [FUNCTIONS["full"]((1, 0), 0, dtype=dt.float32)]
+    width, before, rows = sum(x.shape[1] for x in blocks), 0, []
+    for x in blocks:
+        after = width - before - x.shape[1]
+        rows.append(FUNCTIONS["constant_pad_nd"](x, (before, after)))
+        before += x.shape[1]
+    return cat(rows, 0)
+
+
+def _chunk_cat(tensors: Any, dim: int, num_chunks: int, *, out: Any = None) -> Any:
+    """Each tensor cut along a dim into chunks, padded with zeros, and the n-th chunks put together.
+
+    The result has the dims before `dim`, the chunks, and what a chunk holds of all tensors.
+    """
+    if not tensors:
+        raise RuntimeError("_chunk_cat expects a non-empty input tensor list")
+    if num_chunks < 1:
+        raise RuntimeError("_chunk_cat expects positive num_chunks")
+    first = tensors[0]
+    dim = one_dim(dim, first.ndim)
+    for x in tensors:
+        if x.dtype is not first.dtype:
+            raise RuntimeError("_chunk_cat expects all input tensors with the same dtype")
+        if not x.numel():
+            raise RuntimeError("_chunk_cat expects non-empty tensor")
+        if x.ndim <= dim:
+            raise RuntimeError("_chunk_cat expects dim < ndim for all input tensors")
+        if x.shape[:dim] != first.shape[:dim]:
+            raise RuntimeError("_chunk_cat expects same sizes of 0,...,dim-1 dimensions for all "
+                               "tensors")  # fmt: skip
+    return cat([chunked(x, dim, num_chunks) for x in tensors], dim + 1, out=out)
+
+
+def chunked(x: Any, dim: int, count: int) -> Any:
+    """A tensor as [..., count, what a chunk holds], with zeros behind where it does not fit."""
+    missing = -x.shape[dim] % count
+    if missing:
+        x = FUNCTIONS["constant_pad_nd"](x, (0, 0) * (x.ndim - 1 - dim) + (0, missing))
+    return reshape(x, (*x.shape[:dim], count, -1))
+
+
 row_stack = vstack
 METHODS = "repeat tile flip fliplr flipud rot90 diag diagflat".split()
 PUBLIC = (
     METHODS[1:]
     + """hstack vstack dstack row_stack column_stack repeat_interleave
-    broadcast_tensors broadcast_shapes meshgrid cartesian_prod""".split()
+    broadcast_tensors broadcast_shapes meshgrid cartesian_prod combinations block_diag
+    _chunk_cat""".split()
 )
 atleast_1d, atleast_2d, atleast_3d = map(each, (atleast_1d, atleast_2d, atleast_3d))
 PUBLIC += ["atleast_1d", "atleast_2d", "atleast_3d"]

@@ -17,7 +17,7 @@ PUBLIC: dict[str, Any] = {}  # torch.name → function
 # Modules that have METHODS, NAMED or PUBLIC; later ones win.
 MODULES = """viewing parting complexes creation sequences literal convert indexing history arranging
     selecting random drawing sharing copying functions recurrent noise distances earlier lowrank
-    spectrogram"""
+    spectrogram contracting viewcopies reducing"""
 
 
 def add_rows() -> None:

@@ -112,8 +112,11 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
 
 def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:
     """So many pieces of nearly one size, or pieces that end at given indices."""
+    if not input.ndim:
+        raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a "
+                           "tensor with 0 dims")  # fmt: skip
     dim, n = one_dim(dim, input.ndim), input.spec.size[dim]
-    wanted = indices_or_sections
+    wanted = where_to_split("tensor_split", indices_or_sections)
     if isinstance(wanted, int):
         if wanted <= 0:
             raise RuntimeError(f"number of sections must be larger than 0, got {wanted}")
@@ -122,6 +125,23 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[An
     ends = [slice(None, int(e)).indices(n)[1] for e in wanted] + [n]
     starts = [0, *ends[:-1]]
     return tuple(part(input, dim, a, max(b - a, 0)) for a, b in zip(starts, ends))
+
+
+def where_to_split(name: str, wanted: Any) -> Any:
+    """How many pieces, or where they end; either may be a tensor."""
+    if hasattr(wanted, "spec"):
+        if wanted.dtype.kind != "i" or wanted.dtype.itemsize != 8:
+            raise RuntimeError(f"{name} expected tensor_indices_or_sections to have dtype of long, "
+                               f"but got {wanted.dtype.legacy}")  # fmt: skip
+        if wanted.ndim > 1:
+            raise RuntimeError(f"{name} expected tensor_indices_or_sections to be a "
+                               "zero-dimensional or one-dimensional tensor, but got a tensor with "
+                               f"{wanted.ndim} dims")  # fmt: skip
+        return wanted.tolist()
+    if not isinstance(wanted, (int, tuple, list)):
+        raise TypeError(f"{name}() received an invalid combination of arguments - got (Tensor, "
+                        f"{type(wanted).__name__}), but expected ints")  # fmt: skip
+    return wanted
 
 
 def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
@@ -165,10 +185,43 @@ def unfold(self: Any, dimension: int, size: int, step: int) -> Any:
     return record_view(views.unfold, self, None, 1, dim, whole(size), whole(step))
 
 
+# PyTorch's unsafe forms give parts that autograd takes for no views; here all parts are views.
 def unsafe_split(tensor: Any, split_size: Any, dim: int = 0) -> tuple[Any, ...]:
     return split(tensor, split_size, dim)
 
 
-METHODS = """select narrow split_with_sizes chunk tensor_split unbind diagonal unfold
-    unsafe_split""".split()
-PUBLIC = "select narrow split split_with_sizes chunk tensor_split unbind diagonal".split()
+def unsafe_chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
+    return chunk(input, chunks, dim)
+
+
+def unsafe_split_with_sizes(input: Any, split_sizes: Any, dim: int = 0) -> tuple[Any, ...]:
+    return split_with_sizes(input, split_sizes, dim)
+
+
+def splitter(name: str, least: int, dim: int) -> Any:
+    """hsplit, vsplit or dsplit: tensor_split along one dim, into pieces of one size."""
+
+    def function(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
+        if input.ndim < least:
+            raise RuntimeError(f"torch.{name} requires a tensor with at least {least} dimension, "
+                               f"but got a tensor with {input.ndim} dimensions!")  # fmt: skip
+        d = min(dim, input.ndim - 1)
+        n, wanted = input.spec.size[d], where_to_split(name, indices_or_sections)
+        if isinstance(wanted, int) and (wanted <= 0 or n % wanted):
+            raise RuntimeError(f"torch.{name} attempted to split along dimension {d}, but the size "
+                               f"of the dimension {n} is not divisible by the split_size "
+                               f"{wanted}!")  # fmt: skip
+        return tensor_split(input, wanted, d)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"Pieces of one size, or that end at given indices, along dim {dim}."
+    return function
+
+
+hsplit, vsplit = splitter("hsplit", 1, 1), splitter("vsplit", 2, 0)
+dsplit = splitter("dsplit", 3, 2)
+
+METHODS = """select narrow split_with_sizes chunk tensor_split unbind diagonal unfold hsplit vsplit
+    dsplit unsafe_split unsafe_chunk unsafe_split_with_sizes""".split()
+PUBLIC = """select narrow split split_with_sizes chunk tensor_split unbind diagonal hsplit vsplit
+    dsplit unsafe_split unsafe_chunk unsafe_split_with_sizes""".split()

@@ -8,11 +8,13 @@ import numpy as np
 
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Spec
+from flambeau.ir.program import Number
 from flambeau.ops.copies import full
-from flambeau.ops.declare import composite, structured, view
+from flambeau.ops.declare import composite, elementwise, structured, view
 from flambeau.ops.functions import function_of
 from flambeau.ops.outs import c_name
-from flambeau.ops.pointwise import scaled
+from flambeau.ops.pointwise import is_one, scaled
+from flambeau.ops.rules import promoted
 from flambeau.ops.samples import Refused, Sample
 from flambeau.trace.modes import Mode
 
@@ -288,6 +290,84 @@ baddbmm = composite(
         for size in ((2, 3, 5), (5,)) for more in ({}, dict(beta=2, alpha=3))
     ),
 )  # fmt: skip
+
+
+def addbmm_shape(mode: Mode, input: Spec, batch1: Spec, batch2: Spec, *rest: Any) -> Any:
+    ((size, dtype),) = bmm_shape(mode, batch1, batch2)
+    check_added(input, size[1:], batch1)
+    if 0 not in size:
+        refuse_bool("addmm_impl_cpu_", batch1)
+    return ((size[1:], dtype),)
+
+
+def addbmm_expand(input: Any, batch1: Any, batch2: Any, beta: Any, alpha: Any) -> Any:
+    """The sum over the batch is part of one long product."""
+    b, n, k = batch1.shape
+    long = batch1.transpose(0, 1).reshape((n, b * k))
+    return added("mm")(input, long, batch2.reshape((b * k, batch2.shape[2])), beta, alpha)
+
+
+addbmm = composite(
+    "addbmm(input, batch1, batch2, *, beta=1, alpha=1)",
+    numbers=("beta", "alpha"),
+    inplace=True,
+    shape=addbmm_shape,
+    expand=addbmm_expand,
+    grad=dict(
+        input=lambda g, call: scaled(g, call.beta),
+        batch1=lambda g, batch2, call: scaled(over(g, batch2).bmm(batch2.mT), call.alpha),
+        batch2=lambda g, batch1, call: scaled(batch1.mT.bmm(over(g, batch1)), call.alpha),
+    ),
+    samples=lambda new: (
+        Sample(new(3, 5), new(2, 3, 4), new(2, 4, 5), **more)
+        for more in ({}, dict(beta=2, alpha=3))
+    ),
+)
+
+
+def over(g: Any, batch: Any) -> Any:
+    """A gradient that every matrix of a batch gets."""
+    return g.expand((batch.shape[0], *g.shape))
+
+
+def addr_type(mode: Mode, input: Any, mat1: Any, vec2: Any, beta: Any, alpha: Any) -> Any:
+    """All three decide; numbers must fit."""
+    dtype = promoted(mode, input, mat1, vec2)
+    for name, number in (("beta", beta), ("alpha", alpha)):
+        if isinstance(number, Number) and number.type is float and dt.category(dtype) < 2:
+            raise RuntimeError(f"For integral input tensors, argument {name} must not be a "
+                               "floating point number.")  # fmt: skip
+    return dtype, dtype
+
+
+def addr_numpy(x: Any, a: Any, b: Any, beta: Any, alpha: Any) -> Any:
+    """With beta = 0 the input does not count, not even where it is NaN."""
+    kept = x * np.asarray(beta).astype(x.dtype) if beta else np.zeros((), x.dtype)
+    return kept + np.asarray(alpha).astype(x.dtype) * (a * b)
+
+
+def addr_scalar(k: Any, x: Any, a: Any, b: Any, beta: Any, alpha: Any) -> Any:
+    product = scaled(a * b, alpha)
+    if is_one(beta):
+        return x + product
+    return k.where(k.eq(beta, 0), 0, x * beta) + product
+
+
+addr = elementwise(  # the first vector as a column
+    "_addr(input, mat1, vec2, *, beta=1, alpha=1)",
+    public="",
+    node="AddrBackward0",
+    numbers=("beta", "alpha"),
+    dtype=addr_type,
+    numpy=addr_numpy,
+    scalar=addr_scalar,
+    grad=dict(
+        input=lambda g, call: scaled(g, call.beta),
+        mat1=lambda g, vec2, call: scaled(g.mv(vec2).unsqueeze(1), call.alpha),
+        vec2=lambda g, mat1, call: scaled(g.t().mv(mat1.squeeze(1)), call.alpha),
+    ),
+    samples=lambda new: iter(()),  # through torch.addr
+)
 
 
 def no_samples(new: Any) -> Any:

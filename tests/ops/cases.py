@@ -33,7 +33,7 @@ UNNAMED = {"conj_physical", "celu_scaled", "nll_loss2d", "floor_divide", "clamp_
 # Derivatives that PyTorch lacks or refuses where Flambeau has them.
 UNDERIVED = {"hardsigmoid", "scatter_add", "_cdist", "multi_margin_loss", "multilabel_margin_loss", "_layer_norm"}
 # The same, of complex results alone.
-UNDERIVED_COMPLEX = {"soft_margin_loss", "nan_to_num", "silu", "softmax", "log_softmax", "embedding"}
+UNDERIVED_COMPLEX = {"soft_margin_loss", "scatter_reduce", "nan_to_num", "silu", "softmax", "log_softmax", "embedding"}
 # Where PyTorch's own answer to NaN and infinity is an accident of its algorithm: Welford's mean of
 # infinities depends on their order, vectorised gelu(inf) is NaN, and convolutions skip the zeros
 # around the input or multiply by them.
