@@ -317,6 +317,15 @@ def test_views_with_gaps_that_begin_anywhere() -> None:
             np.testing.assert_allclose(mine.tolist(), other.tolist(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+def test_cross_map_lrn_has_pytorchs_values(size: int) -> None:
+    """Not its derivative: PyTorch's is not that of its function."""
+    x = np.random.RandomState(0).randn(2, 7, 3, 2)
+    mine, other = (f.nn.CrossMapLRN2d(size, 0.5, 0.7, 1.2)(f.tensor(x.tolist())).tolist()
+                   for f in (flambeau, torch))  # fmt: skip
+    np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-6)
+
+
 def test_sync_batch_norm_takes_the_place_of_others() -> None:
     net = flambeau.nn.Sequential(flambeau.nn.Conv2d(3, 4, 3), flambeau.nn.BatchNorm2d(4))
     made = flambeau.nn.SyncBatchNorm.convert_sync_batchnorm(net)

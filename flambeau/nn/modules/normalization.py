@@ -122,7 +122,18 @@ class LocalResponseNorm(Module):
 
 
 class CrossMapLRN2d(LocalResponseNorm):
-    """LocalResponseNorm by its old name; the neighbours beyond the last channel are none."""
+    """LocalResponseNorm of old: windows reach as far on both sides, and the first channel, as in
+    PyTorch, is a neighbour of all that come after its own. The derivative is that of this
+    function, where PyTorch's is not."""
 
     def __init__(self, size, alpha=1e-4, beta=0.75, k=1):
         super().__init__(size, alpha, beta, k)
+
+    def forward(self, input):
+        reach = (self.size - 1) // 2
+        square = input * input
+        around = F.pad(square, (0, 0, 0, 0, reach, reach))
+        total = around.unfold(1, 2 * reach + 1, 1).sum(-1)
+        late = square[:, :1].expand(-1, max(input.size(1) - reach - 1, 0), -1, -1)
+        total = total + F.pad(late, (0, 0, 0, 0, input.size(1) - late.size(1), 0))
+        return input * (total * (self.alpha / self.size) + self.k).pow(-self.beta)
