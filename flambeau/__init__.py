@@ -60,7 +60,7 @@ globals().update(_methods.PUBLIC)
 
 _SUBMODULES = frozenset(
     """__config__ _dynamo _utils accelerator amp autograd backends compiler cpu cuda distributions
-    fft func hub jit linalg mps mtia nn optim overrides package random return_types
+    fft func hub jit linalg masked mps mtia nn optim overrides package random return_types
     serialization signal sparse special storage testing torch_version types utils version
     xpu""".split()
 )
@@ -87,6 +87,8 @@ def __getattr__(name: str) -> Any:
 
 # Names that live in modules which are imported late.
 _ELSEWHERE = {
+    "DisableTorchFunction": "overrides",
+    "DisableTorchFunctionSubclass": "overrides",
     "from_dlpack": "exchange",
     "from_file": "exchange",
     "frombuffer": "exchange",

@@ -31,6 +31,11 @@ AS_THEY_LIE = frozenset({dt.float32, dt.float64, dt.int64, dt.int32, dt.bool_})
 FUNCTIONS: dict[str, Any] = {}  # op's name → the function that records it; methods.py fills it
 
 
+def without_override(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    """The __torch_function__ of classes that are not asked, such as Parameter."""
+    return func(*args, **(kwargs or {}))
+
+
 class Tensor(Recorded):
     """A multi-dimensional array with a gradient."""
 
@@ -45,6 +50,22 @@ class Tensor(Recorded):
         from flambeau.literal import legacy
 
         self._take(legacy(args, here.stretch.mode.default_dtype, **kwargs))
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.__module__.startswith("flambeau.") and (
+            cls.__torch_function__ is not without_override
+        ):
+            from flambeau.overrides import activate
+
+            activate()
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """What a subclass does with a call of a tensor function: its results are of the class."""
+        from flambeau.overrides import by_default
+
+        return by_default(cls, func, types, args, kwargs)
 
     def _take(self, other: Any) -> Any:
         """Become another tensor: its memory, its view of it, its history."""

@@ -1,7 +1,7 @@
 """Parameter and Buffer: tensors that a Module registers when they are assigned to it."""
 
 from flambeau.autograd.leaves import refuse_inference
-from flambeau.tensor import Tensor
+from flambeau.tensor import Tensor, without_override
 from flambeau.trace.tensor import assemble
 from flambeau.trace.trie import here
 
@@ -39,6 +39,7 @@ class Parameter(Tensor, metaclass=_Kinds):
     """A tensor that is a parameter of the module to which it is assigned."""
 
     __slots__ = ()
+    __torch_function__ = staticmethod(without_override)
     _mark = "_is_param"
 
     def __new__(cls, data=None, requires_grad=True):
@@ -67,6 +68,7 @@ class Buffer(Tensor, metaclass=_Kinds):
     """Makes the tensor given a buffer of the module to which it is assigned."""
 
     __slots__ = ()
+    __torch_function__ = staticmethod(without_override)
     _mark = "_is_buffer"
 
     def __new__(cls, data=None, *, persistent=True):
@@ -207,6 +209,7 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):
     """A buffer whose size is known when data comes: `materialize` makes it a tensor."""
 
     __slots__ = ()
+    __torch_function__ = staticmethod(without_override)
     cls_to_become = Tensor
 
     def __new__(cls, requires_grad=False, device=None, dtype=None, persistent=True):
