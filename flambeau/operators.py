@@ -178,5 +178,6 @@ def attach(cls: Any, functions: dict[str, Any]) -> list[str]:
             missing.append(name)
     cls.__rtruediv__ = true_divide_reflected
     cls.__div__ = cls.__truediv__
+    cls.__rdiv__ = lambda self, other: self.reciprocal() * other
     cls.__pos__ = lambda self: self
     return missing

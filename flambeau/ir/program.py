@@ -106,7 +106,9 @@ class Call:
                 yield from (a for a in arg if isinstance(a, Ref))
 
     def native(self) -> bool:
-        """Whether machine code can be made for its types; else it runs by its NumPy meaning."""
+        """Whether machine code can be made for it; else it runs by its NumPy meaning."""
+        if self.op.kind == "elementwise" and self.op.scalar is None:
+            return False
         if self.compute is not None and self.compute not in NATIVE:
             return False
         if any(isinstance(a, Number) and a.type is complex for a in self.args):

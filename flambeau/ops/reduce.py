@@ -133,6 +133,31 @@ sum_, sum_all = accumulation(
 )
 
 
+def without_nan(input: Spec, dim: Any, keepdim: Any, dtype: Any) -> tuple[Any, ...]:
+    refuse_complex(input, "nansum on CPU does not support complex inputs")
+    return clean_dims(input, dim, keepdim, dtype)
+
+
+def nansum_numpy(x: Any, dim: Any, keepdim: bool, dtype: Any) -> Any:
+    x = as_type(x, dtype)
+    x = np.where(np.isnan(x), x.dtype.type(0), x) if x.dtype.kind in "fc" else x
+    return np.add.reduce(x, dim, keepdims=keepdim)
+
+
+nansum = reduction(
+    "nansum(input, dim=None, keepdim=False, *, dtype=None)",
+    clean=without_nan,
+    out_type="asked",
+    shape=reduced,
+    dtype=integers_to_int64,
+    reduce="sum",
+    prepare=lambda k, x: k.where(k.isnan(x), 0, x) if x.dtype.kind == "f" else x,
+    numpy=nansum_numpy,
+    grad=dict(input=lambda g, input, call: spread(g, call).masked_fill(input.isnan(), 0)),
+    samples=reductions(),
+)
+
+
 def mean_type(mode: Mode, input: Spec, *rest: Any) -> Any:
     """A float: the input's own, or the one that is asked for."""
     asked = rest[-1]

@@ -1,0 +1,139 @@
+"""Elementwise rows: the gamma function's family, and Hurwitz' zeta function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from flambeau.ir import dtype as dt
+from flambeau.ir.dtype import DType
+from flambeau.ir.layout import Spec
+from flambeau.ops.declare import elementwise
+from flambeau.ops.functions import function_of
+from flambeau.ops.rules import if_tensor, lifted, not_for, same, tensors_only, to_float
+from flambeau.ops.samples import Sample, binary, unary
+from flambeau.trace.modes import Mode
+
+
+def late(module: str, name: str) -> Callable[..., Any]:
+    """A function of a module of runtime/ on floats of any precision; imported when first called."""
+
+    def numpy(*operands: Any) -> Any:
+        from importlib import import_module
+
+        function = getattr(import_module(f"flambeau.runtime.{module}"), name)
+        return np.asarray(function(*operands)).astype(np.result_type(*operands), copy=False)
+
+    return numpy
+
+
+def wide_only(kernel: str, rule: Any = to_float) -> Any:
+    """float32 and float64 alone, integers as the default float."""
+
+    def checked(mode: Mode, *facts: Any) -> tuple[DType, DType]:
+        compute, result = rule(mode, *facts)
+        if compute not in (dt.float32, dt.float64):
+            raise NotImplementedError(f"\"{kernel}\" not implemented for '{compute.legacy}'")
+        return compute, result
+
+    return checked
+
+
+lgamma = elementwise(
+    "lgamma(input)",
+    dtype=not_for("c", "lgamma_vml_cpu", to_float),
+    numpy=late("gamma", "lgamma"),
+    scalar=None,
+    grad=dict(input=lambda g, input: g * input.digamma()),
+    samples=unary(0.2, 6),
+)
+
+digamma = elementwise(
+    "digamma(input)",
+    dtype=not_for("c", "digamma", to_float),
+    numpy=late("gamma", "digamma"),
+    scalar=None,
+    grad=dict(input=lambda g, input: g * POLYGAMMA(input, 1)),
+    samples=unary(0.2, 6),
+)
+
+
+def clean_order(input: Spec, n: Any) -> tuple[Any, Any]:
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"polygamma(): argument 'n' must be int, not {type(n).__name__}")
+    if n < 0:
+        raise RuntimeError("polygamma(n, x) does not support negative n.")
+    return input, n
+
+
+def polygamma_type(mode: Mode, input: Spec, n: int) -> tuple[DType, DType]:
+    kernel = ("digamma", "trigamma")[n] if n < 2 else "polygamma"
+    return not_for("c", kernel, to_float)(mode, input)
+
+
+def polygamma_numpy(x: Any, n: int) -> Any:
+    from flambeau.runtime import gamma
+
+    return gamma.polygamma(n, x).astype(x.dtype)
+
+
+polygamma = elementwise(
+    "polygamma(input, n)",
+    public="",
+    clean=clean_order,
+    dtype=polygamma_type,
+    numpy=polygamma_numpy,
+    scalar=None,
+    grad=dict(input=lambda g, input, call: g * POLYGAMMA(input, call.n + 1)),
+    samples=lambda new: (Sample(new(3, 4, low=0.2, high=6), n) for n in (0, 1, 2, 5)),
+)
+POLYGAMMA: Any = function_of(polygamma)
+
+
+def refuse_order(name: str) -> Callable[..., Any]:
+    """The derivative by the first argument, which PyTorch lacks."""
+
+    def refuse(g: Any) -> Any:
+        raise NotImplementedError(f"the derivative for '{name}' is not implemented.")
+
+    return refuse
+
+
+def incomplete(name: str, alias: str, function: str, sign: int) -> Any:
+    """igamma and igammac: of the order and the bound."""
+
+    def grad(g: Any, input: Any, other: Any) -> Any:
+        return g * (sign * ((input - 1) * other.log() - other - input.lgamma()).exp())
+
+    return elementwise(
+        f"{name}(input, other)",
+        dtype=not_for("biuc", f"{name}_cpu", tensors_only(name, same)),
+        numpy=late("gamma", function),
+        scalar=None,
+        grad=dict(input=refuse_order(f"{name}: input"), other=grad),
+        samples=binary(0.3, 5, numbers=False),
+    )
+
+
+igamma = incomplete("igamma", "gammainc", "lower_gamma", 1)
+igammac = incomplete("igammac", "gammaincc", "upper_gamma", -1)
+
+zeta = elementwise(
+    "special_zeta(input, other)",
+    public="",
+    overload=lambda input, other: 1 if not isinstance(input, Spec) else if_tensor(1, 0, 2)(
+        input, other
+    ),
+    dtype=wide_only("zeta_cpu"),
+    inplace=False,
+    numpy=late("gamma", "zeta"),
+    scalar=None,
+    grad=dict(
+        input=refuse_order("zeta"),
+        other=lambda g, input, other: g * -input * ZETA(lifted(input, g) + 1, other),
+    ),
+    samples=binary(1.2, 5),
+)  # fmt: skip
+ZETA: Any = function_of(zeta)

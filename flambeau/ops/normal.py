@@ -1,0 +1,183 @@
+"""Elementwise rows: inverses and relatives of the error function, entropies, logits."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from flambeau.ir.dtype import DType
+from flambeau.ir.layout import Spec
+from flambeau.ir.program import Number
+from flambeau.ops.declare import elementwise
+from flambeau.ops.functions import function_of
+from flambeau.ops.gamma import late, wide_only
+from flambeau.ops.rules import lifted, not_for, to_float
+from flambeau.ops.samples import Sample, binary, unary
+from flambeau.trace.modes import Mode
+
+ROOT_PI = math.sqrt(math.pi)
+
+erfinv = elementwise(
+    "erfinv(input)",
+    dtype=not_for("c", "erfinv_vml_cpu", to_float),
+    numpy=late("errors", "erfinv"),
+    scalar=None,
+    grad=dict(input=lambda g, out: g * (ROOT_PI / 2 * (out * out).exp())),
+    samples=unary(-0.95, 0.95),
+)
+
+ndtri = elementwise(
+    "special_ndtri(input)",
+    public="",
+    dtype=wide_only("ndtri_cpu"),
+    inplace=False,
+    numpy=late("errors", "ndtri"),
+    scalar=None,
+    grad=dict(input=lambda g, out: g * (math.sqrt(2 * math.pi) * (out * out / 2).exp())),
+    samples=unary(0.05, 0.95),
+)
+
+log_ndtr = elementwise(
+    "special_log_ndtr(input)",
+    public="",
+    dtype=wide_only("log_ndtr_cpu"),
+    inplace=False,
+    numpy=late("errors", "log_ndtr"),
+    scalar=None,
+    grad=dict(
+        input=lambda g, input: g * math.sqrt(2 / math.pi) / ERFCX(input * -math.sqrt(0.5))
+    ),
+    samples=unary(),
+)
+
+erfcx = elementwise(
+    "special_erfcx(input)",
+    public="",
+    dtype=wide_only("erfcx_cpu"),
+    inplace=False,
+    numpy=late("errors", "erfcx"),
+    scalar=None,
+    grad=dict(input=lambda g, input, out: g * (input * out * 2 - 2 / ROOT_PI)),
+    samples=unary(),
+)
+ERFCX: Any = function_of(erfcx)
+
+
+def entropy(x: Any) -> Any:
+    """-x log x; 0 at 0, -∞ below."""
+    inside = np.where(x > 0, x, x.dtype.type(1))
+    usual = np.where(x > 0, -x * np.log(inside), np.where(x == 0, x * 0, x.dtype.type(-np.inf)))
+    return np.where(np.isnan(x), x, usual)
+
+
+def entropy_scalar(k: Any, x: Any) -> Any:
+    inner = k.where(x > 0, -x * k.log(x), k.where(k.eq(x, 0), x, -math.inf))
+    return k.where(k.isnan(x), x, inner)
+
+
+entr = elementwise(
+    "special_entr(input)",
+    public="",
+    dtype=not_for("c", "entr_cpu", to_float),
+    inplace=False,
+    numpy=entropy,
+    scalar=entropy_scalar,
+    grad=dict(input=lambda g, input: g * -(input.log() + 1)),
+    samples=unary(0.2, 3),
+)
+
+
+# ------------------------------------------------------------------ x log y
+
+
+def which_number(input: Any, other: Any) -> int:
+    """PyTorch's overloads: two tensors, a number first, a number last."""
+    return 1 if isinstance(input, Number) else 2 if isinstance(other, Number) else 0
+
+
+def product_with_log(name: str, kernel: str, function: str, **more: Any) -> Any:
+    """x · log(y), or log(1 + y): 0 where x is, but NaN where y is."""
+    from_one = function == "log1p"
+
+    def numpy(x: Any, y: Any) -> Any:
+        usual = x * getattr(np, function)(y)
+        zero = (x == 0) & ~np.isnan(y)
+        return np.where(np.isnan(y), y, np.where(zero, usual.dtype.type(0), usual))
+
+    def scalar(k: Any, x: Any, y: Any) -> Any:
+        usual = k.where(k.eq(x, 0), 0.0, x * getattr(k, function)(y))
+        return k.where(k.isnan(y), y, usual)
+
+    def first_grad(g: Any, input: Any, other: Any) -> Any:
+        none = input.eq(0).logical_and(other <= (-1 if from_one else 0))
+        return row(g, other).masked_fill(none, 0)
+
+    def second_grad(g: Any, input: Any, other: Any) -> Any:
+        return g * input / (other + 1 if from_one else other)
+
+    op = elementwise(
+        f"{name}(input, other)",
+        overload=which_number,
+        dtype=not_for("c", kernel, to_float),
+        numpy=numpy,
+        scalar=scalar,
+        grad=dict(
+            input=lambda g, input, other: first_grad(g, input, lifted(other, g)),
+            other=second_grad,
+        ),
+        samples=binary(low=0.2),
+        **more,
+    )
+    row = function_of(op)
+    return op
+
+
+xlogy = product_with_log("xlogy", "xlogy_cpu", "log")
+xlog1py = product_with_log("special_xlog1py", "xlog1py_cpu", "log1p", public="", inplace=False,
+                           node="SpecialXlog1PyBackward0")  # fmt: skip
+
+
+# ------------------------------------------------------------------ log-odds
+
+
+def logit_type(mode: Mode, input: Spec, eps: Any) -> tuple[DType, DType]:
+    return not_for("c", "logit_cpu", to_float)(mode, input)
+
+
+def between(x: Any, eps: Any) -> Any:
+    """The arguments that PyTorch takes the log-odds of."""
+    return x if eps is None else np.clip(x, x.dtype.type(eps), x.dtype.type(1 - eps))
+
+
+def logit_numpy(x: Any, eps: Any) -> Any:
+    x = between(x, eps)
+    return np.log(x / (1 - x))
+
+
+def logit_scalar(k: Any, x: Any, eps: Any) -> Any:
+    if eps is not None:
+        x = k.minimum(k.maximum(x, eps), 1 - eps)
+    return k.where(k.eq(x, 1), math.inf, k.log(x / (1 - x)))
+
+
+def logit_grad(g: Any, input: Any, call: Any) -> Any:
+    """1 / (x (1 - x)) inside; outside 0 where `eps` bounds x, else NaN."""
+    low, outside = (0.0, math.nan) if call.eps is None else (call.eps, 0.0)
+    grad = g / (input * (1 - input))
+    return grad.masked_fill((input >= low).logical_and(input <= 1 - low).logical_not(), outside)
+
+
+logit = elementwise(
+    "logit(input, eps=None)",
+    clean=lambda input, eps: (input, None if eps is None else float(eps)),
+    dtype=logit_type,
+    numpy=logit_numpy,
+    scalar=logit_scalar,
+    grad=dict(input=logit_grad),
+    samples=lambda new: (
+        *unary(0.05, 0.95)(new), Sample(new(4, 5, low=-0.5, high=1.5), 0.2),
+        Sample(new(4, 5, low=0.1, high=0.9), eps=1e-3),
+    ),
+)  # fmt: skip
