@@ -99,6 +99,7 @@ _ELSEWHERE = {
     "save": "serialization",
     "set_grad_enabled": "autograd.modes",
     "to_dlpack": "exchange",
+    "vmap": "func",
 }
 
 _LATE = {
