@@ -23,7 +23,8 @@ from flambeau.trace.modes import Mode
 
 BILINEAR, NEAREST, BICUBIC = 0, 1, 2
 ZEROS, BORDER, REFLECTION = 0, 1, 2
-Tap = tuple[Any, Any, Any]  # position (int64, inside), weight, slope of the weight
+# Position (int64, inside), weight, slope of the weight, and where the tap is outside: not read.
+Tap = tuple[Any, Any, Any, Any]
 
 
 def arguments(dims: int) -> Any:
@@ -96,7 +97,7 @@ def reflected(x: Any, twice_low: int, twice_high: int) -> tuple[Any, Any]:
     away = away.abs()
     flips = (away / span).floor()
     extra = away - flips * span
-    even = flips.remainder(2) == 0
+    even = flips == (flips / 2).floor() * 2
     return (extra + low).where(even, span - extra + low), sign.where(even, -sign)
 
 
@@ -104,7 +105,7 @@ def tap(position: Any, weight: Any, slope: Any, size: int) -> Tap:
     """A tap; outside the image it weighs nothing."""
     outside = (position < 0) | (position > size - 1)
     index = position.clamp(0, size - 1).to(dt.int64).clamp(0, size - 1)
-    return index, weight.masked_fill(outside, 0), slope.masked_fill(outside, 0)
+    return index, weight.masked_fill(outside, 0), slope.masked_fill(outside, 0), outside
 
 
 def taps_along(x: Any, size: int, mode: int, padding: int, align: bool) -> list[Tap]:
@@ -142,18 +143,23 @@ def cubic_taps(x: Any, speed: float, size: int, padding: int, align: bool) -> li
 
 
 def corners(grid: Any, size: Ints, mode: int, padding: int, align: bool) -> list[Any]:
-    """(position among all pixels, weight, slope by each coordinate) of every tap; the grid's last
-    dim has x first, sizes have it last."""
+    """(position among all pixels, weight, slope by each coordinate, where not to read) of every
+    tap; the grid's last dim has x first, sizes have it last. The nearest pixel is told in the
+    grid's own type, as rounding decides which it is."""
+    grid = grid if mode == NEAREST else wide(grid)
     axes = [taps_along(grid.select(-1, len(size) - 1 - d), n, mode, padding, align)
             for d, n in enumerate(size)]  # fmt: skip
     found = []
     for taps in product(*axes):
         index: Any = 0
-        for (position, _, _), n in zip(taps, size):
+        for (position, *_), n in zip(taps, size):
             index = index * n + position
+        skipped = taps[0][3]
+        for *_, outside in taps[1:]:
+            skipped = skipped | outside
         slopes = [product_of([t[2] if e == d else t[1] for e, t in enumerate(taps)])
                   for d in range(len(size))]  # fmt: skip
-        found.append((index, product_of([t[1] for t in taps]), slopes[::-1]))
+        found.append((index, product_of([t[1] for t in taps]), slopes[::-1], skipped))
     return found
 
 
@@ -180,9 +186,10 @@ def over_channels(index: Any, channels: int) -> Any:
 def sampled(input: Any, grid: Any, mode: int, padding: int, align: bool) -> Any:
     x, size, channels = wide(input), tuple(input.shape[2:]), input.shape[1]
     flat_x, total = flat(x, len(size)), None
-    for index, weight, _ in corners(wide(grid), size, mode, padding, align):
+    for index, weight, _, skipped in corners(grid, size, mode, padding, align):
         read = flat_x.gather(-1, over_channels(index, channels))
-        term = read * weight.reshape((x.shape[0], 1, -1))
+        term = read * wide(weight).reshape((x.shape[0], 1, -1))
+        term = term.masked_fill(skipped.reshape((x.shape[0], 1, -1)), 0)
         total = term if total is None else total + term
     assert total is not None
     return total.view((*x.shape[:2], *grid.shape[1:-1])).to(input.dtype)
@@ -193,8 +200,8 @@ def input_grad(g: Any, grid: Any, call: Any) -> Any:
     size, channels = call.input.size[2:], call.input.size[1]
     flat_g = flat(wide(g), len(size))
     total = flat_g.new_zeros((*call.input.size[:2], prod(size)))
-    for index, weight, _ in corners(wide(grid), size, call.mode, call.padding, call.align):
-        term = flat_g * weight.reshape((flat_g.shape[0], 1, -1))
+    for index, weight, *_ in corners(grid, size, call.mode, call.padding, call.align):
+        term = flat_g * wide(weight).reshape((flat_g.shape[0], 1, -1))
         total = total.scatter_add(-1, over_channels(index, channels), term)
     return total.view(call.input.size)
 
@@ -206,8 +213,9 @@ def grid_grad(g: Any, input: Any, grid: Any, call: Any) -> Any:
     size, channels = call.input.size[2:], call.input.size[1]
     x, flat_g = flat(wide(input), len(size)), flat(wide(g), len(size))
     totals: list[Any] = [None] * len(size)
-    for index, _, slopes in corners(wide(grid), size, call.mode, call.padding, call.align):
+    for index, _, slopes, skipped in corners(grid, size, call.mode, call.padding, call.align):
         read = (x.gather(-1, over_channels(index, channels)) * flat_g).sum(1)
+        read = read.masked_fill(skipped.reshape((skipped.shape[0], -1)), 0)
         for d, slope in enumerate(slopes):
             term = read.view(tuple(slope.shape)) * slope
             totals[d] = term if totals[d] is None else totals[d] + term
