@@ -25,7 +25,7 @@ TOLERANCE = {dt.float64: (1e-10, 1e-10), dt.float32: (2e-5, 2e-5), dt.float16: (
              dt.bfloat16: (1.6e-2, 1.6e-2), dt.complex32: (2e-3, 2e-3), dt.complex64: (5e-5, 5e-5),
              dt.complex128: (1e-10, 1e-10)}  # fmt: skip
 # PyTorch rounds each step to the narrow type here; Flambeau rounds once.
-STEPWISE = {"prod", "prod_all", "nll_loss", "nll_loss2d"}
+STEPWISE = {"grid_sampler_2d", "grid_sampler_3d", "prod", "prod_all", "nll_loss", "nll_loss2d"}
 # Nodes that PyTorch names after the function around them or with a namespace; where all bounds are
 # numbers, clamp_tensor is not what it calls.
 UNNAMED = {"conj_physical", "celu_scaled", "nll_loss2d", "floor_divide", "clamp_tensor",
@@ -36,8 +36,9 @@ UNDERIVED = {"hardsigmoid", "scatter_add", "_cdist", "multi_margin_loss", "multi
 UNDERIVED_COMPLEX = {"soft_margin_loss", "scatter_reduce", "nan_to_num", "silu", "softmax", "log_softmax", "embedding"}
 # Where PyTorch's own answer to NaN and infinity is an accident of its algorithm: Welford's mean of
 # infinities depends on their order, vectorised gelu(inf) is NaN, and convolutions skip the zeros
-# around the input or multiply by them.
-UNSPICED = {"_cdist", "var_mean", "std_mean", "gelu", "convolution", "_layer_norm", "_group_norm"}
+# around the input or multiply by them; what a grid of NaN reads depends on vectors.
+UNSPICED = {"_cdist", "var_mean", "std_mean", "gelu", "convolution", "_layer_norm", "_group_norm",
+            "grid_sampler_2d", "grid_sampler_3d"}  # fmt: skip
 
 
 @dataclass(frozen=True)
