@@ -6,7 +6,6 @@ tensor of bytes or of elements on the same memory, so that pending work is seen 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 from weakref import WeakValueDictionary
@@ -414,18 +413,3 @@ def _load_from_bytes(data: bytes) -> Any:
     from flambeau.serialization import load
 
     return load(io.BytesIO(data), weights_only=False)
-
-
-def warn_of_typed() -> None:
-    """PyTorch's warning about TypedStorage, once."""
-    global _warned
-    if not _warned:
-        _warned = True
-        warnings.warn("TypedStorage is deprecated. It will be removed in the future and "
-                      "UntypedStorage will be the only storage class. This should only matter to "
-                      "you if you are using storages directly.  To access UntypedStorage directly, "
-                      "use tensor.untyped_storage() instead of tensor.storage()",
-                      stacklevel=3)  # fmt: skip
-
-
-_warned = False

@@ -193,3 +193,8 @@ def test_pickles_from_other_threads() -> None:
     thread.start()
     thread.join()
     assert out[0].tolist() == [2, 2, 2] and np.array_equal(out[0].numpy(), x.numpy())
+
+
+def test_what_is_not_there_says_what_to_do() -> None:
+    with pytest.raises(NotImplementedError, match="untyped_storage"):
+        torch.ones(2).storage()
