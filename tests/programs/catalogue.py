@@ -9,12 +9,21 @@ from benchmarks import training
 
 STEPS = 12  # numbers compared where a program would go on for ever
 CASES = {}
+STEADY = {}  # of programs that do the same again and again: how many numbers make one round
 
 
 def program(function):
     """Make a test of a program."""
     CASES[function.__name__] = (function, {})
     return function
+
+
+def steady(period=1):
+    """Make a test of a program that goes on for ever, and demand that it soon compiles no more."""
+    def note(function):
+        STEADY[function.__name__] = period
+        return program(function)
+    return note
 
 
 def small(function, **sizes):
@@ -45,3 +54,21 @@ def layers(torch, *widths, between):
     for n, m in itertools.pairwise(widths):
         modules += [torch.nn.Linear(n, m), between()]
     return torch.nn.Sequential(*modules[:-1])
+
+
+def images(torch, channels, count=8, size=8, classes=4):
+    """Noise that is brighter in one quarter: the quarter is the class."""
+    x, y = torch.rand(count, channels, size, size), torch.arange(count) % classes
+    half = size // 2
+    for image, label in zip(x, y.tolist()):
+        top, left = label // 2 * half, label % 2 * half
+        image[:, top : top + half, left : left + half] += 0.5
+    return x, y
+
+
+def descend(optimizer, loss):
+    """One step down; the loss before it."""
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
