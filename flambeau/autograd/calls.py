@@ -57,8 +57,11 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
         raise ValueError("Expected allow_unused to be True or not passed when materialize_grads="
                          "True, but got: allow_unused=False.")  # fmt: skip
     if is_grads_batched:
-        raise NotImplementedError("is_grads_batched=True is not supported; call grad once for each "
-                                  "row of grad_outputs")  # fmt: skip
+        from flambeau.autograd.batched import grad_rows
+
+        return grad_rows(outputs, inputs, grad_outputs, retain_graph=retain_graph,
+                         create_graph=create_graph, allow_unused=allow_unused,
+                         materialize_grads=materialize_grads)  # fmt: skip
     if not only_inputs:
         warnings.warn("only_inputs argument is deprecated and is ignored now (defaults to "
                       "True). To "
