@@ -15,8 +15,8 @@ from flambeau.tensor import FUNCTIONS, Tensor
 
 PUBLIC: dict[str, Any] = {}  # torch.name → function
 # Modules that have METHODS, NAMED or PUBLIC; later ones win.
-MODULES = """viewing parting complexes creation sequences literal convert indexing history arranging
-    selecting random drawing sharing copying functions elementary differences statistics
+MODULES = """legacy viewing parting complexes creation sequences literal convert indexing history
+    arranging selecting random drawing sharing copying functions elementary differences statistics
     recurrent noise distances earlier lowrank spectrogram contracting viewcopies reducing"""
 
 
