@@ -219,6 +219,26 @@ def empty_strided(
     return finish(out, requires_grad)
 
 
+def empty_permuted(size: Any, physical_layout: Any, **options: Any) -> Any:
+    """Memory whose content nobody knows; the dims lie in memory in the order that is given."""
+    size, order = tuple(size), tuple(physical_layout)
+    if len(size) != len(order):
+        raise RuntimeError("Number of dimensions in size does not match the length of the "
+                           f"physical_layout; i.e. len(size) = {len(size)} is not equal to "
+                           f"len(physical_layout) = {len(order)}")  # fmt: skip
+    for n, d in enumerate(order):
+        if not 0 <= d < len(size):
+            raise RuntimeError("Dimension out of range (expected to be between 0 and "
+                               f"{len(size) - 1}, but got {d} at index {n}).  NB: negative dims "
+                               "not currently supported; file an issue if you want "
+                               "it.")  # fmt: skip
+    if len(set(order)) != len(order):
+        raise RuntimeError("Duplicate dim not allowed")
+    lying = contiguous_strides(sizes(([size[d] for d in order],)))
+    stride = tuple(lying[order.index(d)] for d in range(len(size)))
+    return empty_strided(size, stride, **options)
+
+
 # ------------------------------------------------------------------ like another tensor
 
 
@@ -303,5 +323,5 @@ def plain(x: Any) -> Any:
 
 
 METHODS = "new_zeros new_ones new_empty new_full new_empty_strided".split()
-PUBLIC = """get_default_dtype set_default_dtype zeros ones full empty empty_strided zeros_like
-    ones_like full_like empty_like""".split()
+PUBLIC = """get_default_dtype set_default_dtype zeros ones full empty empty_strided empty_permuted
+    zeros_like ones_like full_like empty_like""".split()

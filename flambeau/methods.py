@@ -17,7 +17,8 @@ PUBLIC: dict[str, Any] = {}  # torch.name → function
 # Modules that have METHODS, NAMED or PUBLIC; later ones win.
 MODULES = """legacy viewing parting complexes creation sequences literal convert indexing history
     arranging selecting random drawing sharing copying functions elementary differences statistics
-    recurrent noise distances earlier lowrank spectrogram contracting viewcopies reducing"""
+    recurrent noise distances earlier lowrank spectrogram contracting viewcopies reducing
+    lookups"""
 
 
 def add_rows() -> None:

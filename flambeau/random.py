@@ -270,6 +270,8 @@ def normal(
     out: Any = None,
     dtype: Any = None,
     device: Any = None,
+    layout: Any = None,
+    pin_memory: bool = False,
     requires_grad: bool = False,
 ) -> Any:
     """Normal numbers; mean and deviation may be tensors."""
@@ -286,11 +288,35 @@ def normal(
         return finish(made, requires_grad, out)
     from flambeau.arranging import broadcast_tensors
 
+    check_deviation(std)
     both = [x for x in (mean, std) if isinstance(x, Tensor)]
-    shaped = broadcast_tensors(*both)[0].spec
-    base = FUNCTIONS["_normal"](state_of(generator), shaped.size, shaped.dtype, 0.0, 1.0, True)
+    size, dtype = (
+        broadcast_tensors(*both)[0].spec.size,
+        floating(both[0].dtype, "normal_kernel_cpu"),
+    )
+    base = FUNCTIONS["_normal"](state_of(generator), size, dtype, 0.0, 1.0, True)
     with_no_history = [x.detach() if isinstance(x, Tensor) else x for x in (mean, std)]
-    return finish(base * with_no_history[1] + with_no_history[0], False, out)
+    made = (base * with_no_history[1] + with_no_history[0]).to(dtype)
+    return drawn_by("_normal_drawn", made, both) if out is None else finish(made, False, out)
+
+
+def check_deviation(std: Any) -> None:
+    """Deviations are real and not negative; tensors of them are looked at."""
+    if not isinstance(std, Tensor):
+        if std < 0:
+            raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
+        return
+    if std.dtype.kind == "c":
+        raise RuntimeError("normal expects standard deviation to be non-complex")
+    if (std.detach()._values() < 0).any():
+        raise RuntimeError("normal expects all elements of std >= 0.0")
+
+
+def drawn_by(row: str, made: Any, parameters: list[Any]) -> Any:
+    """A draw with the history of its parameters, where these have one."""
+    if not any(x.requires_grad for x in parameters):
+        return made
+    return FUNCTIONS[row](made, *parameters)
 
 
 def bernoulli(input: Any, p: Any = None, *, generator: Any = None, out: Any = None) -> Any:
@@ -303,7 +329,9 @@ def bernoulli(input: Any, p: Any = None, *, generator: Any = None, out: Any = No
         made = FUNCTIONS["_bernoulli_tensor"](
             state_of(generator), input.detach(), spec.dtype, spec.dtype
         )
-    return made if out is None else finish(made.to(out.dtype), out=out, name="bernoulli")
+    if out is None:
+        return drawn_by("_bernoulli_drawn", made, [input])
+    return finish(made.to(out.dtype), out=out, name="bernoulli")
 
 
 def multinomial(

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from flambeau.arranging import repeat_interleave
-from flambeau.creation import finish
+from flambeau.creation import finish, fitting
 from flambeau.filling import fill, named
+from flambeau.info import finfo, iinfo
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import broadcast_sizes, spec_of
 from flambeau.ops.declare import TABLE
+from flambeau.ops.functions import inplace_of
 from flambeau.ops.outs import refuse_overlap
 from flambeau.ops.rules import lacks, one_dim, refuse_complex
 from flambeau.tensor import FUNCTIONS, Tensor, from_array
@@ -99,6 +101,52 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
 # ------------------------------------------------------------------ masks, which are looked at
 
 
+def within_range(value: Any, dtype: dt.DType) -> Any:
+    """A number that the type can hold, or RuntimeError; unsigned types take negative ones."""
+    low, high = RANGES[dtype]
+    if value.__class__ in (int, float, bool) and low <= value <= high:
+        return value
+    if isinstance(value, Tensor):
+        lost = value.dtype.kind == "c" != dtype.kind
+        if not lost and (value.ndim or value.dtype is dtype or value.dtype.kind == "b"):
+            return value
+        if value.ndim == 0:  # PyTorch looks at it, too
+            within_range(value.item(), dtype)
+            return value.real if lost else value
+        return value
+    plain = fitting(value.item() if hasattr(value, "item") else value, dtype)
+    if isinstance(plain, complex) or dtype.kind in "fc" and not math.isfinite(plain):
+        return plain
+    if not low <= plain <= high:
+        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
+    return plain
+
+
+def range_of(dtype: dt.DType) -> tuple[float, float]:
+    """The smallest and the largest number that may be written to a type."""
+    if dtype.kind == "b":
+        return -math.inf, math.inf
+    if dtype.kind in "fc":
+        high = finfo(dtype).max
+        return -high, high
+    limits = iinfo(dtype)
+    return (-limits.max if dtype.kind == "u" else limits.min), limits.max
+
+
+RANGES = {dtype: range_of(dtype) for dtype in dt.SUPPORTED}
+masked_fill_row, masked_fill_over = FUNCTIONS["masked_fill"], inplace_of(TABLE["masked_fill"])
+
+
+def masked_fill(input: Any, mask: Any, value: Any, *, out: Any = None) -> Any:
+    """A copy with one value where a mask is true."""
+    return masked_fill_row(input, mask, within_range(value, input.dtype), out=out)
+
+
+def masked_fill_(self: Any, mask: Any, value: Any) -> Any:
+    """masked_fill, over the input."""
+    return masked_fill_over(self, mask, within_range(value, self.dtype))
+
+
 def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
     """The elements where a mask is true, as one dim."""
     if mask.spec.dtype is not dt.bool_:
@@ -109,6 +157,8 @@ def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
     count = int(np.broadcast_to(mask._memory(), size).sum())
     if out is not None and out.dtype is not input.dtype:
         raise RuntimeError("masked_select(): self and result must have the same scalar type")
+    if out is not None:
+        refuse_overlap(out, (input, mask))
     return finish(FUNCTIONS["_masked_select"](input, mask, count), out=out, name="masked_select")
 
 
@@ -261,8 +311,10 @@ def searchsorted(
             "torch.searchsorted(): output tensor's dtype is wrong, it can only be Int(int32) or "
             "Long(int64) depending on whether out_int32 flag is True, but we got output tensor's "
             f"dtype {out.dtype.legacy} and out_int32 flag is {out_int32}")  # fmt: skip
-    if sorted_sequence.ndim != 1 and isinstance(input, Tensor) and (
-        sorted_sequence.spec.size[:-1] != input.spec.size[:-1]
+    if (
+        sorted_sequence.ndim != 1
+        and isinstance(input, Tensor)
+        and (sorted_sequence.spec.size[:-1] != input.spec.size[:-1])
     ):
         raise RuntimeError(
             "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 "
@@ -294,8 +346,9 @@ def bucketize(
     return searchsorted(boundaries, input, out_int32=out_int32, right=right, out=out)
 
 
-METHODS = """scatter scatter_ take_along_dim index_put index_put_ masked_select nonzero argwhere
+METHODS = """masked_fill masked_fill_ scatter scatter_ take_along_dim index_put index_put_
+    masked_select nonzero argwhere
     count_nonzero sort argsort topk kthvalue msort unique unique_consecutive bincount
     repeat_interleave""".split()
-PUBLIC = METHODS[:1] + METHODS[2:4] + METHODS[5:] + ["searchsorted", "bucketize"]
+PUBLIC = [name for name in METHODS if name[-1] != "_"] + ["searchsorted", "bucketize"]
 __all__ = ["repeat_interleave"]

@@ -52,22 +52,63 @@ def arange(
     return finish(from_array(dt.narrow(values, check_supported(dtype)), dtype), requires_grad, out)
 
 
-def linspace_values(start: float, end: float, steps: int, dtype: dt.DType) -> np.ndarray:
-    """Evenly spaced numbers, the second half counted from the end, in the type's own arithmetic."""
+def spaced(start: Any, end: Any, steps: int, dtype: dt.DType, whole: dt.DType) -> np.ndarray:
+    """Evenly spaced numbers, the second half counted from the end, in the type's own arithmetic.
+
+    whole: the type to compute in where the numbers are integers; they are not yet rounded.
+    """
     if not hasattr(steps, "__index__"):
         raise TypeError("linspace() received an invalid combination of arguments: steps must be an "
                         f"int, not {type(steps).__name__}")  # fmt: skip
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
-    work = dt.compute_dtype(dtype).numpy.type if dtype.kind == "f" else np.float32
-    low, high = (work(v) if dtype.kind == "f" else work(int(v)) for v in (start, end))
-    if steps == 1:
-        return np.array([low])
-    step = work((high - low) / work(max(steps - 1, 1)))
-    i = np.arange(steps).astype(work)
+    if dtype.kind == "c":
+        real = dtype.to_real()
+        x, y = (spaced(v, w, steps, real, whole) for v, w in zip(parts(start), parts(end)))
+        return x + 1j * y
+    if dtype.kind != "f":
+        start, end, dtype = int(start), int(end), whole
+
+    def rounded(x: Any) -> np.ndarray:
+        """In the type, and as NumPy computes with it."""
+        return dt.widen(dt.narrow(np.asarray(x, dt.compute_dtype(dtype).numpy), dtype), dtype)
+
     with np.errstate(all="ignore"):
-        upper = high - step * (work(steps - 1) - i)
-    return np.where(np.arange(steps) < steps // 2, low + step * i, upper).astype(work)
+        low, high = rounded(start), rounded(end)
+        if steps == 1:
+            return np.array([low])
+        step = rounded(rounded(high - low) / rounded(max(steps - 1, 1)))
+        before, after = np.arange(steps), np.arange(steps)[::-1]
+        if dtype.itemsize == 2:  # every operation rounds
+            lower = rounded(low + rounded(step * rounded(before)))
+            upper = rounded(high - rounded(step * rounded(after)))
+        else:
+            lower, upper = fused(step, before, low), fused(step, -after, high)
+    return np.where(before < steps // 2, lower, upper).astype(low.dtype)
+
+
+def parts(number: Any) -> tuple[float, float]:
+    """Real and imaginary part of a Python number."""
+    return number.real, number.imag
+
+
+def fused(x: np.ndarray, n: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """x·n + y rounded once, for whole numbers below 2^26.
+
+    float64: x in two halves, whose products are exact, and the error of the first sum (T. J.
+    Dekker,
+    "A floating-point technique for extending the available precision", 1971).
+    """
+    if x.dtype == np.float32:
+        return (x.astype(np.float64) * n + y).astype(np.float32)
+    scaled = x * 134217729.0
+    high = scaled - (scaled - x)
+    product = high * n
+    total = y + product
+    virtual = total - y
+    error = (y - (total - virtual)) + (product - virtual)
+    exact = total + (error + (x - high) * n)
+    return np.where(np.isfinite(exact), exact, x * n + y)
 
 
 def linspace(
@@ -85,7 +126,7 @@ def linspace(
     """`steps` evenly spaced numbers, both ends included."""
     check_device(device)
     dtype = check_supported(type_for(dtype, out))
-    values = linspace_values(plain(start), plain(end), steps, dtype)
+    values = spaced(plain(start), plain(end), steps, dtype, dt.float64)
     return finish(from_array(dt.narrow(values, dtype), dtype), requires_grad, out)
 
 
@@ -105,7 +146,7 @@ def logspace(
     """`base` to the powers of a linspace."""
     check_device(device)
     dtype = check_supported(type_for(dtype, out))
-    powers = linspace_values(plain(start), plain(end), steps, dtype)
+    powers = spaced(plain(start), plain(end), steps, dtype, dt.float32)
     values = np.power(powers.dtype.type(base), powers)
     return finish(from_array(dt.narrow(values, dtype), dtype), requires_grad, out)
 

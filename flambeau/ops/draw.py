@@ -13,7 +13,8 @@ import numpy as np
 
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Spec
-from flambeau.ops.declare import effect
+from flambeau.ops.declare import effect, elementwise
+from flambeau.ops.rules import keep, zeros
 from flambeau.runtime import draws
 from flambeau.trace.modes import Mode
 
@@ -65,6 +66,21 @@ def of_tensor(state: Any, input: Any, dtype: dt.DType, p_dtype: dt.DType, out: A
     )
 
 
+def drawn(name: str) -> Any:
+    """A draw as a function of the parameters that it was drawn by: its derivative is zero."""
+    return elementwise(
+        f"_{name}_drawn(input, tensor1, tensor2=None)",
+        public="",
+        node=f"{name.capitalize()}Backward0",
+        dtype=keep,
+        numpy=lambda x, *parameters: x,
+        scalar=lambda k, x, *parameters: x,
+        grad=dict(tensor1=lambda g: zeros(g), tensor2=lambda g: zeros(g)),
+        samples=lambda new: iter(()),
+    )
+
+
+normal_drawn, bernoulli_drawn = drawn("normal"), drawn("bernoulli")
 bernoulli_tensor = effect(  # chances from a tensor, whose own dtype is told beside it
     "_bernoulli_tensor(state, input, dtype, p_dtype)",
     public="",

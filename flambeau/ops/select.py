@@ -160,12 +160,19 @@ def masked_scatter_numpy(input: Any, mask: Any, source: Any) -> Any:
     input, mask = np.broadcast_arrays(input, mask)
     out, wanted = input.copy(), int(mask.sum())
     if wanted > source.size:
-        raise RuntimeError(
-            "masked_scatter: expected self and source to have same dtypes but the source "
-            f"has {source.size} elements for {wanted} places"
-        )
+        raise RuntimeError("Number of elements of source < number of ones in mask")
     out[mask] = source.reshape(-1)[:wanted]
     return out
+
+
+def masked_scatter_shape(mode: Mode, input: Spec, mask: Spec, source: Spec) -> Any:
+    if mask.dtype is not dt.bool_:
+        raise RuntimeError("masked_scatter_ only supports boolean masks, but got mask with dtype "
+                           f"{mask.dtype.legacy}")  # fmt: skip
+    if source.dtype is not input.dtype:
+        raise RuntimeError("masked_scatter: expected self and source to have same dtypes but got "
+                           f"{input.dtype.legacy} and {source.dtype.legacy}")  # fmt: skip
+    return ((broadcast_sizes([input.size, mask.size]), input.dtype),)
 
 
 def masked_scatter_source(g: Any, mask: Any, call: Any) -> Any:
@@ -177,9 +184,7 @@ def masked_scatter_source(g: Any, mask: Any, call: Any) -> Any:
 
 masked_scatter = structured(
     "masked_scatter(input, mask, source)",
-    shape=lambda mode, input, mask, source: (
-        (broadcast_sizes([input.size, mask.size]), input.dtype),
-    ),
+    shape=masked_scatter_shape,
     numpy=masked_scatter_numpy,
     grad=dict(input=lambda g, mask: g.masked_fill(mask, 0), source=masked_scatter_source),
     samples=lambda new: iter(

@@ -1,4 +1,4 @@
-"""Rows that put elements in order, and one_hot."""
+"""Rows that put elements in order or look for them: sort, topk, isin, one_hot."""
 
 from __future__ import annotations
 
@@ -131,6 +131,15 @@ kthvalue = structured(
     shape=kth_shape,
     numpy=kth_numpy,
     grad=dict(input=kth_back),
+    samples=no_samples,
+)
+
+
+isin = structured(
+    "_isin(input, other, invert)",
+    public="",
+    shape=lambda mode, input, other, invert: ((input.size, dt.bool_),),
+    numpy=lambda x, tests, invert: np.isin(x, tests, invert=bool(invert)),
     samples=no_samples,
 )
 
