@@ -12,7 +12,9 @@ RUN = {"PyTorch": [], "Flambeau": ["-m", "flambeau", "run"]}
 EXAMPLES = [
     ["digits_softmax.py", "--epochs", "2"],
     ["digits_mlp.py", "--epochs", "2"],
+    ["digits_lenet.py", "--epochs", "2"],
     ["char_rnn.py", "--epochs", "2", "--length", "6000", "--hidden", "32"],
+    ["char_lstm.py", "--epochs", "2", "--length", "6000", "--hidden", "32"],
 ]
 
 
