@@ -23,14 +23,14 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
     for other in (prepend, append):
         if other is not None:
             check_joins(input, other, dim)
+    if n == 0:
+        return input.clone() if out is None else fill("diff", input, out)
     parts = [x for x in (prepend, input, append) if x is not None]
     if len(parts) > 1:
         from flambeau import cat
 
         input = cat(parts, dim)
     size = input.spec.size[dim]
-    if n == 0 and out is None:
-        return input.clone()
     for k in range(min(n, size)):
         left, right = (input.narrow(dim, start, size - 1 - k) for start in (0, 1))
         input = right.logical_xor(left) if input.dtype is dt.bool_ else right - left

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from flambeau.filling import fill, named, results
 from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import category
@@ -32,6 +34,33 @@ def frexp(input: Any, *, out: Any = None) -> Any:
         raise RuntimeError("torch.frexp() expects exponent to have int dtype but got "
                            f"{out[1].dtype.legacy.lower()}")  # fmt: skip
     return named("frexp", row["_frexp"](input), out)
+
+
+# ------------------------------------------------------------------ log-odds
+
+
+def odds_bounds(input: Any, eps: float | None) -> tuple[float | None, float | None]:
+    """eps and 1 - eps, rounded to the type of the result."""
+    if eps is None:
+        return None, None
+    if not isinstance(input, Tensor):
+        raise TypeError(f"logit(): argument 'input' must be Tensor, not {type(input).__name__}")
+    dtype = kept(input)
+
+    def rounded(x: float) -> float:
+        return float(dt.widen(dt.narrow(np.asarray(x, dt.compute_dtype(dtype).numpy), dtype), dtype))
+
+    return rounded(eps), rounded(1 - eps)
+
+
+def logit(input: Any, eps: float | None = None, *, out: Any = None) -> Any:
+    """log(x / (1 - x)), with x between eps and 1 - eps where that is given."""
+    return row["_logit"](input, *odds_bounds(input, eps), out=out)
+
+
+def logit_(input: Any, eps: float | None = None) -> Any:
+    """logit, over the input."""
+    return record_write(TABLE["_logit"], input, input, *odds_bounds(input, eps))
 
 
 # ------------------------------------------------------------------ neighbours
@@ -167,7 +196,7 @@ def renorm_(input: Any, p: float, dim: int, maxnorm: float) -> Any:
     return input.copy_(renorm(input.clone(), p, dim, maxnorm))
 
 
-METHODS = """positive frexp nextafter nextafter_ float_power float_power_ mvlgamma
+METHODS = """logit logit_ positive frexp nextafter nextafter_ float_power float_power_ mvlgamma
     mvlgamma_ dist renorm renorm_""".split()
 NAMED = {"polygamma": row["polygamma"], "polygamma_": inplace_of(TABLE["polygamma"])}
-PUBLIC = """positive frexp nextafter float_power polygamma mvlgamma dist renorm""".split()
+PUBLIC = """logit positive frexp nextafter float_power polygamma mvlgamma dist renorm""".split()

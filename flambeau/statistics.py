@@ -171,7 +171,7 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
     if weight is None or not correction or aweights is None:
         left = total - correction
     else:
-        left = total - correction * (weight * aweights).sum() / total
+        left = total - correction * (weight * aweights / total).sum()
     if float(left.item() if isinstance(left, Tensor) else left) <= 0:
         warnings.warn("cov(): degrees of freedom is <= 0. Correction should be strictly less than "
                       "the number of observations.", UserWarning, stacklevel=2)  # fmt: skip
@@ -232,7 +232,8 @@ def histogram(input: Any, bins: Any, *, range: Any = None, weight: Any = None,
     flat = input.reshape((-1, 1))
     weight = None if weight is None else weighed(flat, weight, input)
     hist, edges = boxed(flat, [bins], range, weight, density)
-    return named("histogram", (hist, edges[0]), out)
+    edge = edges[0].clone() if isinstance(bins, Tensor) else edges[0]
+    return named("histogram", (hist, edge), out)
 
 
 def weighed(flat: Any, weight: Any, input: Any) -> Any:
@@ -271,8 +272,7 @@ def boxed(flat: Any, bins: Any, range: Any, weight: Any, density: bool) -> Any:
                            f"{weight.dtype.legacy.lower()}")  # fmt: skip
     if isinstance(bins[0], Tensor):
         check_edges(flat, bins)
-        return row["_histogram_by_edges"](flat, tuple(bins), bool(density), weight), [
-            edges.clone() for edges in bins]  # fmt: skip
+        return row["_histogram_by_edges"](flat, tuple(bins), bool(density), weight), bins
     check_bins(bins, range)
     given = None if range is None else tuple(float(r) for r in range)
     hist, *edges = row["_histogram_by_number"](flat, tuple(bins), given, bool(density), weight)

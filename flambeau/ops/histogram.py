@@ -52,8 +52,12 @@ def counted(places: list[Any], sizes: Ints, weight: Any, dtype: Any) -> Any:
     """How many elements, or what weight, fall into each box of bins."""
     inside = np.logical_and.reduce([p >= 0 for p in places])
     flat = np.ravel_multi_index([p[inside] for p in places], sizes)
-    weight = None if weight is None else weight.reshape(-1)[inside]
-    return np.bincount(flat, weight, int(np.prod(sizes))).reshape(sizes).astype(dtype)
+    boxes = int(np.prod(sizes))
+    if weight is None:
+        return np.bincount(flat, None, boxes).reshape(sizes).astype(dtype)
+    total = np.zeros(boxes, dtype)
+    np.add.at(total, flat, weight.reshape(-1)[inside])  # one by one in their own type, as PyTorch
+    return total.reshape(sizes)
 
 
 # ------------------------------------------------------------------ histc

@@ -134,11 +134,12 @@ sum_, sum_all = accumulation(
 
 
 def without_nan(input: Spec, dim: Any, keepdim: Any, dtype: Any) -> tuple[Any, ...]:
+    cleaned = clean_dims(input, dim, keepdim, dtype)
     refuse_complex(input, "nansum on CPU does not support complex inputs")
-    return clean_dims(input, dim, keepdim, dtype)
+    return cleaned
 
 
-def nansum_numpy(x: Any, dim: Any, keepdim: bool, dtype: Any) -> Any:
+def nansum_numpy(x: Any, dim: Any, keepdim: Any, dtype: Any) -> Any:
     x = as_type(x, dtype)
     x = np.where(np.isnan(x), x.dtype.type(0), x) if x.dtype.kind in "fc" else x
     return np.add.reduce(x, dim, keepdims=keepdim)

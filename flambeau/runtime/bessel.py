@@ -56,12 +56,13 @@ def _right_of_zero(x: Array, which: int) -> Array:
 
 
 def _near_or_far(x: Array) -> tuple[Array, ...]:
-    """J0, J1, Y0 and Y1 for x ≥ 0; at infinity all are 0."""
+    """J0, J1, Y0 and Y1 for x ≥ 0; NaN at infinity, as in PyTorch."""
     far = x > FAR
     near_values = by_recurrence(np.where(far, 1, x))
     far_values = by_hankel(np.where(far & np.isfinite(x), x, FAR))
     return tuple(
-        np.where(np.isposinf(x), 0, np.where(far, b, a)) for a, b in zip(near_values, far_values)
+        np.where(np.isposinf(x), np.nan, np.where(far, b, a))
+        for a, b in zip(near_values, far_values)
     )
 
 

@@ -21,7 +21,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 def _log_gamma(x: float) -> float:
-    return math.inf if x <= 0 and x == math.floor(x) else math.lgamma(x)
+    return math.inf if -math.inf < x <= 0 and x == math.floor(x) else math.lgamma(x)
 
 
 _LOG_GAMMA = np.frompyfunc(_log_gamma, 1, 1)
@@ -128,10 +128,10 @@ def _incomplete(a: Array, x: Array) -> tuple[Array, Array]:
     upper = usual & ~tail_is_lower
     q[lower] = 1 - p[lower]
     q[upper], p[upper] = p[upper], 1 - p[upper]
-    for where, value in (
-        ((a >= 0) & (x == 0), 0.0), ((a == 0) & (x > 0), 1.0), (np.isposinf(a) & (x >= 0), 0.0),
-        ((a >= 0) & np.isposinf(x), 1.0), ((a == 0) & (x == 0), np.nan),
-        (np.isposinf(a) & np.isposinf(x), np.nan),
+    for where, value in (  # later ones win
+        (np.isposinf(x), 1.0), (np.isposinf(a), 0.0), (np.isposinf(a) & np.isposinf(x), np.nan),
+        (x == 0, 0.0), ((a == 0) & (x > 0), 1.0), ((a == 0) & ~(x > 0), np.nan),
+        ((x < 0) | (a < 0), np.nan),
     ):  # fmt: skip
         p[where], q[where] = value, 1 - value
     return p.reshape(shape), q.reshape(shape)

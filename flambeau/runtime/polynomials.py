@@ -75,7 +75,8 @@ def hermite(scale: int) -> Callable[[Array, Array], Array]:
         high = n > HERMITE_LIMIT[x.dtype]
 
         def step(k: int, x: Array, here: Array, before: Array) -> Array:
-            return scale * (x * here - k * before)
+            wide = here.astype(np.float64)  # float32 is rounded once, as in PyTorch's loops
+            return (scale * (x * wide - k * before)).astype(x.dtype)
 
         steps = recurrence(x, np.where(high, 0, n), np.asarray(scale * x), step).reshape(x.shape)
         return np.where(high, np.nan, steps)

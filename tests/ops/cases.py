@@ -26,18 +26,23 @@ TOLERANCE = {dt.float64: (1e-10, 1e-10), dt.float32: (2e-5, 2e-5), dt.float16: (
              dt.complex128: (1e-10, 1e-10)}  # fmt: skip
 # PyTorch rounds each step to the narrow type here; Flambeau rounds once.
 STEPWISE = {"grid_sampler_2d", "grid_sampler_3d", "prod", "prod_all", "nll_loss", "nll_loss2d"}
+# Where PyTorch's own approximations are good to so many digits less than these.
+ROUGH = {"polygamma": 1e2, "special_airy_ai": 1e6, "special_bessel_j0": 1e5,
+         "special_bessel_j1": 1e5, "special_bessel_y0": 1e5, "special_bessel_y1": 1e5}  # fmt: skip
 # Nodes that PyTorch names after the function around them or with a namespace; where all bounds are
 # numbers, clamp_tensor is not what it calls.
 UNNAMED = {"conj_physical", "celu_scaled", "nll_loss2d", "floor_divide", "clamp_tensor",
-           "_pack_padded", "_rrelu_with_noise"}  # fmt: skip
+           "_pack_padded", "_rrelu_with_noise", "heaviside"}  # fmt: skip
 # Derivatives that PyTorch lacks or refuses where Flambeau has them.
 UNDERIVED = {"hardsigmoid", "scatter_add", "_cdist", "multi_margin_loss", "multilabel_margin_loss", "_layer_norm"}
 # The same, of complex results alone.
 UNDERIVED_COMPLEX = {"soft_margin_loss", "scatter_reduce", "nan_to_num", "silu", "softmax", "log_softmax", "embedding"}
+POLYNOMIALS = {name for name in TABLE if "_polynomial_" in name}  # those of NaN are not initialised
 # Where PyTorch's own answer to NaN and infinity is an accident of its algorithm: Welford's mean of
 # infinities depends on their order, vectorised gelu(inf) is NaN, and convolutions skip the zeros
 # around the input or multiply by them; what a grid of NaN reads depends on vectors.
-UNSPICED = {"_cdist", "var_mean", "std_mean", "gelu", "convolution", "_layer_norm", "_group_norm",
+UNSPICED = {*POLYNOMIALS,
+            "_cdist", "var_mean", "std_mean", "gelu", "convolution", "_layer_norm", "_group_norm",
             "grid_sampler_2d", "grid_sampler_3d"}  # fmt: skip
 
 

@@ -12,6 +12,7 @@ OTHERS: dict[str, Callable[..., Callable[..., Any]]] = {
     "pow_tensor": lambda torch: torch.pow,
     "clamp_number": lambda torch: torch.clamp,
     "clamp_tensor": lambda torch: torch.clamp,
+    "polygamma": lambda torch: lambda x, n: torch.polygamma(n, x),
     "div_floor": lambda torch: lambda x, y: torch.div(x, y, rounding_mode="floor"),
     "div_trunc": lambda torch: lambda x, y: torch.div(x, y, rounding_mode="trunc"),
     "convolution": lambda torch: convolved(torch),
@@ -128,7 +129,8 @@ def reference(op: Any, torch: Any) -> Callable[..., Any]:
     """PyTorch's function for a row."""
     if op.name in OTHERS:
         return OTHERS[op.name](torch)
+    name = op.name.removeprefix("special_")
     for place in (torch, torch.nn.functional, torch.Tensor, torch.special, torch.linalg):
-        if hasattr(place, op.name):
-            return getattr(place, op.name)
+        if hasattr(place, name):
+            return getattr(place, name)
     raise LookupError(f"which function of PyTorch is {op.name}? Add it to references.py")
