@@ -12,11 +12,16 @@ import pytest
 from flambeau.settings import settings
 from flambeau.trace.programs import counters
 from tests.programs import (  # noqa: F401  (their programs join the catalogue)
+    decisions,
+    fits,
+    generative,
     loops,
     models,
+    relations,
     sequences,
     transformers,
     vision,
+    ways,
 )
 from tests.programs.catalogue import CASES, STEADY, STEPS
 

@@ -101,7 +101,7 @@ def decoder(torch, width=8, heads=2, length=6):
 
 @steady(period=2)
 def small_gpt(torch):
-    """Decay for matrices only, clipped gradients, a cosine after a warm-up; then words are drawn."""
+    """Decay for matrices only, clipped gradients, a cosine after a warm-up; words are drawn."""
     model = decoder(torch)
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     groups = [

@@ -1,4 +1,4 @@
-"""Programs over images and signals: convolutions, pools, normalisations, and layers that enlarge."""
+"""Programs over images and signals: convolutions, pools, normalisations, enlargements."""
 
 from tests.programs.catalogue import descend, images, steady
 
