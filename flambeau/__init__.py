@@ -77,6 +77,7 @@ def __getattr__(name: str) -> Any:
     if name in _SUBMODULES and find_spec(f"flambeau.{name}") is not None:
         return importlib.import_module(f"flambeau.{name}")
     home = "storage" if name.endswith("Storage") else _ELSEWHERE.get(name)
+    home = "foreach" if name.startswith("_foreach_") else home
     if home is None:
         raise AttributeError(f"module 'torch' has no attribute '{name}'")
     home, _, other = home.partition(":")  # other: what it is called there, if not the same
@@ -105,6 +106,7 @@ _ELSEWHERE = {
 _LATE = {
     "amp.autocast_mode": """is_autocast_enabled set_autocast_enabled get_autocast_dtype
         set_autocast_dtype is_autocast_cpu_enabled get_autocast_cpu_dtype get_autocast_gpu_dtype
+        set_autocast_cpu_enabled set_autocast_cpu_dtype set_autocast_gpu_dtype
         is_autocast_cache_enabled set_autocast_cache_enabled clear_autocast_cache
         autocast_increment_nesting autocast_decrement_nesting""",
     "convolving": """conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
@@ -116,6 +118,14 @@ _LATE = {
     "normalizing:torch_batch_norm": "batch_norm",
     "normalizing:torch_instance_norm": "instance_norm",
     "gridding": "grid_sampler affine_grid_generator",
+    "amp": "GradScaler",
+    "autograd.anomaly": "is_anomaly_check_nan_enabled is_anomaly_enabled set_anomaly_enabled",
+    "lowlevel": """alpha_dropout_ bilinear binary_cross_entropy_with_logits cosine_embedding_loss
+        ctc_loss dropout dropout_ dsmm embedding_renorm_ feature_alpha_dropout_ feature_dropout
+        feature_dropout_ hinge_embedding_loss kl_div margin_ranking_loss native_channel_shuffle
+        native_dropout norm_except_dim poisson_nll_loss spmm triplet_margin_loss""",
+    "variates": """poisson binomial _standard_gamma _standard_gamma_grad _sample_dirichlet
+        _dirichlet_grad""",
     "switches": """AcceleratorError Event OutOfMemoryError Stream get_default_device
         are_deterministic_algorithms_enabled compiled_with_cxx11_abi get_deterministic_debug_mode
         get_device_module get_float32_matmul_precision get_num_interop_threads
