@@ -60,7 +60,7 @@ globals().update(_methods.PUBLIC)
 
 _SUBMODULES = frozenset(
     """__config__ _dynamo _utils accelerator amp autograd backends compiler cpu cuda distributions
-    fft func hub jit linalg masked mps mtia nn optim overrides package random return_types
+    fft func hub jit library linalg masked mps mtia nn optim overrides package random return_types
     serialization signal sparse special storage testing torch_version types utils version
     xpu""".split()
 )

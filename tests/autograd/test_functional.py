@@ -4,7 +4,6 @@ import pytest
 
 from tests.beside import same
 
-
 START = """
 F, fa, grad = torch.autograd.functional, torch.autograd.forward_ad, torch.autograd.grad
 x = torch.tensor([1.0, 2.0, 3.0])

@@ -4,7 +4,6 @@ import pytest
 
 from tests.beside import same
 
-
 START = """
 f = torch.func
 x = torch.tensor([1.0, -2.0, 0.5])
