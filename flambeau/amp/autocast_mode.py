@@ -69,6 +69,24 @@ def get_autocast_cpu_dtype():
     return get_autocast_dtype("cpu")
 
 
+def set_autocast_cpu_enabled(enabled):
+    """The old name of set_autocast_enabled("cpu", enabled)."""
+    old("set_autocast_cpu_enabled(enabled)", "set_autocast_enabled('cpu', enabled)")
+    set_autocast_enabled("cpu", enabled)
+
+
+def set_autocast_cpu_dtype(dtype):
+    """The old name of set_autocast_dtype("cpu", dtype)."""
+    old("set_autocast_cpu_dtype(dtype)", "set_autocast_dtype('cpu', dtype)")
+    set_autocast_dtype("cpu", dtype)
+
+
+def set_autocast_gpu_dtype(dtype):
+    """The old name of set_autocast_dtype("cuda", dtype)."""
+    old("set_autocast_gpu_dtype(dtype)", "set_autocast_dtype('cuda', dtype)")
+    set_autocast_dtype("cuda", dtype)
+
+
 def get_autocast_gpu_dtype():
     """The old name of get_autocast_dtype("cuda")."""
     old("get_autocast_gpu_dtype()", "get_autocast_dtype('cuda')")

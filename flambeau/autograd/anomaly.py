@@ -47,6 +47,11 @@ def is_anomaly_enabled() -> bool:
     return enabled
 
 
+def set_anomaly_enabled(enabled: bool, check_nan: bool = True) -> None:
+    """Switch anomaly detection on or off."""
+    set_detect_anomaly(enabled, check_nan)
+
+
 def is_anomaly_check_nan_enabled() -> bool:
     """Whether it looks for NaN."""
     return check_nan
