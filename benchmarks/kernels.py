@@ -19,22 +19,23 @@ def layer_norm(torch, x):
     return centred / torch.sqrt((centred * centred).mean(-1, keepdim=True) + 1e-5)
 
 
-# What each row computes, and what it writes: all elements, one a row, or one a column.
+# What each row computes; what it writes: all elements, one a row, or one a column; and up to how
+# many elements PyTorch needs less than 20 µs for it.
 OPERATIONS = {
-    "6 elementwise calls": (chain, "all"),
-    "softmax": (lambda torch, x: torch.softmax(x, -1), "all"),
-    "layer norm by hand": (layer_norm, "all"),
-    "sum, last axis": (lambda torch, x: x.sum(-1), "row"),
-    "sum, first axis": (lambda torch, x: x.sum(0), "column"),
-    "max, last axis": (lambda torch, x: x.max(-1).values, "row"),
-    "max, first axis": (lambda torch, x: x.max(0).values, "column"),
+    "6 elementwise calls": (chain, "all", 1_000),
+    "softmax": (lambda torch, x: torch.softmax(x, -1), "all", 10_000),
+    "layer norm by hand": (layer_norm, "all", 1_000),
+    "sum, last axis": (lambda torch, x: x.sum(-1), "row", 100_000),
+    "sum, first axis": (lambda torch, x: x.sum(0), "column", 100_000),
+    "max, last axis": (lambda torch, x: x.max(-1).values, "row", 10_000),
+    "max, first axis": (lambda torch, x: x.max(0).values, "column", 10_000),
 }
 SHAPES = [(10, 100), (100, 100), (100, 1000), (1000, 1000), (10_000, 1000)]
 
 
 def operation(torch, name, shape, count):
     """Apply the operation to `count` inputs, keep all results, look at one."""
-    function, _ = OPERATIONS[name]
+    function = OPERATIONS[name][0]
     inputs = [torch.randn(shape) for _ in range(count)]
     while True:
         results = [function(torch, x) for x in inputs]
@@ -43,11 +44,12 @@ def operation(torch, name, shape, count):
 
 
 def operation_row(name, shape):
-    """One operation at one size: 100 results a look up to 10,000 elements (PyTorch needs less than
-    20 µs for one), one result a look above."""
+    """One operation at one size: 100 results a look where PyTorch needs less than 20 µs for one,
+    else one result a look."""
     rows, columns = shape
-    count = 100 if rows * columns <= 10_000 else 1
-    written = {"all": rows * columns, "row": rows, "column": columns}[OPERATIONS[name][1]]
+    _, writes, quick = OPERATIONS[name]
+    count = 100 if rows * columns <= quick else 1
+    written = {"all": rows * columns, "row": rows, "column": columns}[writes]
     moved = 4 * (rows * columns + written)
     return Row("kernels", f"{name}, {rows}×{columns}", operation,
                dict(name=name, shape=shape, count=count), per=count, bytes=moved,
@@ -75,9 +77,9 @@ def product(torch, m, n, k, form, count):
 
 
 def product_row(m, n, k, form):
-    """The row of one product; small ones are multiplied many times between looks."""
+    """The row of one product: 100 results a look where PyTorch needs less than 20 µs for one."""
     flops = 2 * m * n * k
-    count = max(1, min(100, 20_000_000 // flops))
+    count = 100 if flops < 5_000_000 and min(m, n, k) > 10 else 1
     moved = 4 * (m * k + k * n + m * n)
     return Row("matmul", f"{form} {m}×{n}×{k}", product,
                dict(m=m, n=n, k=k, form=form, count=count), per=count, flops=flops, bytes=moved,

@@ -37,9 +37,12 @@ def _over(name: str) -> Any:
     along, everything = row[name], row[f"{name}_all"]
 
     def function(input, dim=None, keepdim=False, *, dtype=None, out=None, axis=None, keepdims=None):
-        if dim is None and axis is None and not keepdim and not keepdims:
+        if axis is not None or keepdims is not None:
+            dim, keepdim = renamed(dim, keepdim, axis, keepdims)
+        if dim is None and not keepdim:
             return everything(input, dtype=dtype, out=out)
-        dim, keepdim = renamed(dim, keepdim, axis, keepdims)
+        if out is None:
+            return along(input, dim, keepdim, dtype=dtype)
         return along(input, dim, keepdim, dtype=dtype, out=out)
 
     function.__name__ = function.__qualname__ = name
@@ -68,7 +71,8 @@ def _best(name: str, pairwise: str) -> Any:
         other = dim if isinstance(dim, Recorded) else other
         if other is not None:
             return two(input, other, out=out)
-        dim, keepdim = renamed(dim, keepdim, axis, keepdims)
+        if axis is not None or keepdims is not None:
+            dim, keepdim = renamed(dim, keepdim, axis, keepdims)
         if dim is None:
             return everything(input, out=out)
         return classes[out is not None](along(input, dim, keepdim, out=out))

@@ -353,7 +353,7 @@ def runner(emitter: Emitter, parts: list[Any], arena_bytes: int) -> Run:
     functions = {f"make{n}": key[1] for n, key in enumerate(slots) if key[0] == "derived"}
     scope: dict[str, Any] = {
         "pack": struct.Struct("<" + kinds).pack_into, "memory": memory, "allocate": allocate_class,
-        "part": part, "scratch": scratch,
+        "new": Buffer.__new__, "Buffer": Buffer, "scratch": scratch,
         "address": ctypes.addressof(memory), "failed": failure(emitter, error),
         "interpret": interpreter_step(emitter),
     }  # fmt: skip
@@ -396,12 +396,17 @@ def allocations(emitter: Emitter, names: dict[int, str], arena_bytes: int) -> li
     for home in emitter.live:
         if emitter.sizes[home] <= SMALL_RESULT:
             places[home], end = end, end + -(-emitter.sizes[home] // ALIGNMENT) * ALIGNMENT
-    lines = [take("small", end)] if len(places) > 1 else []
+    shared = places if len(places) > 1 else {}
+    lines = [take("small", end), "block, base = small.block, small.address"] if shared else []
     for home in emitter.live:
         name, size = names[home], emitter.sizes[home]
-        shared = home in places and len(places) > 1
-        lines.append(f"{name} = part(small, {places[home]}, {size})" if shared
-                     else take(name, size))  # fmt: skip
+        if home in shared:  # `buffers.part`, written out
+            start = places[home]
+            lines.append(f"{name} = new(Buffer); {name}.nbytes = {size}; {name}.owner = small; "
+                         f"{name}.block = block; {name}.start = {start}; "
+                         f"{name}.address = base + {start}")  # fmt: skip
+        else:
+            lines.append(take(name, size))
     if arena_bytes:
         small = arena_bytes <= SHARED_ARENA
         lines.append(f"arena = scratch({arena_bytes})" if small else take("arena", arena_bytes))

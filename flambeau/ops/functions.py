@@ -167,7 +167,8 @@ def key_of(p: Param) -> str:
     """The source that gives one argument's part of the key."""
     n = p.name
     if p.kind == "static":
-        return f"({n} if {n} is None or {n}.__class__ is int else static({n}))"
+        return (f"({n} if {n} is None or {n}.__class__ is int else _false if {n} is False "
+                f"else static({n}))")  # fmt: skip
     if p.kind == "number" and not p.required:
         return f"({n} if {n} is default_{n} else enter(_stretch, {n}))"
     if p.kind == "number":
@@ -214,7 +215,8 @@ def announce_writes(stretch: Any, written: tuple[Any, ...]) -> None:
 
 # What the written functions call by name, besides their op and its defaults.
 WORDS: dict[str, Any] = {
-    "here": here, "_tensors": tensors, "enter": entering.enter, "slots": entering.slots,
+    "here": here, "_false": entering.static(False), "_tensors": tensors,
+    "enter": entering.enter, "slots": entering.slots,
     "enter_tensor": entering.enter_tensor,
     "static": entering.static, "first_time": sighting.first_time, "write_out": write_out,
     "flush_and_record": recorder.flush_and_record, "at_limit": flush.at_limit,

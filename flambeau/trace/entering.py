@@ -22,6 +22,7 @@ from flambeau.trace.tensor import Recorded, assemble, tensors
 from flambeau.trace.trie import State, Stretch, here
 
 NUMBERS = (bool, int, float, complex)
+LITTLE = 1 << 12  # bytes up to which nobody counts what waits for a stretch
 SNAPSHOT = 1 << 20  # bytes up to which a read of pinned memory copies it rather than run at once
 
 
@@ -78,9 +79,10 @@ def enter_tensor(stretch: Stretch, x: Any) -> int:
         slot = x.slot = storage.born = storage.index = state.slot
         x.stretch = storage.stretch = stretch
         stretch.inputs.append(storage)
-        stretch.bytes += storage.nbytes
-        if stretch.bytes > stretch.most:
-            flush.limit_bytes(stretch)
+        if storage.nbytes > LITTLE:
+            stretch.bytes += storage.nbytes
+            if stretch.bytes > stretch.most:
+                flush.limit_bytes(stretch)
         if spec.requires_grad:
             stretch.leaves[slot] = x
         return slot
