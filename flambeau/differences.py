@@ -164,8 +164,6 @@ def heights(name: str, y: Any, x: Any, dx: Any, dim: int) -> tuple[Any, int]:
         which = "`y`" if x is None else "`x` or `y`"
         raise RuntimeError(f"{name}: received a bool input for {which}, but bool is not supported")
     n = y.spec.size[dim]
-    if x is not None and not x.ndim:
-        return y.narrow(dim, 0, 0), dim  # one place: nothing between two
     if not n:
         return y, dim
     means = (y.narrow(dim, 0, n - 1) + y.narrow(dim, 1, n - 1)) / 2.0
@@ -176,12 +174,9 @@ def heights(name: str, y: Any, x: Any, dx: Any, dim: int) -> tuple[Any, int]:
             raise RuntimeError(f"{name}: There must be one `x` value for each sample point")
         x = x.reshape((-1,) + (1,) * (y.ndim - dim - 1))
         return means * diff(x, 1, 0), dim
-    lead = max(x.ndim, y.ndim)
-    at = dim - y.ndim + lead
-    x = x.reshape((1,) * (lead - x.ndim) + x.spec.size)
-    if x.spec.size[at] not in (1, n):
-        raise RuntimeError(f"{name}: There must be one `x` value for each sample point")
-    return means * diff(x, 1, at), dim - y.ndim
+    if x.ndim < y.ndim:
+        x = x.reshape((1,) * (y.ndim - x.ndim) + x.spec.size)
+    return means * diff(x, 1, dim), dim  # dims are counted from y's front, as in PyTorch
 
 
 METHODS = ["diff"]

@@ -91,7 +91,6 @@ def shares(input: Any, q: Any) -> Any:
 def ranked(name: str, input: Any, q: Any, dim: int | None, keepdim: bool, interpolation: str,
            out: Any, pass_nan: bool) -> Any:  # fmt: skip
     """Sort, and take what lies at rank q (n - 1)."""
-    given = input
     if interpolation not in INTERPOLATIONS:
         raise RuntimeError("quantile() interpolation must be one of linear, lower, higher, "
                            f"midpoint or nearest, but got {interpolation}")  # fmt: skip
@@ -107,9 +106,10 @@ def ranked(name: str, input: Any, q: Any, dim: int | None, keepdim: bool, interp
     if dim is not None and input.ndim:
         values = values.transpose(dim, -1)  # the shares stand where the dim was
     lead = values.movedim(dim if dim is not None and input.ndim else 0, 0)
-    if keepdim:
-        rest = [1] * given.ndim if dim is None else [
-            1 if d == dim else n for d, n in enumerate(given.spec.size)]  # fmt: skip
+    if keepdim and dim is None:
+        lead = values.reshape((*[1] * input.ndim, -1)).movedim(-1, 0)
+    elif keepdim:
+        rest = [1 if d == dim else n for d, n in enumerate(input.spec.size)]
         lead = lead.reshape((lead.spec.size[0], *rest))
     result = lead if q.ndim else lead.squeeze(0)
     return fill(name, result, out)

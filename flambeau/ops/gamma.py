@@ -62,7 +62,8 @@ digamma = elementwise(
 
 def clean_order(input: Spec, n: Any) -> tuple[Any, Any]:
     if isinstance(n, bool) or not isinstance(n, int):
-        raise TypeError(f"polygamma(): argument 'n' must be int, not {type(n).__name__}")
+        raise TypeError(f"polygamma(): argument 'n' (position 1) must be int, not "
+                        f"{type(n).__name__}")  # fmt: skip
     if n < 0:
         raise RuntimeError("polygamma(n, x) does not support negative n.")
     return input, n

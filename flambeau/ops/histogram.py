@@ -19,7 +19,7 @@ def bounds(x: Any, says: str) -> Range:
     """From the smallest to the largest; a half to either side of a single value."""
     low, high = (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise RuntimeError(f"{says}range of [{low:g}, {high:g}] is not finite")
+        raise RuntimeError(f"{says} [{low:g}, {high:g}] is not finite")
     return low, high
 
 
@@ -81,7 +81,7 @@ def clean_histc(input: Spec, bins: Any, low: Any, high: Any) -> tuple[Any, ...]:
 def histc_numpy(x: Any, bins: int, low: float, high: float) -> Any:
     x = x.reshape(-1)
     if low == high:
-        low, high = bounds(x, "torch.histc: ") if x.size else (low, high)
+        low, high = bounds(x, "torch.histc: range of") if x.size else (low, high)
     if low == high:
         low, high = low - 1, high + 1
     return counted([even_bins(x, low, high, bins)], (bins,), None, x.dtype)
@@ -112,7 +112,7 @@ def by_number(x: Any, bins: Ints, ranges: Any, density: bool, weight: Any) -> An
     x = x.reshape(-1, x.shape[-1])
     edges, places = [], []
     for d, n in enumerate(bins):
-        says = f"torch.histogramdd: dimension {d}'s "
+        says = f"torch.histogramdd: dimension {d}'s range"
         low, high = ranges[2 * d : 2 * d + 2] if ranges else bounds(x[:, d], says)
         if not ranges and not x.size:
             low, high = 0.0, 1.0

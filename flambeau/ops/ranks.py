@@ -9,7 +9,7 @@ import numpy as np
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Ints, Spec
 from flambeau.ops.declare import structured
-from flambeau.ops.reduce import clean_dims, refuse_all_of_nothing, refuse_empty
+from flambeau.ops.reduce import clean_dims, refuse_empty
 from flambeau.ops.rules import lacks, one_dim, refuse_complex, without_dims
 from flambeau.ops.sort import kth_back, no_samples
 from flambeau.trace.modes import Mode
@@ -29,7 +29,7 @@ def middle(order: Any, missing: Any, pass_nan: bool) -> Any:
     """
     n = order.shape[-1]
     if pass_nan:
-        rank = np.maximum((n - missing - 1) // 2, 0)
+        rank = (np.where(missing == n, n, n - missing) - 1) // 2
     else:
         rank = np.where(missing > 0, n - missing, (n - 1) // 2)
     return np.take_along_axis(order, rank[..., None], -1)[..., 0]
@@ -154,7 +154,11 @@ mode_row = structured(
 def clean_hash(input: Spec, dim: Any, keepdim: Any, mode: Any) -> tuple[Any, ...]:
     cleaned = clean_dims(input, dim, keepdim)
     if input.numel == 0:
-        refuse_all_of_nothing("hash_tensor", input, cleaned[1], dim)
+        if dim is None or dim == ():
+            raise RuntimeError("hash_tensor: Expected reduction dim to be specified for "
+                               "input.numel() == 0. Specify the reduction dim with the 'dim' "
+                               "argument.")  # fmt: skip
+        refuse_empty("hash_tensor", input, cleaned[1])
     if mode != 0:
         raise RuntimeError(f"Unknown hash_tensor mode: {mode}")
     refuse_kind("xor_sum_cpu", input, "c")
