@@ -58,7 +58,13 @@ def grain(nest: Nest, sizes: Sequence[int]) -> int:
         return max(1, TASK_WORK // (work * max(1, min(chunk(nest, sizes), sizes[-1]))))
     unit = column_block(nest)
     length = sizes[-2] if nest.mode == "columns" else chunk(nest, sizes)
-    return max(1, math.ceil(TASK_WORK / (work * max(1, length) * unit))) * unit
+    most = max(1, math.ceil(TASK_WORK / (work * max(1, length) * unit)))
+    return even(math.ceil(sizes[-1] / unit), most) * unit
+
+
+def even(count: int, most: int) -> int:
+    """The size of the parts when `count` things are cut into equal parts of at most `most`."""
+    return math.ceil(count / math.ceil(count / most)) if count else most
 
 
 def chunk(nest: Nest, sizes: Sequence[int]) -> int:

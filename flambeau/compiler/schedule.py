@@ -1,6 +1,6 @@
 """Schedule: a cluster becomes a loop nest and a list of what it touches.
 
-    cluster  domain (256, 10), reduces dim 1             Nest rows, 2 loops
+    cluster  domain (256, 100), reduces dim 1            Nest rows, 2 loops
       %6 = amax(%5, 1)                             →       pass 0  r0 = max(load0)
       %7 = exp(sub(%5, %6))                                pass 1  r1 = sum(exp(load0 - r0))
       %8 = sum(%7, 1)                                      pass 2  store exp(load0 - r0) / r1
@@ -33,6 +33,9 @@ from flambeau.ir.tree import tree as make_tree
 
 SCRATCH_ROW = 1 << 16  # bytes of a row up to which dear values are kept between passes
 DEAR = 24  # operations above which a value is kept rather than computed again
+SHORT_ROW = 12  # elements of a row up to which vectors run across rows
+SHORT_REDUCED_ROW = 32  # the same where nothing is stored for each element
+FEWEST_ROWS = 32  # for both
 
 
 @frozen
@@ -319,6 +322,34 @@ def merge_loops(cluster: Cluster, dims: list[int], ways: list[Ints]) -> list[tup
     return loops
 
 
+def rows_are_short(writer: Writer, nested: list[tuple[int, ...]]) -> bool:
+    """Whether a vector should hold one element each of many rows, rather than a row or two.
+
+    Along the row nothing is left then to be done between lanes. The elements are gathered, which
+    machines do for those of 4 and 8 bytes.
+    """
+    cluster = writer.cluster
+    if len(nested) < 2:
+        return False
+    row, rows = (prod(cluster.domain[d] for d in dims) for dims in reversed(nested[-2:]))
+    moved = (
+        value.dtype.itemsize
+        for m in cluster.members
+        for value, strides in (*m.reads, *m.outs)
+        if any(strides[d] for d in nested[-1])
+    )
+    return row <= longest_short(writer) and rows >= FEWEST_ROWS and min(moved, default=8) >= 4
+
+
+def longest_short(writer: Writer) -> int:
+    """How long a row may be for that: to scatter is dear, and the lanes of a sum add up fast."""
+    members = writer.cluster.members
+    stores = any(m.level == "element" and o.value in writer.stored for m in members
+                 for o, _ in m.outs)  # fmt: skip
+    lone = len(members) == 1 and members[0].call.op.reduce == "sum"
+    return SHORT_ROW if stores or lone else SHORT_REDUCED_ROW
+
+
 def all_ways(cluster: Cluster) -> list[Ints]:
     return [s for m in cluster.members for _, s in [*m.reads, *m.outs]]
 
@@ -339,6 +370,9 @@ def schedule(cluster: Cluster, fused: Fused, stored: set[int]) -> list[Scheduled
         nested += [*(along or [()])]
         if writer.mode == "columns":
             nested += merge_loops(cluster, inner, ways) or [()]
+        elif rows_are_short(writer, nested):
+            nested[-2:] = nested[:-3:-1]
+            writer.mode = "columns"
     writer.loops = nested or [()]
     stages = make_stages(writer)
     sizes = tuple(prod(cluster.domain[d] for d in dims) for dims in writer.loops)
