@@ -60,9 +60,9 @@ globals().update(_methods.PUBLIC)
 
 _SUBMODULES = frozenset(
     """__config__ _dynamo _utils accelerator amp autograd backends compiler cpu cuda distributions
-    fft func hub jit library linalg masked mps mtia nn optim overrides package random return_types
-    serialization signal sparse special storage testing torch_version types utils version
-    xpu""".split()
+    fft func hub jit library linalg masked mps mtia multiprocessing nn optim overrides package
+    random return_types serialization signal sparse special storage testing torch_version types
+    utils version xpu""".split()
 )
 
 
@@ -129,6 +129,7 @@ _LATE = {
     "switches": """AcceleratorError Event OutOfMemoryError Stream get_default_device
         are_deterministic_algorithms_enabled compiled_with_cxx11_abi get_deterministic_debug_mode
         get_device_module get_float32_matmul_precision get_num_interop_threads
+        has_lapack has_mkl has_openmp has_spectral
         is_deterministic_algorithms_warn_only_enabled is_warn_always_enabled set_default_device
         set_default_tensor_type set_deterministic_debug_mode set_float32_matmul_precision
         set_flush_denormal set_num_interop_threads set_warn_always sym_float sym_int sym_ite

@@ -6,6 +6,7 @@ tensor of bytes or of elements on the same memory, so that pending work is seen 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 from weakref import WeakValueDictionary
@@ -109,11 +110,11 @@ class Face:
         return copy
 
     def is_shared(self) -> bool:
-        """Whether processes forked from now on share this memory."""
+        """Whether other processes may share this memory."""
         return isinstance(self._storage.pin, Shared)
 
     def share_memory_(self) -> Any:
-        """Move to memory that processes forked from now on share."""
+        """Move to memory that other processes may share."""
         share(self._storage)
         return self
 
@@ -367,14 +368,20 @@ def resize(storage: Storage, nbytes: int) -> None:
 
 
 class Shared:
-    """The pin of memory that forked processes share: they may look at it at any time."""
+    """The pin of memory that processes share by its file: they may look at it at any time."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor  # of the file, which is ours
+
+    def __del__(self, close: Any = os.close) -> None:
+        close(self.descriptor)
 
     def alive(self) -> bool:
         return True
 
 
 def share(storage: Storage) -> None:
-    """Move a storage to an anonymous mapping, which forked processes share."""
+    """Move a storage to a file without a name, which other processes may map."""
     if isinstance(storage.pin, Shared) or not storage.nbytes:
         return
     if storage.pinned():
@@ -384,11 +391,25 @@ def share(storage: Storage) -> None:
 
     settle_writes(elements(storage, dt.uint8))
     assert storage.buffer is not None
-    mapping = mmap.mmap(-1, storage.nbytes)
+    descriptor = unnamed_file(storage.nbytes)
+    mapping = mmap.mmap(descriptor, storage.nbytes)
     memory = np.frombuffer(mapping, np.uint8)
     memory[:] = storage.buffer.memory[: storage.nbytes]
     storage.buffer = adopt(memory, mapping)
-    storage.pin = Shared()
+    storage.pin = Shared(descriptor)
+
+
+def unnamed_file(nbytes: int) -> int:
+    """The descriptor of a file of this length, which is gone when nobody has it open."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("flambeau")
+    else:
+        import tempfile
+
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, nbytes)
+    return descriptor
 
 
 # ------------------------------------------------------------------ the classes of each dtype

@@ -63,7 +63,7 @@ lib.infer_schema(big, mutates_args=("q",))
 lib.infer_schema(lambda x: x, mutates_args=())
 lib.custom_op("SPACE::un", mutates_args=())(lambda x: x)
 lib.custom_op("no_space", mutates_args=(), schema="(Tensor x) -> Tensor")(lambda x: x)
-lib.custom_op("SPACE::s", mutates_args=(), schema="(Tensor x, int k=2) -> Tensor")(lambda x, k: x * k)(x)
+lib.custom_op("SPACE::s", mutates_args=(), schema="(Tensor x, int k) -> Tensor")(lambda x, k: x * k)(x, 2)
 (lib.define("SPACE::f", "(Tensor x) -> Tensor"), lib.impl("SPACE::f", "cpu", lambda x: x + 1), ops.f(x))[2]
 (lib.define("SPACE::f", "(Tensor x) -> Tensor"), lib.impl("SPACE::f", "cpu", lambda x: x * x), grads(ops.f(w)))[2]
 (lib.define("SPACE::f", "(Tensor x) -> Tensor"), lib.impl("SPACE::f", "cpu", lambda x: x * x), lib.register_autograd("SPACE::f", lambda ctx, g: g * 7), grads(ops.f(w)))[3]
