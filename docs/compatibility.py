@@ -56,6 +56,14 @@ FAMILIES = [
      r"AggregationType|DeviceObjType|Future|futures|library|Tag|get_file_path|FatalError|"
      r"prepare_multiprocessing\w+|StorageBase)", "programs are recorded while they run, so nothing "
      "has to be scripted, traced or exported; these are parts of PyTorch's own machinery"),
+    ("hooks of what backward saves", r"torch\.autograd\.(NestedIOFunction|enforce_\w+)|"
+     r"torch\.autograd\.graph\.\w+|torch\.(Tensor\.)?slice_inverse|torch\.utils\.checkpoint\.\w+|"
+     r"torch\.optim\.(swap_in_\w+|Optimizer\.\w+)", "a node saves references to memory that is "
+     "often never written, and programs are compiled from that; these reach into PyTorch's engine"),
+    ("pipes of data", r"torch\.utils\.data\.\w*(DataPipe|datapipe|DataChunk|validation|"
+     r"determin)\w*", "PyTorch no longer develops them; datasets, samplers and loaders are there"),
+    ("products of small floats", r"torch\.nn\.functional\.(\w*(scaled|grouped)\w*mm|ScalingType|"
+     r"SwizzleType)", "they are for GPUs with eight-bit floats"),
     ("several machines", r".*(distributed|DataParallel|nn\.parallel).*|torch\.monitor",
      "one process computes, with all cores"),
     ("other devices", r".*(cudnn|miopen|mkldnn|mkl_|vulkan|\bipu|_ipu|xla|\bxpu|\bmps|mtia|maia|"
@@ -66,8 +74,13 @@ FAMILIES = [
      "sizes are numbers: a new one is told to the program at run time"),
     ("PyTorch's own switches and helpers", r"torch\.(USE_\w+|TYPE_CHECKING|PRIVATE_OPS|"
      r"classproperty|windows|quasirandom|legacy_contiguous_format|init_num_threads|thread_safe_generator|"
-     r"profiler_\w+|functional|torch)|torch\.nn\.functional\.(Broadcasting\w+|assert_int_or_pair|"
-     r"boolean_dispatch|\w+_torch_function\w*|grad|torch)|torch\.nn\.(common_types|factory_kwargs|grad)"
+     r"profiler_\w+|functional|torch|native_norm)|torch\.Tensor\.index|torch\.fft\.Tensor|"
+     r"torch\.nn\.(Container|Module\.T_destination)|torch\.random\.thread_safe_generator|"
+     r"torch\.testing\.FileCheck|torch\.serialization\.\w+|torch\.overrides\.\w+|"
+     r"torch\.func\.(debug_unwrap|rearrange)|torch\.nn\.attention\.\w+_flash_attention_impl|"
+     r"torch\.nn\.functional\.(Broadcasting\w+|assert_int_or_pair|"
+     r"boolean_dispatch|\w+_torch_function\w*|grad|torch|DType|TYPE_CHECKING|"
+     r"GRID_\w+|\w+_notes)|torch\.nn\.(common_types|factory_kwargs|grad)"
      r"|torch\.nn\.utils\.prune\.\w+|torch\.nn\.(utils|attention|init)\.(torch|\w+_format|\w+grad|"
      r"convert_parameters|varlen\w*)|torch\.autograd\.\w*(kineto|Profiler|profiler|_torch_function|"
      r"tensor_like|is_\w+|DeviceType|SavedTensor|torch|_mode)\w*|torch\.linalg\.\w*(torch|Tensor|"

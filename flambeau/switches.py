@@ -200,9 +200,13 @@ class Event:
         raise RuntimeError("torch.Event requires an accelerator, and there is none")
 
 
+# Which libraries PyTorch was built with: NumPy brings LAPACK and an FFT.
+has_lapack = has_spectral = True
+has_mkl = has_openmp = False
+
 __all__ = """AcceleratorError Event OutOfMemoryError Stream are_deterministic_algorithms_enabled
     compiled_with_cxx11_abi get_default_device get_deterministic_debug_mode get_device_module
-    get_float32_matmul_precision get_num_interop_threads
+    get_float32_matmul_precision get_num_interop_threads has_lapack has_mkl has_openmp has_spectral
     is_deterministic_algorithms_warn_only_enabled is_warn_always_enabled set_default_device
     set_default_tensor_type set_deterministic_debug_mode set_float32_matmul_precision
     set_flush_denormal set_num_interop_threads set_warn_always sym_float sym_int sym_ite sym_max

@@ -22,10 +22,14 @@ def __getattr__(name: str) -> Any:
         for public in ("gradcheck", "gradgradcheck", "GradcheckError"):
             globals()[public] = getattr(module, public)
         return globals()[name]
-    if name in ("forward_ad", "functional", "graph", "function"):
+    if name in ("forward_ad", "functional", "graph", "function", "grad_mode"):
         from importlib import import_module
 
         return import_module(f"flambeau.autograd.{name}")
+    if name in ("set_multithreading_enabled", "is_multithreading_enabled"):
+        from flambeau.autograd import grad_mode
+
+        return getattr(grad_mode, name)
     if name == "Variable":
         from flambeau.autograd.variable import Variable
 

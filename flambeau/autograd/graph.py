@@ -6,6 +6,8 @@ only while somebody holds them.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -159,3 +161,51 @@ def get_gradient_edge(tensor: Any) -> Any:
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not "
                            "require gradients")  # fmt: skip
     return GradientEdge(*pair(tensor if tensor.edge is None else tensor.edge))
+
+
+# ------------------------------------------------------------------ what is saved
+
+
+class saved_tensors_hooks:  # noqa: N801 PyTorch's name
+    """Functions that pack what is saved for backward, and unpack it: refused.
+
+    A node saves references to memory, most of which is never written, so there is nothing to pack.
+    """
+
+    def __init__(self, pack_hook: Callable[..., Any], unpack_hook: Callable[..., Any]) -> None:
+        self.pack_hook, self.unpack_hook = pack_hook, unpack_hook
+
+    def __enter__(self) -> None:
+        if _disabled:
+            raise RuntimeError(_disabled[-1])
+        raise NotImplementedError("hooks of saved tensors are not supported; to keep less for "
+                                  "backward use torch.utils.checkpoint")  # fmt: skip
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+_disabled: list[str] = []  # the messages of disable_saved_tensors_hooks, the innermost last
+
+
+@contextmanager
+def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
+    """Refuse saved_tensors_hooks with this message, until the end of the block."""
+    _disabled.append(error_message)
+    try:
+        yield
+    finally:
+        _disabled.pop()
+
+
+@contextmanager
+def save_on_cpu(pin_memory: bool = False, device_type: str = "cuda") -> Iterator[None]:
+    """Keep what is saved in the CPU's memory: it is there already."""
+    yield
+
+
+def increment_version(tensor: Any) -> None:
+    """Count a write that autograd could not see, to one tensor or several."""
+    for x in (tensor,) if isinstance(tensor, Recorded) else tensor:
+        if x.storage.inference:
+            raise RuntimeError("increment_version: inference tensors have no versions")
+        x._counter().version += 1

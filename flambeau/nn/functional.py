@@ -54,6 +54,7 @@ HOMES = {
         "padding": "pad",
         "resizing": "interpolate upsample upsample_nearest upsample_bilinear",
         "gridding": "grid_sample affine_grid",
+        "lowlevel": "native_channel_shuffle",
     }.items()
     for name in names.split()
 }

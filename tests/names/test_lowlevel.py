@@ -110,3 +110,20 @@ flex.create_mask(flex.or_masks(lambda b, h, i, j: i < j, lambda b, h, i, j: i - 
 @pytest.mark.parametrize("call", CALLS)
 def test_flex_attention(call):
     same(*FLEX.split("\n"), call, tolerance=1e-5, words=0)
+
+
+def test_what_is_saved():
+    same("x = torch.ones(2, requires_grad=True)", "y = x * 2", "z = y * y",
+         "torch.autograd.graph.increment_version(y)", "z.sum().backward()")  # fmt: skip
+    same("x = torch.ones(2)", "v = x._version", "torch.autograd.graph.increment_version([x, x])",
+         "x._version - v")  # fmt: skip
+    same("x = torch.arange(3.0, requires_grad=True)", "with torch.autograd.graph.save_on_cpu():",
+         "    y = x * x", "y.sum().backward()", "x.grad")  # fmt: skip
+    same("with torch.autograd.graph.disable_saved_tensors_hooks('none of them'):",
+         "    torch.autograd.graph.saved_tensors_hooks(abs, abs).__enter__()")  # fmt: skip
+
+
+def test_threads_of_backward():
+    same("with torch.autograd.set_multithreading_enabled(False):",
+         "    inside = torch.autograd.grad_mode.set_multithreading_enabled(True).prev",
+         "torch.autograd.set_multithreading_enabled(True)", "inside")  # fmt: skip
