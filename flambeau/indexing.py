@@ -173,12 +173,13 @@ def dims_of(i: Any) -> int:
 
 
 MASKS = (dt.bool_, dt.uint8)
+INDICES = (dt.int64, dt.int32, *MASKS)
 
 
 def by_tensor(x: Any, dim: int, i: Any, indices: dict[int, Any]) -> tuple[Any, int]:
     """An index tensor: an integer if it has no dims, a mask as one index a dim."""
     dtype = i.spec.dtype
-    if dtype.kind == "f":
+    if dtype not in INDICES:
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     if not i.ndim and dtype in MASKS:
         x = unsqueeze(x, dim)

@@ -9,6 +9,7 @@ import numpy as np
 from flambeau.ir import dtype as dt
 from flambeau.ops.combine import identity
 from flambeau.ops.declare import TABLE
+from flambeau.ops.rows_by_index import check_slices
 from flambeau.ops.rules import one_dim
 from flambeau.tensor import FUNCTIONS, from_array
 from flambeau.trace.recorder import record_write
@@ -22,37 +23,12 @@ def spread_index(input: Any, dim: int, index: Any, source: Any, reduce: str) -> 
         raise RuntimeError("index_reduce(): Expected reduce to be one of prod, mean, amax or amin "
                            f"but got {reduce}.")  # fmt: skip
     dim = one_dim(dim, input.ndim)
-    if index.ndim > 1:
-        raise IndexError("index_reduce_(): Index is supposed to be a vector, but got dim: "
-                         f"{index.ndim} with type: {index.dtype.legacy} and size: "
-                         f"{list(index.shape)}")  # fmt: skip
-    if index.dtype not in (dt.int64, dt.int32):
-        raise RuntimeError("index_reduce_(): Expected dtype int32/int64 for index but got: "
-                           f"{index.dtype.legacy}")  # fmt: skip
-    if input.dtype is not source.dtype:
-        raise RuntimeError(f"index_reduce_(): self ({input.dtype.legacy}) and source "
-                           f"({source.dtype.legacy}) must have the same scalar type")  # fmt: skip
-    check_slices(input, dim, index, source)
+    check_slices("index_reduce_", input.spec, dim, index.spec, source.spec)
     if input.ndim:
         size = [1] * input.ndim
         size[dim] = -1
         index = index.reshape(size).expand(source.shape)
     return dim, index.reshape(()) if not input.ndim else index, source, reduce
-
-
-def check_slices(input: Any, dim: int, index: Any, source: Any) -> None:
-    """As many slices as indices, each of the size of the input's."""
-    count = source.shape[dim] if source.ndim else 1
-    mine, theirs = list(input.shape), list(source.shape)
-    if len(mine) != len(theirs) or any(
-        a != b for d, (a, b) in enumerate(zip(mine, theirs)) if d != dim
-    ):
-        raise RuntimeError("source tensor shape must match self tensor shape, excluding the "
-                           f"specified dimension. Got self.shape = {mine} source.shape = "
-                           f"{theirs}")  # fmt: skip
-    if count != index.numel():
-        raise RuntimeError(f"index_reduce_(): Number of indices ({index.numel()}) should be equal "
-                           f"to source.size(dim): ({count}), for dim: {dim}")  # fmt: skip
 
 
 def index_reduce(input: Any, dim: int, index: Any, source: Any, reduce: str, *,

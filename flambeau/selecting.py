@@ -69,6 +69,9 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: Any
     """gather, with broadcasting; without a dim, on the flattened tensor."""
     if dim is None:
         return take_along_dim(input.reshape(-1), indices.reshape(-1), 0, out=out)
+    if indices.dtype is not dt.int64:
+        raise RuntimeError("torch.take_along_dim(): dtype of indices should be Long but got "
+                           f"{indices.dtype.legacy}")  # fmt: skip
     dim = one_dim(dim, input.ndim)
     size = broadcast_sizes(
         [
@@ -127,7 +130,7 @@ def range_of(dtype: dt.DType) -> tuple[float, float]:
     if dtype.kind == "b":
         return -math.inf, math.inf
     if dtype.kind in "fc":
-        high = finfo(dtype).max
+        high = finfo(dtype).max  # type: ignore[attr-defined]
         return -high, high
     limits = iinfo(dtype)
     return (-limits.max if dtype.kind == "u" else limits.min), limits.max

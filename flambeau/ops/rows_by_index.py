@@ -10,7 +10,7 @@ from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Spec
 from flambeau.ops.declare import structured
 from flambeau.ops.samples import Refused, Sample
-from flambeau.ops.select import check_index, clean_dim
+from flambeau.ops.select import clean_dim
 from flambeau.trace.modes import Mode
 
 
@@ -82,22 +82,65 @@ def outside(index: Any, n: int) -> Any:
     return index.reshape(-1)
 
 
-def index_write_shape(
-    mode: Mode, input: Spec, dim: int, index: Spec, source: Any, *rest: Any
+def check_slices(op: str, input: Spec, dim: int, index: Spec, source: Spec) -> None:
+    """As many slices of the source as indices, each of the type and the size of the input's."""
+    if index.ndim > 1:
+        raise IndexError(
+            f"{op}(): Index is supposed to be a vector, but got dim: {index.ndim} with type: "
+            f"{index.dtype.legacy} and size: {list(index.size)}"
+        )
+    if index.dtype not in (dt.int64, dt.int32):
+        raise RuntimeError(f"{op}(): Expected dtype int32/int64 for index but got: "
+                           f"{index.dtype.legacy}")  # fmt: skip
+    if source.dtype is not input.dtype:
+        raise RuntimeError(f"{op}(): self ({input.dtype.legacy}) and source "
+                           f"({source.dtype.legacy}) must have the same scalar type")  # fmt: skip
+    sizes = input.size, source.size
+    if len(sizes[0]) != len(sizes[1]) or any(
+        a != b for d, (a, b) in enumerate(zip(*sizes)) if d != dim
+    ):
+        raise RuntimeError("source tensor shape must match self tensor shape, excluding the "
+                           f"specified dimension. Got self.shape = {list(input.size)} "
+                           f"source.shape = {list(source.size)}")  # fmt: skip
+    count = source.size[dim] if source.ndim else 1
+    if count != index.numel:
+        raise RuntimeError(f"{op}(): Number of indices ({index.numel}) should be equal to "
+                           f"source.size(dim): ({count}), for dim: {dim}")  # fmt: skip
+
+
+def index_add_shape(
+    mode: Mode, input: Spec, dim: int, index: Spec, source: Spec, alpha: Any
 ) -> Any:
-    check_rows("index_add", index)
-    check_index("index_add", index)
-    if isinstance(source, Spec):
-        if source.dtype is not input.dtype:
-            raise RuntimeError(
-                "index_add(): self and source expected to have the same dtype, but got "
-                f"(self) {input.dtype.legacy} and (source) {source.dtype.legacy}"
-            )
-        if input.ndim and source.size != replaced(input.size, dim, index.numel):
-            raise RuntimeError(
-                f"index_add(): source of size {list(source.size)} does not fit into "
-                f"{list(input.size)} at {index.numel} places of dim {dim}"
-            )
+    check_slices("index_add_", input, dim, index, source)
+    return ((input.size, input.dtype),)
+
+
+def index_copy_shape(mode: Mode, input: Spec, dim: int, index: Spec, source: Spec) -> Any:
+    """Slices that are copied; a 0-dim tensor counts as one of one element."""
+    if index.dtype is not dt.int64:
+        raise RuntimeError("index_copy_(): Expected a long tensor for index, but got "
+                           f"{index.dtype.legacy}")  # fmt: skip
+    if index.ndim > 1:
+        raise IndexError(f"index_copy_(): Index should have dimension 1 or 0 (got {index.ndim})")
+    if source.dtype is not input.dtype:
+        raise RuntimeError("index_copy_(): self and source expected to have the same dtype, but "
+                           f"got (self) {input.dtype.legacy} and (source) "
+                           f"{source.dtype.legacy}")  # fmt: skip
+    if input.ndim and source.ndim and input.ndim != source.ndim:
+        raise IndexError("index_copy_(): When source and destination are not scalars, their "
+                         "dimensionality must match. Source dimensionality "
+                         f"({source.ndim}), destination dimensionality ({input.ndim})")  # fmt: skip
+    if not source.ndim and index.numel != 1:
+        raise IndexError("index_copy_(): When source is scalar, index should have one element (got "
+                         f"{index.numel})")  # fmt: skip
+    rest = input.size[:dim] + input.size[dim + 1 :]
+    if rest != source.size[:dim] + source.size[dim + 1 :]:
+        raise RuntimeError("index_copy_(): Source/destination tensor must have same slice shapes. "
+                           f"Destination slice shape: {list(rest)} at dimension {dim} and source "
+                           f"{list(source.size)}")  # fmt: skip
+    if source.ndim and index.numel != source.size[dim]:
+        raise IndexError(f"index_copy_(): Number of indices ({index.numel}) should be equal to "
+                         f"source.size(dim) ({source.size[dim]})")  # fmt: skip
     return ((input.size, input.dtype),)
 
 
@@ -133,7 +176,7 @@ index_add = structured(
     "index_add(input, dim, index, source, *, alpha=1)",
     numbers=("alpha",),
     clean=clean_dim,
-    shape=index_write_shape,
+    shape=index_add_shape,
     numpy=index_write(add_at),
     grad=dict(
         input=lambda g: g,
@@ -152,7 +195,7 @@ index_add = structured(
 index_copy = structured(
     "index_copy(input, dim, index, source)",
     clean=clean_dim,
-    shape=index_write_shape,
+    shape=index_copy_shape,
     numpy=index_write(assign),
     grad=dict(
         input=lambda g, index, call: g.index_fill(call.dim, index, 0),
@@ -169,7 +212,10 @@ def index_fill_shape(mode: Mode, input: Spec, dim: int, index: Spec, value: Any)
     if isinstance(value, Spec) and value.ndim:
         raise RuntimeError("index_fill_ only supports a 0-dimensional value tensor, but got tensor "
                            f"with {value.ndim} dimension(s).")  # fmt: skip
-    return index_write_shape(mode, input, dim, index, None)
+    if index.dtype is not dt.int64:
+        raise IndexError("index_fill_(): Expected dtype int64 for index.")
+    check_rows("index_fill_", index)
+    return ((input.size, input.dtype),)
 
 
 index_fill = structured(
@@ -260,6 +306,14 @@ embedding_backward = structured(
 # ------------------------------------------------------------------ take
 
 
+def take_shape(mode: Mode, input: Spec, index: Spec) -> Any:
+    if index.dtype is not dt.int64:
+        raise RuntimeError(
+            f"take(): Expected a long tensor for index, but got {index.dtype.legacy}"
+        )
+    return ((index.size, input.dtype),)
+
+
 def take_numpy(input: Any, index: Any) -> Any:
     n = input.size
     wrong = (index < -n) | (index >= n)
@@ -273,7 +327,7 @@ def take_numpy(input: Any, index: Any) -> Any:
 
 take = structured(
     "take(input, index)",
-    shape=lambda mode, input, index: ((index.size, input.dtype),),
+    shape=take_shape,
     numpy=take_numpy,
     grad=dict(
         input=lambda g, index, call: (

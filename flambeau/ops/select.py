@@ -202,8 +202,8 @@ def clean_dim(input: Any, dim: Any, *rest: Any) -> tuple[Any, ...]:
 
 
 def check_index(op: str, index: Spec) -> None:
-    if index.dtype not in (dt.int64, dt.int32):
-        raise RuntimeError(f"{op}(): Expected dtype int64 for index")
+    if index.dtype not in (dt.int64, dt.int32) and index.numel:
+        raise RuntimeError(f"{op}(): Expected dtype int32/int64 for index")
 
 
 def check_ranks(op: str, input: Spec, index: Spec, dim: int) -> None:
