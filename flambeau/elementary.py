@@ -48,7 +48,8 @@ def odds_bounds(input: Any, eps: float | None) -> tuple[float | None, float | No
     dtype = kept(input)
 
     def rounded(x: float) -> float:
-        return float(dt.widen(dt.narrow(np.asarray(x, dt.compute_dtype(dtype).numpy), dtype), dtype))
+        array = np.asarray(x, dt.compute_dtype(dtype).numpy)
+        return float(dt.widen(dt.narrow(array, dtype), dtype))
 
     return rounded(eps), rounded(1 - eps)
 

@@ -14,7 +14,7 @@ import numpy as np
 from flambeau.ir import dtype as dt
 from flambeau.ir.op import Op, Param
 from flambeau.ops.declare import TABLE
-from flambeau.ops.functions import TEMPLATE, WORDS, build, key_of
+from flambeau.ops.functions import TEMPLATE, WORDS, build, key_of, tensor_key
 from flambeau.trace import entering
 from flambeau.trace.tensor import Recorded, tensors
 
@@ -74,6 +74,9 @@ IN_PLACE = {
 UNARY = {"__neg__": "neg", "__abs__": "abs", "__invert__": "bitwise_not"}
 
 
+NUMBERS = frozenset({int, float})  # that need no look whether they are something else
+
+
 def row_operator(dunder: str, name: str) -> Callable[..., Any]:
     """An operator that records a row, whose other parameters are left at their defaults."""
 
@@ -100,7 +103,7 @@ def row_operator(dunder: str, name: str) -> Callable[..., Any]:
 
 def own_key(param: Param) -> str:
     """The key of the operand whose method an operator is: it must be a tensor."""
-    return key_of(param).replace("enter(_stretch", "enter_own(_stretch", 1)
+    return tensor_key(param.name, f"enter_own(_stretch, {param.name})")
 
 
 def enter_own(stretch: Any, x: Any) -> Any:
@@ -137,7 +140,8 @@ def guarded(dunder: str, function: Callable[..., Any], swap: bool = False) -> Ca
     """An operator from a function."""
 
     def operate(self: Any, other: Any) -> Any:
-        if self.__class__ not in tensors or other.__class__ not in tensors:
+        cls = other.__class__
+        if self.__class__ not in tensors or cls not in tensors and cls not in NUMBERS:
             check_own(self)
             if isinstance(other, np.ndarray):
                 return NotImplemented

@@ -1,4 +1,4 @@
-"""Special functions against SciPy, which is exact to the last digits where PyTorch is not always."""
+"""Special functions against SciPy, which is exact to the last digits where PyTorch is not."""
 
 import numpy as np
 import pytest

@@ -15,7 +15,7 @@ from flambeau.settings import settings
 from . import cases
 
 ROWS = """atan2 hypot deg2rad rad2deg copysign heaviside ldexp fmax fmin logaddexp logaddexp2 sinc
-    special_entr xlogy special_xlog1py nansum""".split()
+    special_entr xlogy special_xlog1py nansum lgamma digamma""".split()
 ULPS = {dt.float32: 3e-6, dt.float64: 1e-13}
 
 
@@ -44,3 +44,22 @@ def test_kernels_compute_what_numpy_computes(name: str, dtype: dt.DType, extreme
         np.testing.assert_allclose(a, b, rtol=ULPS[dtype], atol=ULPS[dtype])
         zero = (a == 0) & (b == 0) & (name not in ("fmax", "fmin"))  # of equal zeros, either one
         np.testing.assert_array_equal(np.signbit(a[zero]), np.signbit(b[zero]))
+
+
+@pytest.mark.parametrize("name", ["lgamma", "digamma"])
+def test_gamma_functions_over_their_whole_range(name: str) -> None:
+    state = np.random.RandomState(0)
+    edges = [1e300, np.inf, -np.inf, np.nan, 0.0, -0.0, *range(-20, 20)]
+    x = np.concatenate([state.uniform(-30, 30, 3000), 10.0 ** state.uniform(-30, 30, 1000), edges])
+    for dtype, tolerance in ((np.float32, 1e-6), (np.float64, 1e-12)):
+        with np.errstate(over="ignore"):
+            narrow = x.astype(dtype)
+
+        def run(narrow: Any = narrow, **tier: bool) -> Any:
+            with settings.override(**tier):
+                for _ in range(3):
+                    result = getattr(flambeau.from_numpy(narrow), name)().numpy()
+            return result
+
+        mine, meant = run(numpy=False, compile=True), run(numpy=True, compile=False)
+        np.testing.assert_allclose(mine, meant, rtol=tolerance, atol=3e-14)
