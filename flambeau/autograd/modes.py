@@ -98,10 +98,12 @@ class no_grad(_Switch):
 
     def __enter__(self) -> None:
         self.before = here.stretch.mode.grad
-        set_mode(grad=self.grad)
+        if self.before is not self.grad:
+            set_mode(grad=self.grad)
 
     def __exit__(self, *_: object) -> None:
-        set_mode(grad=self.before)
+        if self.before is not self.grad or here.stretch.mode.grad is not self.before:
+            set_mode(grad=self.before)
 
 
 class enable_grad(no_grad):

@@ -59,7 +59,16 @@ def {name}({parameters}):
         if _state.shares:
             check_overlap(_stretch, {target}, ({args},))
         _stretch.state = _state
-        follow_write(_stretch, _state, {target}, ({args},))
+        _meta = {target}.meta
+        if {target}.edge is not None or _meta is not None and _meta.counter is not None:
+            follow_write(_stretch, _state, {target}, ({args},))
+        elif _stretch.guests is not None:
+            follow_write(_stretch, _state, {target}, ({args},))
+        else:  # what `follow_write` does for most, written out
+            _storage = {target}.storage
+            _storage.index = _state.slot
+            _storage.version += 1
+            _stretch.updated |= {target}.spec.requires_grad
         if _state.depth >= _stretch.limit:
             at_limit(_stretch)
         return {target}
@@ -169,14 +178,21 @@ def key_of(p: Param) -> str:
     if p.kind == "static":
         return (f"({n} if {n} is None or {n}.__class__ is int else _false if {n} is False "
                 f"else static({n}))")  # fmt: skip
+    number = (f"(_stretch.numbers.append({n}) or {n}.__class__) "
+              f"if {n}.__class__ in _numbers else enter(_stretch, {n})")  # fmt: skip
     if p.kind == "number" and not p.required:
-        return f"({n} if {n} is default_{n} else enter(_stretch, {n}))"
+        return f"({n} if {n} is default_{n} else {number})"
     if p.kind == "number":
-        return f"enter(_stretch, {n})"
+        return f"({number})"
     if p.kind == "tensors":
         return f"slots(_stretch, {n})"
-    return (f"(enter(_stretch, {n}) if {n}.__class__ not in _tensors else {n}.slot "
-            f"if {n}.stretch is _stretch else enter_tensor(_stretch, {n}))")  # fmt: skip
+    return tensor_key(n, number)
+
+
+def tensor_key(name: str, otherwise: str) -> str:
+    """The source that gives the key of what should be a tensor."""
+    return (f"(({name}.slot if {name}.stretch is _stretch else enter_tensor(_stretch, {name})) "
+            f"if {name}.__class__ in _tensors else {otherwise})")  # fmt: skip
 
 
 def _unwritten(*args: Any, **kwargs: Any) -> Any:
@@ -215,7 +231,8 @@ def announce_writes(stretch: Any, written: tuple[Any, ...]) -> None:
 
 # What the written functions call by name, besides their op and its defaults.
 WORDS: dict[str, Any] = {
-    "here": here, "_false": entering.static(False), "_tensors": tensors,
+    "here": here, "_false": entering.static(False), "_numbers": frozenset({float, int}),
+    "_tensors": tensors,
     "enter": entering.enter, "slots": entering.slots,
     "enter_tensor": entering.enter_tensor,
     "static": entering.static, "first_time": sighting.first_time, "write_out": write_out,
