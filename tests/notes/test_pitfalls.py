@@ -257,6 +257,13 @@ def test_layers_of_a_sequential_are_found_by_index(torch):
     assert len(optimizer.param_groups[0]["params"]) == 4
 
 
+def test_parameters_can_be_run_through_once(torch):
+    param = seq_net(torch.nn).parameters()
+    torch.optim.SGD(param, 1.0)
+    with pytest.raises(ValueError, match="optimizer got an empty parameter list"):
+        torch.optim.SGD(param, 1.0)
+
+
 def test_a_hidden_layer_separates_what_a_line_cannot(torch):
     torch.manual_seed(0)
     x = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
