@@ -35,7 +35,8 @@ class Case:
 
     starts: views on the way (place of the node, where it begins) that must begin there again;
     numbers: (index of an earlier number, or None) and value; entered: leaves whose old gradient
-    entered, with the slot it got and whether its storage did; fresh: leaf, slot, value, spec.
+    entered, with the slot it got, whether its storage did, and its new value; fresh: leaf, slot,
+    value, spec; added: leaves whose gradient was known already, and its new value.
     """
 
     end: State
@@ -43,9 +44,9 @@ class Case:
     starts: tuple[tuple[int, int], ...]
     offsets: tuple[int, ...]
     offset_index: tuple[tuple[tuple[int, int], int], ...]
-    entered: tuple[tuple[int, int, bool], ...]
+    entered: tuple[tuple[int, int, bool, int], ...]
     fresh: tuple[tuple[int, int, int, Spec], ...]
-    added: tuple[tuple[int, int, int], ...]
+    added: tuple[tuple[int, int], ...]
     nodes: tuple[int, ...]
     frees: tuple[int, ...]  # those that had kept something
 
@@ -127,20 +128,21 @@ def apply(stretch: Stretch, case: Case, leaves: list[Any], retain: bool) -> None
     if case.offsets:
         stretch.offsets.extend(case.offsets)
         stretch.offset_index.update(case.offset_index)
-    for place, slot, new_storage in case.entered:  # a gradient from before enters as in the walk
+    for place, slot, new, value in case.entered:  # a gradient from before enters as in the walk
         grad = leaves[place].meta.grad
-        grad.stretch, grad.slot = stretch, slot
-        if new_storage:
-            storage = grad.storage
+        grad.stretch, grad.slot, storage = stretch, slot, grad.storage
+        if new:
             storage.stretch, storage.born = stretch, slot
             stretch.inputs.append(storage)
+        storage.index = value
+        storage.version += 1
     for place, slot, value, spec in case.fresh:
         leaf = leaves[place]
         leaf._meta().grad = fresh_gradient(stretch, slot, value, spec)
-    for place, value, writes in case.added:
+    for place, value in case.added:
         storage = leaves[place].meta.grad.storage
         storage.index = value
-        storage.version += writes
+        storage.version += 1
     if not retain:
         nodes = stretch.nodes
         for n in case.frees:
@@ -206,13 +208,12 @@ def describe(start: Start, walk: Any) -> tuple[tuple[Any, ...], Case] | None:
             return None
         elif now.slot < walk.first_slot:  # it was in this stretch before the walk
             key.append(now.slot)
-            added.append((place, storage.index, 1))
+            added.append((place, storage.index))
         else:
             new = storage in storages
             key.append((now.spec, -1 if new else storage.born))
-            entered.append((now.slot, place, new))
-            added.append((place, storage.index, 1))
-    if len(storages) != sum(new for _, _, new in entered):
+            entered.append((now.slot, place, new, storage.index))
+    if len(storages) != sum(new for _, _, new, _ in entered):
         return None  # something else entered: formulas that bring tensors of their own
     numbers = tuple(provenance(n) for n in stretch.numbers[start.numbers :])
     for n, value in enumerate(stretch.numbers):
@@ -221,7 +222,8 @@ def describe(start: Start, walk: Any) -> tuple[tuple[Any, ...], Case] | None:
     offsets = tuple(stretch.offsets[len(start.offsets) :])
     index = tuple((k, v) for k, v in stretch.offset_index.items() if k not in start.known)
     case = Case(stretch.state, numbers, starts_of(stretch, walk), offsets, index,
-                tuple((p, s, new) for s, p, new in sorted(entered)), tuple(fresh), tuple(added),
+                tuple((p, s, new, v) for s, p, new, v in sorted(entered)), tuple(fresh),
+                tuple(added),
                 tuple(walk.visited),
                 tuple(n for n in walk.visited if stretch.nodes[n].saved is None))  # fmt: skip
     return tuple(key), case
