@@ -60,6 +60,8 @@ FAMILIES = [
      r"torch\.autograd\.graph\.\w+|torch\.(Tensor\.)?slice_inverse|torch\.utils\.checkpoint\.\w+|"
      r"torch\.optim\.(swap_in_\w+|Optimizer\.\w+)", "a node saves references to memory that is "
      "often never written, and programs are compiled from that; these reach into PyTorch's engine"),
+    ("results for derivatives of PyTorch's own", r"torch\.embedding_bag",
+     "`nn.functional.embedding_bag` is there"),
     ("pipes of data", r"torch\.utils\.data\.\w*(DataPipe|datapipe|DataChunk|validation|"
      r"determin)\w*", "PyTorch no longer develops them; datasets, samplers and loaders are there"),
     ("products of small floats", r"torch\.nn\.functional\.(\w*(scaled|grouped)\w*mm|ScalingType|"

@@ -1,5 +1,6 @@
 """Modules as functions of their parameters and buffers."""
 
+from flambeau.nn.modules.batchnorm import _BatchNorm
 from flambeau.nn.utils.stateless import call_with
 
 
@@ -58,6 +59,15 @@ def stacked(tensors):
         )
     with no_grad():
         return stack(tensors).requires_grad_(wants[0])
+
+
+def replace_all_batch_norm_modules_(root):
+    """Let every batch norm below a module use the batch alone, without running statistics."""
+    for module in root.modules():
+        if isinstance(module, _BatchNorm):
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+            module.track_running_stats = False
+    return root
 
 
 def functionalize(func, *, remove="mutations"):

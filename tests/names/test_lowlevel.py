@@ -127,3 +127,10 @@ def test_threads_of_backward():
     same("with torch.autograd.set_multithreading_enabled(False):",
          "    inside = torch.autograd.grad_mode.set_multithreading_enabled(True).prev",
          "torch.autograd.set_multithreading_enabled(True)", "inside")  # fmt: skip
+
+
+def test_batch_norms_without_running_statistics():
+    same("from importlib import import_module", "func = import_module(torch.__name__ + '.func')",
+         "net = torch.nn.Sequential(torch.nn.BatchNorm1d(3))",
+         "out = func.replace_all_batch_norm_modules_(net)",
+         "net(torch.randn(4, 3)), out is net, repr(net), list(net.state_dict())")  # fmt: skip
