@@ -205,8 +205,10 @@ def prod_grad(g: Any, input: Any, call: Any) -> Any:
     """g times the product of the others."""
     n = call.input.ndim
     dims = call.dim if hasattr(call, "dim") else tuple(range(n))
-    if not n or not call.input.numel:
+    if not n:
         return spread(g, call)
+    if not call.input.numel:
+        return spread(g, call) * input
     order = (*[d for d in range(n) if d not in dims], *dims)
     size = tuple(call.input.size[d] for d in order)
     x = input if input.dtype is g.dtype else input.to(g.dtype)
