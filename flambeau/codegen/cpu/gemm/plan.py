@@ -41,6 +41,7 @@ CACHED_BYTES = 1 << 20  # of a B that stays in the cache; if smaller, with rows 
 PACK_BYTES = 1 << 19  # bytes of A up to which it is read in place
 SHARED_BYTES = 1 << 18  # bytes of B which all threads may read
 FEW_ROWS, MANY_ROWS = 28, 2048  # rows worth to be shared; rows for which a copy of B always pays
+TURNED_ROWS, TURNED_STEPS = 224, 512  # of a transposed A that is read row of tiles by row of tiles
 PAGE = 1 << 12  # rows as far apart as this fall into the same places of the cache
 MOST_REPACKED = 4  # how often a panel of B may be packed by several tasks
 PACK_STEPS = 256  # steps along k that one packing task does
@@ -229,8 +230,12 @@ def is_tall(shape: Shape, a: Operand, b: Operand, cached: bool) -> bool:
     Where results feed further products, as in a recurrent net, a thread then finds the rows that
     it wrote in its own cache.
     """
-    if shape.m < FEW_ROWS or a.order != "steps" and a.size > DIRECT_BYTES:
+    if shape.m < FEW_ROWS:
         return False
+    if a.order != "steps" and a.size > DIRECT_BYTES:
+        # A product for a weight's gradient. What a row of tiles reads of A fits the first cache.
+        many = shape.m >= TURNED_ROWS and shape.k <= TURNED_STEPS
+        return cached and many and a.order == "lines"
     if cached:
         return shape.m >= shape.n or b.size <= SHARED_BYTES
     return shape.m >= MANY_ROWS and b.size <= CACHED_BYTES
