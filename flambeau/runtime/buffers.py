@@ -13,6 +13,7 @@ from flambeau.ir.layout import Ints
 from flambeau.settings import settings
 
 ALIGNMENT = 64
+LITTLE = 1 << 12  # bytes of a block up to which nobody counts it
 POOL_LIMIT = 1 << 29  # bytes kept for reuse; above it, blocks go back to the system
 
 
@@ -85,29 +86,36 @@ class Block(Buffer):
 
     def __del__(self, pool: _Pool = _pool) -> None:
         capacity = self.capacity
-        if pool.kept + capacity > POOL_LIMIT:
-            if capacity > POOL_LIMIT // 4:
-                return
-            pool.clear()  # simple and rare: start over rather than keep sizes nobody asks for
-        pool.kept += capacity
+        if capacity > LITTLE:
+            if pool.kept + capacity > POOL_LIMIT:
+                if capacity > POOL_LIMIT // 4:
+                    return
+                pool.clear()  # simple and rare: start over rather than keep what nobody asks for
+            pool.kept += capacity
         self.free.append((self.address, self.block))
 
 
 _new_block, _new = Block.__new__, Buffer.__new__
+_classes: dict[int, tuple[int, list[tuple[int, np.ndarray]]]] = {}  # bytes → their class
 
 
 def allocate(nbytes: int) -> Buffer:
     """A buffer of undefined content (NaN in checked mode), aligned to 64 bytes."""
-    capacity = size_class(nbytes)
-    free = _free.get(capacity)
-    return allocate_class(nbytes, capacity, free_list(capacity) if free is None else free)
+    known = _classes.get(nbytes)
+    if known is None:
+        capacity = size_class(nbytes)
+        known = capacity, free_list(capacity)
+        if len(_classes) < 4096:
+            _classes[nbytes] = known
+    return allocate_class(nbytes, *known)
 
 
 def allocate_class(nbytes: int, capacity: int, free: list[tuple[int, np.ndarray]]) -> Buffer:
     """The same where the size class is known, and the list where its blocks wait."""
     try:
         address, block = free.pop()
-        _pool.kept -= capacity
+        if capacity > LITTLE:
+            _pool.kept -= capacity
     except IndexError:
         address, block = fresh(capacity)
     buffer = _new_block(Block)
