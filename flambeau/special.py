@@ -8,11 +8,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from flambeau import methods as _methods
 from flambeau.methods import PUBLIC as _PUBLIC
 from flambeau.tensor import FUNCTIONS as _FUNCTIONS
 
-del _methods
 digamma, erf, erfc, erfinv, exp2, expm1, i0, log1p, log_softmax, logit, logsumexp = (
     _PUBLIC[name] for name in """digamma erf erfc erfinv exp2 expm1 i0 log1p log_softmax logit
     logsumexp""".split()

@@ -14,8 +14,6 @@ from flambeau.tensor import Tensor
 
 results("histogram", "hist", "bin_edges")
 results("histogramdd", "hist", "bin_edges")
-for _name in ("median", "nanmedian", "mode", "cummax", "cummin"):
-    results(_name, "values", "indices")
 
 # ------------------------------------------------------------------ by rank
 

@@ -162,7 +162,7 @@ def refuse_order(name: str) -> Callable[..., Any]:
     return refuse
 
 
-def incomplete(name: str, alias: str, function: str, sign: int) -> Any:
+def incomplete(name: str, function: str, sign: int) -> Any:
     """igamma and igammac: of the order and the bound."""
 
     def grad(g: Any, input: Any, other: Any) -> Any:
@@ -178,8 +178,8 @@ def incomplete(name: str, alias: str, function: str, sign: int) -> Any:
     )
 
 
-igamma = incomplete("igamma", "gammainc", "lower_gamma", 1)
-igammac = incomplete("igammac", "gammaincc", "upper_gamma", -1)
+igamma = incomplete("igamma", "lower_gamma", 1)
+igammac = incomplete("igammac", "upper_gamma", -1)
 
 zeta = elementwise(
     "special_zeta(input, other)",
