@@ -52,6 +52,9 @@ def atleast_3d(x: Any) -> Any:
 
 def some(name: str, tensors: Any) -> Any:
     """The tensors, of which there must be one at least."""
+    if isinstance(tensors, Tensor):
+        raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not "
+                        "Tensor")  # fmt: skip
     if not tensors:
         raise RuntimeError(f"{name} expects a non-empty TensorList")
     return tensors
@@ -106,19 +109,43 @@ def repeat_interleave(
     input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Any:
     """Each element (or slice) several times in a row."""
+    if isinstance(input, Tensor) and (repeats is None or isinstance(repeats, Tensor)):
+        check_repeats(input if repeats is None else repeats)
     if repeats is None:
         return from_array(np.repeat(np.arange(input.numel()), input._memory()), dt.int64)
     if dim is None:
         input, dim = reshape(input, (-1,)), 0
     dim = one_dim(dim, input.ndim)
     if isinstance(repeats, Tensor):
+        if repeats.numel() not in (1, input.spec.size[dim]):
+            raise RuntimeError("repeats must have the same size as input along dim, but got "
+                               f"repeats.size(0) = {repeats.numel()} and input.size({dim}) = "
+                               f"{input.spec.size[dim]}")  # fmt: skip
         counts = np.broadcast_to(repeats._memory(), input.spec.size[dim])
         where = np.repeat(np.arange(input.spec.size[dim]), counts)
+        if output_size not in (None, len(where)):
+            raise RuntimeError("allocated size does not match required size")
         return input.index_select(dim, from_array(where, dt.int64))
+    if isinstance(repeats, (tuple, list)):
+        raise TypeError("repeat_interleave() received an invalid combination of arguments - got "
+                        f"repeats of type {type(repeats).__name__}")  # fmt: skip
+    if repeats < 0:
+        raise RuntimeError("Repeats must be non-negative")
     size = input.spec.size
     spread = expand(unsqueeze(input, dim + 1), (*size[: dim + 1], repeats, *size[dim + 1 :]))
     copy = spread.clone(memory_format="torch.contiguous_format")
     return copy.view((*size[:dim], size[dim] * repeats, *size[dim + 1 :]))
+
+
+def check_repeats(repeats: Any) -> None:
+    """How often elements are repeated: whole numbers that are not negative, in one dim at most."""
+    if repeats.dtype not in (dt.int64, dt.int32):
+        raise NotImplementedError("\"repeat_interleave_cpu\" not implemented for "
+                                  f"'{repeats.dtype.legacy}'")  # fmt: skip
+    if repeats.ndim > 1:
+        raise RuntimeError("repeat_interleave only accept 1D vector as repeat")
+    if (repeats._memory() < 0).any():
+        raise RuntimeError("repeats can not be negative")
 
 
 # ------------------------------------------------------------------ turning
@@ -225,12 +252,21 @@ def broadcast_shapes(*shapes: Any) -> Any:
     """The common size of sizes."""
     from flambeau.size import Size
 
-    return Size(broadcast_sizes([(s,) if isinstance(s, int) else tuple(s) for s in shapes]))
+    sizes = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    if any(n < 0 for size in sizes for n in size):
+        raise ValueError("Attempting to broadcast a dimension with negative length!")
+    return Size(broadcast_sizes(sizes))
 
 
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
     """Coordinates of a grid, one tensor an axis."""
-    axes = [atleast_1d(x) for x in one_by_one(tensors)]
+    axes = [atleast_1d(x) for x in some("meshgrid", one_by_one(tensors))]
+    for x in axes:
+        if x.ndim > 1:
+            raise RuntimeError("torch.meshgrid: Expected 0D or 1D tensor in the tensor list but "
+                               f"got: {x}")  # fmt: skip
+        if x.dtype is not axes[0].dtype:
+            raise RuntimeError("meshgrid expects all tensors to have the same dtype")
     if indexing not in (None, "ij", "xy"):
         raise RuntimeError(
             f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
@@ -250,6 +286,9 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
 
 def cartesian_prod(*tensors: Any) -> Any:
     """Every combination of elements, a row each."""
+    for x in tensors:
+        if x.ndim != 1:
+            raise RuntimeError(f"Expect a 1D vector, but got shape {list(x.shape)}")
     if len(tensors) == 1:
         return tensors[0]
     return FUNCTIONS["stack"]([reshape(g, (-1,)) for g in meshgrid(*tensors, indexing="ij")], 1)

@@ -5,14 +5,16 @@ One value everywhere is recorded as a call; sequences are computed at once, by N
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from flambeau.device import check_device, preserve_format
+from flambeau.info import finfo, iinfo
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import contiguous_strides, result_strides, spec_of
-from flambeau.ops.outs import refuse_gradient
+from flambeau.ops.outs import c_name, refuse_gradient
 from flambeau.tensor import FUNCTIONS, Tensor, empty_of
 from flambeau.trace.trie import here, switch_for_all
 from flambeau.viewing import ints
@@ -85,8 +87,40 @@ def check_supported(dtype: Any) -> dt.DType:
     raise NotImplementedError(f"tensors of {dtype} are not supported yet; use bfloat16 or float16")
 
 
+def range_of(dtype: dt.DType) -> tuple[float, float]:
+    """The smallest and the largest number that may be stored; -1 counts as 255 in uint8."""
+    if dtype.kind == "b":
+        return -math.inf, math.inf
+    if dtype.kind in "fc":
+        high = finfo(dtype).max  # type: ignore[attr-defined]
+        return -high, high
+    limits = iinfo(dtype)
+    return (-limits.max if dtype.kind == "u" else limits.min), limits.max
+
+
+RANGES = {dtype: range_of(dtype) for dtype in dt.SUPPORTED}
+RANGES[dt.float16] = -65519.99, 65519.99  # what rounds to the largest
+WIDE = {dtype: dtype.name + "_t" for dtype in RANGES if dtype.kind in "iu"} | {dt.int32: "int"}
+
+
+FLOATS = RANGES[dt.float32][1]
+
+
 def fitting(value: Any, dtype: dt.DType) -> Any:
-    """A number that is to be stored in a type: complex ones only where nothing is lost."""
+    """A number that is to be stored in a type: RuntimeError where it is out of its range.
+
+    Infinities and NaN fit into floats, complex numbers where nothing is lost.
+    """
+    low, high = RANGES[dtype]
+    if value.__class__ in (int, float) and low <= value <= high:
+        return value
+    if isinstance(value, (int, float)):
+        endless = dtype.kind in "fc" and not -FLOATS <= value <= FLOATS  # infinite in float32, too
+        endless = endless and (dtype.itemsize == 2 or not math.isfinite(value))
+        if not endless and not low <= value <= high:
+            name = WIDE.get(dtype) or c_name(dtype)
+            raise RuntimeError(f"value cannot be converted to type {name} without overflow")
+        return value
     if isinstance(value, complex) and dtype.kind != "c":
         if value.imag:
             name = dtype.legacy.lower()

@@ -10,7 +10,6 @@ import numpy as np
 from flambeau.arranging import repeat_interleave
 from flambeau.creation import finish, fitting
 from flambeau.filling import fill, named
-from flambeau.info import finfo, iinfo
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import broadcast_sizes, spec_of
 from flambeau.ops.declare import TABLE
@@ -105,38 +104,15 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
 
 
 def within_range(value: Any, dtype: dt.DType) -> Any:
-    """A number that the type can hold, or RuntimeError; unsigned types take negative ones."""
-    low, high = RANGES[dtype]
-    if value.__class__ in (int, float, bool) and low <= value <= high:
+    """A number that the type can hold, or RuntimeError; 0-dim tensors are looked at."""
+    if not isinstance(value, Tensor):
+        return fitting(value.item() if hasattr(value, "item") else value, dtype)
+    if value.ndim or value.dtype is dtype or value.dtype.kind == "b":
         return value
-    if isinstance(value, Tensor):
-        lost = value.dtype.kind == "c" != dtype.kind
-        if not lost and (value.ndim or value.dtype is dtype or value.dtype.kind == "b"):
-            return value
-        if value.ndim == 0:  # PyTorch looks at it, too
-            within_range(value.item(), dtype)
-            return value.real if lost else value
-        return value
-    plain = fitting(value.item() if hasattr(value, "item") else value, dtype)
-    if isinstance(plain, complex) or dtype.kind in "fc" and not math.isfinite(plain):
-        return plain
-    if not low <= plain <= high:
-        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
-    return plain
+    fitting(value.item(), dtype)
+    return value.real if value.dtype.kind == "c" != dtype.kind else value
 
 
-def range_of(dtype: dt.DType) -> tuple[float, float]:
-    """The smallest and the largest number that may be written to a type."""
-    if dtype.kind == "b":
-        return -math.inf, math.inf
-    if dtype.kind in "fc":
-        high = finfo(dtype).max  # type: ignore[attr-defined]
-        return -high, high
-    limits = iinfo(dtype)
-    return (-limits.max if dtype.kind == "u" else limits.min), limits.max
-
-
-RANGES = {dtype: range_of(dtype) for dtype in dt.SUPPORTED}
 masked_fill_row, masked_fill_over = FUNCTIONS["masked_fill"], inplace_of(TABLE["masked_fill"])
 
 
@@ -253,6 +229,8 @@ def unique(
 ) -> Any:
     """Every value once, in order."""
     refuse_complex(input.spec, lacks("unique"), NotImplementedError)
+    if dim is not None:
+        dim = sliced_dim(input, dim)
     values, inverse, counts = np.unique(
         input._values(), return_inverse=True, return_counts=True, axis=dim, equal_nan=False
     )
@@ -263,13 +241,27 @@ def unique(
     return tuple(out) if len(out) > 1 else out[0]
 
 
+def sliced_dim(input: Any, dim: int) -> int:
+    """The dim whose slices are compared, of which there must be something to compare."""
+    if not input.ndim:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+    dim, empty = one_dim(dim, input.ndim), [d for d, n in enumerate(input.shape) if not n]
+    if len(empty) > 1:
+        raise RuntimeError("Number of zero sized dimensions is more than one, so unique cannot be "
+                           "applied ")  # fmt: skip
+    if empty and empty != [dim]:
+        raise RuntimeError("There are 0 sized dimensions, and they aren't selected, so unique "
+                           "cannot be applied")  # fmt: skip
+    return dim
+
+
 def unique_consecutive(
     input: Any, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
     """Runs of one value as one; along a dim, runs of equal slices."""
     values = input._values()
     whole = values.reshape(-1) if dim is None else values
-    axis = 0 if dim is None else one_dim(dim, input.ndim)
+    axis = 0 if dim is None else sliced_dim(input, dim)
     count = whole.shape[axis]
     rows = np.moveaxis(whole, axis, 0).reshape(count, math.prod(whole.shape) // max(count, 1))
     first = np.ones(count, bool)
@@ -286,6 +278,12 @@ def unique_consecutive(
 
 def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     """How often each number occurs."""
+    if minlength < 0:
+        raise RuntimeError("minlength should be >= 0")
+    if input.dtype.kind not in "iu":
+        raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{input.dtype.legacy}'")
+    if weights is not None and weights.shape != input.shape:
+        raise RuntimeError("weights should be 1-d and have the same length as input")
     values = input._memory()
     if values.ndim != 1 or values.size and values.min() < 0:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
@@ -294,6 +292,35 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
         return from_array(counts, dt.int64)
     dtype = dt.float32 if weights.spec.dtype is dt.float32 else dt.float64
     return from_array(dt.narrow(counts, dtype), dtype)
+
+
+def check_search(rows: Any, input: Any, side: Any, right: bool, sorter: Any) -> None:
+    """What searchsorted refuses before it looks at values."""
+    start = "torch.searchsorted(): "
+    if side not in (None, "left", "right"):
+        raise RuntimeError(f"{start}side can only be 'left' or 'right' but got {side}")
+    if side == "left" and right:
+        raise RuntimeError(f"{start}side and right can't be set to opposites, got side of left "
+                           "while right was True")  # fmt: skip
+    if rows.ndim != 1 and not getattr(input, "ndim", 0):
+        raise RuntimeError(f"{start}input value can be a scalar only when boundaries tensor "
+                           f"dimension is 1, but we got boundaries tensor dim({rows.ndim}) and "
+                           "input value's dim(0) numel(1)")  # fmt: skip
+    dtype = input.dtype if isinstance(input, Tensor) else rows.dtype
+    if dtype.kind in "bc":
+        raise NotImplementedError(f"\"searchsorted_out_cpu\" not implemented for '{dtype.legacy}'")
+    if sorter is None:
+        return
+    if sorter.dtype is not dt.int64:
+        raise RuntimeError(f"{start}sorter must be a tensor of long dtype but got dtype "
+                           f"{sorter.dtype.legacy}")  # fmt: skip
+    if sorter.shape != rows.shape:
+        raise RuntimeError(f"{start}boundary and sorter must have the same size, but got boundary "
+                           f"tensor {list(rows.shape)} and got sorter tensor "
+                           f"{list(sorter.shape)}")  # fmt: skip
+    places = sorter._memory()
+    if ((places < 0) | (places >= max(rows.shape[-1], 1))).any():
+        raise RuntimeError(f"{start}sorter index out of range")
 
 
 def searchsorted(
@@ -308,6 +335,7 @@ def searchsorted(
 ) -> Any:
     """Where numbers belong in a sorted sequence, or in one that `sorter` says how to sort."""
     end: Any = side or ("right" if right else "left")
+    check_search(sorted_sequence, input, side, right, sorter)
     dtype = dt.int32 if out_int32 else dt.int64
     if out is not None and out.dtype is not dtype:
         raise RuntimeError(
@@ -331,11 +359,11 @@ def searchsorted(
     if rows.ndim == 1:
         found = np.searchsorted(rows, values, end)
     else:
-        flat = [
-            np.searchsorted(r, v, end)
-            for r, v in zip(rows.reshape(-1, rows.shape[-1]), values.reshape(-1, values.shape[-1]))
-        ]
-        found = np.stack(flat).reshape(values.shape)
+        count = math.prod(rows.shape[:-1])
+        pairs = zip(rows.reshape(count, -1) if rows.size else [rows.reshape(-1)] * count,
+                    values.reshape(count, -1) if values.size else [])  # fmt: skip
+        flat = [np.searchsorted(r, v, end) for r, v in pairs]
+        found = np.array(flat, np.int64).reshape(values.shape)
     return fill("searchsorted", from_array(np.asarray(found), dtype), out)
 
 

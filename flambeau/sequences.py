@@ -34,7 +34,7 @@ def arange(
         dtype = out.spec.dtype if out is not None else get_default_dtype() if floats else dt.int64
     if step == 0:
         raise RuntimeError("step must be nonzero")
-    if dtype.kind == "c" or dtype in (dt.uint16, dt.uint32, dt.uint64):
+    if dtype.kind in "bc" or dtype in (dt.uint16, dt.uint32, dt.uint64):
         raise NotImplementedError(f"\"arange_cpu\" not implemented for '{dtype.legacy}'")
     if not all(map(math.isfinite, (start, end))):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
@@ -174,6 +174,9 @@ def eye(
 
 def triangle(rows: int, columns: int, offset: int, dtype: Any, upper: bool) -> Any:
     """Where a matrix's upper or lower triangle is."""
+    for name, n in (("row", rows), ("col", columns)):
+        if n < 0:
+            raise RuntimeError(f"{name} must be non-negative, got{n}")
     find = np.triu_indices if upper else np.tril_indices
     return from_array(np.stack(find(rows, offset, columns)), dt.int64).to(dtype)
 

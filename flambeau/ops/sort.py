@@ -67,6 +67,8 @@ def clean_topk(input: Any, k: Any, dim: Any, largest: Any, sorted: Any) -> Any:
     if not 0 <= k <= (input.size[dim] if input.ndim else 1):
         raise RuntimeError("selected index k out of range")
     refuse_complex(input, " topk does not support complex dtypes on CPU")
+    if input.dtype.kind == "b":
+        raise RuntimeError("topk does not support bool dtypes on CPU")
     return input, int(k), dim, bool(largest), bool(sorted)
 
 
@@ -98,7 +100,8 @@ def clean_kth(input: Any, k: Any, dim: Any, keepdim: Any) -> Any:
     dim = one_dim(dim, input.ndim)
     if not 1 <= k <= (input.size[dim] if input.ndim else 1):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}")
-    refuse_complex(input, lacks("kthvalue_cpu"), NotImplementedError)
+    if input.dtype.kind in "bc":
+        raise NotImplementedError(lacks("kthvalue_cpu").format(input.dtype.legacy))
     return input, int(k), dim, bool(keepdim)
 
 
