@@ -59,10 +59,11 @@ globals().update(_literal.LEGACY)
 globals().update(_methods.PUBLIC)
 
 _SUBMODULES = frozenset(
-    """__config__ _dynamo _utils accelerator amp autograd backends compiler cpu cuda distributions
-    fft func hub jit library linalg masked mps mtia multiprocessing nn optim overrides package
-    random return_types serialization signal sparse special storage testing torch_version types
-    utils version xpu""".split()
+    """__config__ _dynamo _inductor _logging _utils accelerator amp autograd backends compiler cpu
+    cuda distributed distributions export fft func futures fx hub jit library linalg masked mps mtia
+    multiprocessing nested nn onnx optim overrides package profiler random return_types
+    serialization signal sparse special storage testing torch_version types utils version
+    xpu""".split()
 )
 
 
@@ -118,7 +119,10 @@ _LATE = {
     "normalizing:torch_batch_norm": "batch_norm",
     "normalizing:torch_instance_norm": "instance_norm",
     "gridding": "grid_sampler affine_grid_generator",
+    "sparse": """sparse_coo_tensor sparse_csr_tensor sparse_csc_tensor sparse_bsr_tensor
+        sparse_bsc_tensor sparse_compressed_tensor""",
     "amp": "GradScaler",
+    "futures": "Future",
     "autograd.anomaly": "is_anomaly_check_nan_enabled is_anomaly_enabled set_anomaly_enabled",
     "lowlevel": """alpha_dropout_ bilinear binary_cross_entropy_with_logits cosine_embedding_loss
         ctc_loss dropout dropout_ dsmm embedding_renorm_ feature_alpha_dropout_ feature_dropout

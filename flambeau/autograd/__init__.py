@@ -22,7 +22,7 @@ def __getattr__(name: str) -> Any:
         for public in ("gradcheck", "gradgradcheck", "GradcheckError"):
             globals()[public] = getattr(module, public)
         return globals()[name]
-    if name in ("forward_ad", "functional", "graph", "function", "grad_mode"):
+    if name in ("forward_ad", "functional", "graph", "function", "grad_mode", "profiler"):
         from importlib import import_module
 
         return import_module(f"flambeau.autograd.{name}")

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-NAMES = "_pytree checkpoint cpp_extension data dlpack hooks model_zoo tensorboard".split()
+NAMES = "_pytree benchmark checkpoint cpp_extension data dlpack hooks model_zoo tensorboard".split()
 
 
 def __getattr__(name: str) -> Any:
