@@ -206,6 +206,8 @@ class NestWriter:
         if node.kind in ("load", "pick"):
             strides = self.nest.accesses[node.data].strides
             return frozenset(loop for loop, stride in enumerate(strides) if stride != 0)
+        if node.kind == "result" and self.columns:
+            return frozenset([self.last])  # one for each column
         return frozenset([node.data] if node.kind == "index" else [])
 
     def _hoist(self, trees: Iterable[Tree], loop: int, place: Place, known: Known) -> None:
