@@ -29,4 +29,5 @@ class Variable(metaclass=_AnyTensor):
                 raise ValueError("Variable can't be volatile and require_grad at the same time!")
             warnings.warn("volatile was removed and now has no effect. Use `with torch.no_grad():` "
                           "instead.", stacklevel=2)  # fmt: skip
-        return data.detach().requires_grad_(requires_grad)
+        tensor: Any = data
+        return tensor.detach().requires_grad_(requires_grad)
