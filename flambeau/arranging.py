@@ -84,9 +84,9 @@ def column_stack(tensors: Any, *, out: Any = None) -> Any:
 # ------------------------------------------------------------------ repeating
 
 
-def repeat(self: Any, *repeats: Any) -> Any:
+def repeat(self: Any, *given: Any, repeats: Any = None) -> Any:
     """Copies along every dim."""
-    sizes = ints(repeats)
+    sizes = ints(given if repeats is None else (repeats,))
     if len(sizes) < self.ndim:
         raise RuntimeError(
             "Number of dimensions of repeat dims can not be smaller than number of "
@@ -99,9 +99,9 @@ def repeat(self: Any, *repeats: Any) -> Any:
     return FUNCTIONS["_repeat"](self, sizes)
 
 
-def tile(input: Any, *dims: Any) -> Any:
+def tile(input: Any, *given: Any, dims: Any = None) -> Any:
     """repeat, with ones in front where dims are missing."""
-    dims = ints(dims)
+    dims = ints(given if dims is None else (dims,))
     return repeat(input, (1,) * (input.ndim - len(dims)) + dims)
 
 

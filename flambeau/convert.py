@@ -207,9 +207,11 @@ def settle_writes(tensor: Any) -> None:
     flush.settle_all(storage)
 
 
-def resize_(self: Any, *sizes: Any, memory_format: Any = contiguous_format) -> Any:
+def resize_(
+    self: Any, *sizes: Any, size: Any = None, memory_format: Any = contiguous_format
+) -> Any:
     """Another size, row-major; elements stay where they are in memory, new ones are undefined."""
-    size = ints(sizes)
+    size = ints(sizes if size is None else (size,))
     if self.spec.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
     if size == self.spec.size:

@@ -142,7 +142,8 @@ def filled(size: Any, value: Any, dtype: Any, stride: Any = None) -> Any:
 
 
 def zeros(
-    *size: Any,
+    *given: Any,
+    size: Any = None,
     out: Any = None,
     dtype: Any = None,
     layout: Any = None,
@@ -153,12 +154,13 @@ def zeros(
 ) -> Any:
     """Zeros."""
     check_device(device)
-    made = filled(sizes(size, "zeros"), 0, type_for(dtype, out))
+    made = filled(sizes(given if size is None else size, "zeros"), 0, type_for(dtype, out))
     return made if out is None and not requires_grad else finish(made, requires_grad, out)
 
 
 def ones(
-    *size: Any,
+    *given: Any,
+    size: Any = None,
     out: Any = None,
     dtype: Any = None,
     layout: Any = None,
@@ -169,7 +171,7 @@ def ones(
 ) -> Any:
     """Ones."""
     check_device(device)
-    made = filled(sizes(size, "ones"), 1, type_for(dtype, out))
+    made = filled(sizes(given if size is None else size, "ones"), 1, type_for(dtype, out))
     return made if out is None and not requires_grad else finish(made, requires_grad, out)
 
 
@@ -220,7 +222,8 @@ def dtype_of(value: Any) -> dt.DType:
 
 
 def empty(
-    *size: Any,
+    *given: Any,
+    size: Any = None,
     out: Any = None,
     dtype: Any = None,
     layout: Any = None,
@@ -232,7 +235,8 @@ def empty(
     """Memory whose content nobody knows."""
     check_device(device)
     dtype = check_supported(type_for(dtype, out))
-    return finish(empty_of(spec_of(sizes(size), None, dtype)), requires_grad, out)
+    size = sizes(given if size is None else size)
+    return finish(empty_of(spec_of(size, None, dtype)), requires_grad, out)
 
 
 def empty_strided(

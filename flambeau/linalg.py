@@ -30,7 +30,10 @@ from flambeau.matrices import (
     vecdot,
 )
 from flambeau.matrices import linalg_cross as cross
-from flambeau.norms import cond, matrix_norm, norm, vector_norm
+from flambeau.norms import cond, matrix_norm
+from flambeau.norms import norm as _norm
+from flambeau.norms import vector_norm as _vector_norm
+from flambeau.numpynames import with_numpy_names
 from flambeau.ops.linalg_rules import LinAlgError
 from flambeau.products import matmul
 from flambeau.solving import (
@@ -47,6 +50,8 @@ from flambeau.solving import (
     tensorinv,
     tensorsolve,
 )
+
+norm, vector_norm = with_numpy_names(_norm), with_numpy_names(_vector_norm)
 
 __all__ = [
     "LinAlgError",

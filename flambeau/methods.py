@@ -9,6 +9,7 @@ import importlib
 from typing import Any
 
 from flambeau import operators, parting, viewing
+from flambeau.numpynames import with_numpy_names
 from flambeau.ops.functions import function_of, inplace_of
 from flambeau.ops.table import TABLE
 from flambeau.tensor import FUNCTIONS, Tensor
@@ -41,11 +42,11 @@ def add_rows() -> None:
 def add_module(module: Any) -> None:
     """What a front module says in METHODS, NAMED (method's name → function) and PUBLIC."""
     for name in getattr(module, "METHODS", ()):
-        setattr(Tensor, name, getattr(module, name))
+        setattr(Tensor, name, with_numpy_names(getattr(module, name)))
     for name, function in getattr(module, "NAMED", {}).items():
-        setattr(Tensor, name, function)
+        setattr(Tensor, name, with_numpy_names(function))
     for name in getattr(module, "PUBLIC", ()):
-        PUBLIC[name] = getattr(module, name)
+        PUBLIC[name] = with_numpy_names(getattr(module, name))
 
 
 add_rows()

@@ -143,7 +143,8 @@ def of_pairs(parts: Any) -> Any:
 
 
 def rand(
-    *size: Any,
+    *given: Any,
+    size: Any = None,
     generator: Any = None,
     out: Any = None,
     dtype: Any = None,
@@ -154,17 +155,19 @@ def rand(
 ) -> Any:
     """Uniform in [0, 1)."""
     check_device(device)
+    size = sizes(given if size is None else size)
     dtype = type_for(dtype, out)
     if dtype.kind == "c":
-        made = of_pairs(rand(*sizes(size), 2, generator=generator, dtype=dtype.to_real()))
+        made = of_pairs(rand(*size, 2, generator=generator, dtype=dtype.to_real()))
         return finish(made, requires_grad, out)
     dtype = floating(dtype, "check_uniform_bounds")
-    made = FUNCTIONS["_uniform"](state_of(generator), sizes(size), dtype, 0.0, 1.0)
+    made = FUNCTIONS["_uniform"](state_of(generator), size, dtype, 0.0, 1.0)
     return finish(made, requires_grad, out)
 
 
 def randn(
-    *size: Any,
+    *given: Any,
+    size: Any = None,
     generator: Any = None,
     out: Any = None,
     dtype: Any = None,
@@ -175,13 +178,14 @@ def randn(
 ) -> Any:
     """Normal, mean 0 and deviation 1."""
     check_device(device)
+    size = sizes(given if size is None else size)
     dtype = type_for(dtype, out)
     if dtype.kind == "c":  # both parts together have a deviation of 1
-        parts = empty((*sizes(size), 2), dtype=dtype.to_real())
+        parts = empty((*size, 2), dtype=dtype.to_real())
         made = of_pairs(parts.normal_(0.0, math.sqrt(0.5), generator=generator))
         return finish(made, requires_grad, out)
     dtype = floating(dtype, "normal_kernel_cpu")
-    made = FUNCTIONS["_normal"](state_of(generator), sizes(size), dtype, 0.0, 1.0, True)
+    made = FUNCTIONS["_normal"](state_of(generator), size, dtype, 0.0, 1.0, True)
     return finish(made, requires_grad, out)
 
 

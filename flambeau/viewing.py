@@ -41,11 +41,11 @@ def whole(n: Any) -> int:
 # ------------------------------------------------------------------ other sizes
 
 
-def view(self: Any, *shape: Any, dtype: Any = None) -> Any:
+def view(self: Any, *shape: Any, dtype: Any = None, size: Any = None) -> Any:
     """The same elements in another shape, or the same bytes as another dtype."""
     if dtype is not None or (len(shape) == 1 and isinstance(shape[0], DType)):
         return view_dtype(self, dtype or shape[0])
-    size, stride = another_size(self.spec, shape)
+    size, stride = another_size(self.spec, shape if size is None else (size,))
     if stride is None:
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at "
@@ -109,9 +109,9 @@ def view_dtype(self: Any, dtype: DType) -> Any:
     return record_view(views.as_type, self, 1 if shift else None, shift, size, stride, dtype)
 
 
-def reshape(input: Any, *shape: Any) -> Any:
+def reshape(input: Any, *given: Any, shape: Any = None) -> Any:
     """A view where the memory allows it, else a copy."""
-    size, stride = another_size(input.spec, shape)
+    size, stride = another_size(input.spec, given if shape is None else (shape,))
     if stride is not None:
         return record_view(views.reshaped, input, None, 1, size, stride)
     copy = input.clone(memory_format="torch.contiguous_format")
@@ -160,9 +160,10 @@ def ravel(input: Any) -> Any:
     return reshape(input.contiguous(), (-1,))
 
 
-def squeeze(input: Any, dim: Any = None) -> Any:
+def squeeze(input: Any, dim: Any = None, *, axis: Any = None) -> Any:
     """Without the dims of size 1, all or those that are named."""
     size, stride = input.spec.size, input.spec.stride
+    dim = dim if axis is None else axis
     if dim is None:
         op, gone = views.squeeze, set(range(len(size)))
     elif isinstance(dim, (tuple, list)):
@@ -175,8 +176,9 @@ def squeeze(input: Any, dim: Any = None) -> Any:
     )
 
 
-def unsqueeze(input: Any, dim: int) -> Any:
+def unsqueeze(input: Any, dim: Any = None, *, axis: Any = None) -> Any:
     """With one more dim, of size 1."""
+    dim = axis if dim is None else dim
     size, stride = input.spec.size, input.spec.stride
     d = one_dim(dim, len(size) + 1)
     step = size[d] * stride[d] if d < len(size) else 1
@@ -185,9 +187,9 @@ def unsqueeze(input: Any, dim: int) -> Any:
     )
 
 
-def expand(self: Any, *size: Any, implicit: bool = False) -> Any:
+def expand(self: Any, *given: Any, size: Any = None, implicit: bool = False) -> Any:
     """Dims of size 1 repeated, without copies."""
-    old, size = self.spec.size, ints(size)
+    old, size = self.spec.size, ints(given if size is None else (size,))
     lead = len(size) - len(old)
     if lead < 0:
         raise RuntimeError(
@@ -245,9 +247,9 @@ def broadcast_to(input: Any, size: Any) -> Any:
 # ------------------------------------------------------------------ other orders
 
 
-def permute(input: Any, *dims: Any) -> Any:
+def permute(input: Any, *given: Any, dims: Any = None) -> Any:
     """The dims in another order."""
-    dims = ints(dims)
+    dims = ints(given if dims is None else (dims,))
     if len(dims) != input.ndim:
         raise RuntimeError(
             "permute(sparse_coo): number of dimensions in the tensor input does not match the "
@@ -387,7 +389,14 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
 
 squeeze_, unsqueeze_, t_ = in_place(squeeze), in_place(unsqueeze), in_place(t)
 transpose_, as_strided_ = in_place(transpose), in_place(as_strided)
-swapaxes = swapdims = transpose
+swapdims = transpose
+
+
+def swapaxes(input: Any, axis0: int, axis1: int) -> Any:
+    """Two dims exchanged."""
+    return transpose(input, axis0, axis1)
+
+
 swapaxes_ = swapdims_ = transpose_
 moveaxis = movedim
 

@@ -80,10 +80,26 @@ def {name}({parameters}):
 NUMPY_NAMES = {"dim": "axis", "keepdim": "keepdims"}  # PyTorch takes NumPy's names too
 
 
-def renamed(numpy: list[tuple[str, str]]) -> str:
+def renamed(numpy: list[tuple[Param, str]]) -> str:
     """Source that reads arguments given under NumPy's names."""
-    return "".join(f"if {theirs} is not None:\n        {ours} = {theirs}\n    "
-                   for ours, theirs in numpy)  # fmt: skip
+    lines = []
+    for p, theirs in numpy:
+        lines.append(f"if {theirs} is not None:\n        {p.name} = {theirs}\n    ")
+        if p.required:
+            lines.append(f"elif {p.name} is _needed:\n        missing(_op, {p.name!r})\n    ")
+    return "".join(lines)
+
+
+def numpy_named(params: tuple[Param, ...]) -> list[tuple[Param, str]]:
+    """The parameters that have a name in NumPy too, with it; none that others must follow."""
+    last = max((i for i, p in enumerate(params) if p.required), default=-1)
+    return [(p, NUMPY_NAMES[p.name]) for i, p in enumerate(params)
+            if p.name in NUMPY_NAMES and i >= last]  # fmt: skip
+
+
+def missing(op: Op, name: str) -> None:
+    """Refuse a call without an argument that it needs."""
+    raise TypeError(f"{op.name}() missing 1 required positional argument: {name!r}")
 
 
 def function_of(op: Op) -> Callable[..., Any]:
@@ -94,14 +110,14 @@ def function_of(op: Op) -> Callable[..., Any]:
 def recording_source(op: Op) -> str:
     """The source of the function that records a call of `op`."""
     args = names(op)
-    parameters = declared(op.params)
     with_out = op.kind in ("elementwise", "reduction", "structured", "composite") and not op.writes
+    numpy = numpy_named(op.params) if with_out else []
+    parameters = declared(op.params, {p.name for p, _ in numpy})
     if with_out:
         keyword = any(p.keyword for p in op.params)
         parameters += ", out=None" if keyword else ", *, out=None"
     first = WRITES.format(written=", ".join(op.writes)) if op.writes else ""
-    numpy = [(p.name, NUMPY_NAMES[p.name]) for p in op.params if p.name in NUMPY_NAMES]
-    if numpy and with_out:
+    if numpy:
         parameters += "".join(f", {theirs}=None" for _, theirs in numpy)
     return TEMPLATE.format(
         name=op.name, parameters=parameters, args=args, keys=", ".join(map(key_of, op.params)),
@@ -161,14 +177,20 @@ def parts_source(op: Op) -> str:
 writes.parts_of = Parts()
 
 
-def declared(params: tuple[Param, ...]) -> str:
-    """The parameters as Python source; defaults are found in the function's globals."""
+def declared(params: tuple[Param, ...], renamed: Iterable[str] = ()) -> str:
+    """The parameters as Python source; defaults are found in the function's globals.
+
+    Those of `renamed` may be left out, as they may come under another name.
+    """
     parts, starred = [], False
     for p in params:
         if p.keyword and not starred:
             parts.append("*")
             starred = True
-        parts.append(p.name if p.required else f"{p.name}=default_{p.name}")
+        if p.required:
+            parts.append(f"{p.name}=_needed" if p.name in renamed else p.name)
+        else:
+            parts.append(f"{p.name}=default_{p.name}")
     return ", ".join(parts)
 
 
@@ -216,7 +238,7 @@ def build(op: Op, name: str, source: Callable[[Op], str]) -> Callable[..., Any]:
         return function
 
     scope["_write"] = write
-    function.__module__ = "flambeau"
+    function.__module__, function.__qualname__ = "flambeau", name
     function.__doc__ = op.doc or None
     return function
 
@@ -231,7 +253,8 @@ def announce_writes(stretch: Any, written: tuple[Any, ...]) -> None:
 
 # What the written functions call by name, besides their op and its defaults.
 WORDS: dict[str, Any] = {
-    "here": here, "_false": entering.static(False), "_numbers": frozenset({float, int}),
+    "here": here, "_needed": object(), "missing": missing,
+    "_false": entering.static(False), "_numbers": frozenset({float, int}),
     "_tensors": tensors,
     "enter": entering.enter, "slots": entering.slots,
     "enter_tensor": entering.enter_tensor,

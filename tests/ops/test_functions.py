@@ -19,6 +19,11 @@ ours = pytest.importorskip("flambeau")
 
 SMOOTH = """
 x.sum() x.sum(0) x.sum((0,1)) x.sum(axis=1) x.sum(1,keepdims=True) x.sum(0,True) torch.sum(x,-1)
+x.cumsum(axis=1) torch.softmax(x,axis=0) torch.unsqueeze(x,axis=1) x.logsumexp(axis=0,keepdims=True)
+x.sort(axis=0)[0] torch.median(x,axis=1,keepdims=True)[0] x.unsqueeze(axis=0).squeeze(axis=0)
+x.swapaxes(axis0=0,axis1=1) torch.linalg.norm(x,axis=1) torch.topk(x,2,axis=0)[0]
+torch.reshape(x,shape=(-1,)) x.view(size=(-1,)) torch.permute(x,dims=(1,0)) x.repeat(repeats=(2,1))
+torch.tile(x,dims=(2,)) x.expand(size=(2,*x.shape))
 x.sum(dim=None,keepdim=True) x.mean() x.mean(1) x.mean(dim=(0,1),keepdim=True) x.prod() x.prod(0)
 x.prod(1,keepdim=True) x.max() x.min() x.max(0)[0] x.max(1,keepdim=True).values
 torch.min(x,0).values torch.max(x,y) torch.min(x,y) torch.max(x,dim=1)[0]
