@@ -88,9 +88,7 @@ def dirichlet(state: State, alpha: Array, dtype: DType) -> Array:
 
 def smallest(dtype: DType) -> float:
     """The smallest normal number."""
-    from flambeau.info import finfo
-
-    return float(finfo(dtype).tiny)
+    return float(np.finfo(dtype.numpy).tiny)
 
 
 def _constants(alpha: Array) -> tuple[Array, Array]:
