@@ -141,6 +141,8 @@ f.functional_call(nets[0], [{"0.bias": x}, {"0.bias": x}], x)
 f.functional_call(nets[0], {"no": x}, x, strict=True)
 f.functional_call(nets[0], 3, x)
 f.stack_module_state([])
+f.replace_all_batch_norm_modules_(nets[0].train())(x).tolist()
+[n for n, b in f.replace_all_batch_norm_modules_(nets[0]).named_buffers()]
 f.stack_module_state([nets[0], torch.nn.ReLU().eval()])
 f.stack_module_state([nets[0], torch.nn.Sequential()])
 """.strip().splitlines()  # noqa: E501
