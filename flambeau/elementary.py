@@ -73,9 +73,7 @@ def digits(input: Any, other: Any) -> int | None:
         if not isinstance(x, Tensor):
             raise TypeError(f"nextafter(): argument '{name}' must be Tensor, not "
                             f"{type(x).__name__}")  # fmt: skip
-    return {dt.float16: 10, dt.bfloat16: 7}.get(
-        promoted(here.stretch.mode, input.spec, other.spec)
-    )
+    return {dt.float16: 10, dt.bfloat16: 7}.get(promoted(here.stretch.mode, input.spec, other.spec))
 
 
 def nextafter(input: Any, other: Any, *, out: Any = None) -> Any:
@@ -141,7 +139,7 @@ def mvlgamma(input: Any, p: int, *, out: Any = None) -> Any:
         raise NotImplementedError(f"\"arange_cpu\" not implemented for '{input.dtype.legacy}'")
     if p < 1:
         raise RuntimeError("p has to be greater than or equal to 1")
-    total = (input.unsqueeze(-1) - input.new_tensor([k / 2 for k in range(p)], dtype=kept(input)))
+    total = input.unsqueeze(-1) - input.new_tensor([k / 2 for k in range(p)], dtype=kept(input))
     result = total.lgamma().sum(-1) + p * (p - 1) / 4 * math.log(math.pi)
     return fill("mvlgamma", result, out, exactly=False)
 

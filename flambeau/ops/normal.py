@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.ir import dtype as dt
 from flambeau.ir.program import Number
 from flambeau.ops.declare import elementwise
 from flambeau.ops.functions import function_of
@@ -16,11 +17,56 @@ from flambeau.ops.samples import binary, unary
 
 ROOT_PI = math.sqrt(math.pi)
 
+# First guesses of erf's inverse: M. Giles, 'Approximating the erfinv function', GPU Computing Gems,
+# Jade edition, 2011; by w = -log(1 - y²), in w - 2.5 below 5, in √w - 3 above.
+NEAR = (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
+        -0.00125372503, -0.00417768164, 0.246640727, 1.50140941)  # fmt: skip
+FAR = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
+       -0.0076224613, 0.00943887047, 1.00167406, 2.83297682)  # fmt: skip
+LEVELS = 24  # of the continued fraction of erfc, A&S 7.1.14, where that is less than 1e-3
+
+
+def horner(t: Any, coefficients: tuple[float, ...]) -> Any:
+    """The polynomial, constant coefficient last."""
+    total = t * 0 + coefficients[0]
+    for c in coefficients[1:]:
+        total = total * t + c
+    return total
+
+
+def erfinv_scalar(k: Any, y: Any) -> Any:
+    """Newton's steps in float64: on erf; in float64's tails, which erf cannot tell, on log erfc."""
+    given, y = y, k.cast(y, dt.float64)
+    size = k.abs(y)
+    q = 1 - size
+    w = -k.log(q * (1 + size))
+    guess = k.where(w < 5, horner(w - 2.5, NEAR), horner(k.sqrt(w) - 3, FAR)) * size
+    x = guess
+    for _ in range(2 if given.dtype is dt.float64 else 1):
+        x = x - (k.erf(x) - size) * (ROOT_PI / 2) * k.exp(x * x)
+    if given.dtype is dt.float64:
+        tail = k.where(w < 16, guess, k.sqrt(w - 0.5 * k.log(w * math.pi)))
+        x = k.where(q < 1e-3, tail_inverse(k, tail, k.log(q)), x)
+    x = k.where(size < 1, x, k.where(k.eq(size, 1), size * math.inf, math.nan))
+    return k.cast(k.copysign(x, y), given.dtype)
+
+
+def tail_inverse(k: Any, x: Any, log_q: Any) -> Any:
+    """The x with log erfc(x) = log q, from one nearby."""
+    for _ in range(3):
+        fraction = x
+        for n in range(LEVELS, 0, -1):
+            fraction = x + n / 2 / fraction
+        scaled = 1 / (ROOT_PI * fraction)
+        x = x + (k.log(scaled) - x * x - log_q) * scaled * (ROOT_PI / 2)
+    return x
+
+
 erfinv = elementwise(
     "erfinv(input)",
     dtype=not_for("c", "erfinv_vml_cpu", to_float),
     numpy=late("errors", "erfinv"),
-    scalar=None,
+    scalar=erfinv_scalar,
     grad=dict(input=lambda g, out: g * (ROOT_PI / 2 * (out * out).exp())),
     samples=unary(-0.95, 0.95),
 )
@@ -43,9 +89,7 @@ log_ndtr = elementwise(
     inplace=False,
     numpy=late("errors", "log_ndtr"),
     scalar=None,
-    grad=dict(
-        input=lambda g, input: g * math.sqrt(2 / math.pi) / ERFCX(input * -math.sqrt(0.5))
-    ),
+    grad=dict(input=lambda g, input: g * math.sqrt(2 / math.pi) / ERFCX(input * -math.sqrt(0.5))),
     samples=unary(),
 )
 
@@ -156,9 +200,7 @@ def logit_scalar(k: Any, x: Any, low: Any, high: Any) -> Any:
 
 def logit_grad(g: Any, input: Any, call: Any) -> Any:
     """1 / (x (1 - x)) inside; outside 0 where bounds are given, else NaN."""
-    low, high, outside = (
-        (0.0, 1.0, math.nan) if call.low is None else (call.low, call.high, 0.0)
-    )
+    low, high, outside = (0.0, 1.0, math.nan) if call.low is None else (call.low, call.high, 0.0)
     grad = g / (input * (1 - input))
     return grad.masked_fill((input >= low).logical_and(input <= high).logical_not(), outside)
 

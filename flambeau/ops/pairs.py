@@ -147,6 +147,7 @@ heaviside = elementwise(
     samples=binary(numbers=False),
 )
 
+
 def next_number(x: Any, y: Any, digits: int | None) -> Any:
     """In float32 or float64, or in a narrow type of so many digits, widened to float32."""
     if digits is None:
@@ -373,4 +374,3 @@ frexp = structured(
 
 def power_of_two(exponent: Any, like: Any) -> Any:
     return exponent.to(like.dtype).exp2()
-

@@ -235,8 +235,10 @@ def _airy_waves(z: Array) -> Array:
     term, terms = np.ones_like(z), []
     for k in range(20):
         terms.append(term)
-        term = term * ((6 * k + 5) * (6 * k + 3) * (6 * k + 1)) / (
-            216 * (k + 1) * (2 * k + 1) * argument
+        term = (
+            term
+            * ((6 * k + 5) * (6 * k + 3) * (6 * k + 1))
+            / (216 * (k + 1) * (2 * k + 1) * argument)
         )
     even = sum((-1) ** k * t for k, t in enumerate(terms[::2]))
     odd = sum((-1) ** k * t for k, t in enumerate(terms[1::2]))

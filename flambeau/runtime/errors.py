@@ -11,12 +11,6 @@ from typing import Any
 import numpy as np
 
 Array = Any
-# First guesses of erf's inverse: M. Giles, 'Approximating the erfinv function', GPU Computing Gems,
-# Jade edition, 2011; by w = -log(1 - y²), in w - 2.5 below 5, in √w - 3 above.
-NEAR = (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
-        -0.00125372503, -0.00417768164, 0.246640727, 1.50140941)  # fmt: skip
-FAR = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
-       -0.0076224613, 0.00943887047, 1.00167406, 2.83297682)  # fmt: skip
 ROOT_PI = math.sqrt(math.pi)
 
 
@@ -82,12 +76,13 @@ def _inverse(y: Array, q: Array) -> Array:
     size = np.abs(y)
     inside = (q > 0) & (size <= 1)
     q = np.where(inside, q, 1)
-    w = -np.log(q * (2 - q))
-    guess = np.where(w < 5, np.polyval(NEAR, w - 2.5) * (1 - q), np.sqrt(w))
-    x = np.where((w >= 5) & (w < 16), np.polyval(FAR, np.sqrt(np.clip(w, 0, 16)) - 3), guess)
+    # First guesses: S. Winitzki, 'A handy approximation for the error function', 2008.
+    w = np.log(q * (2 - q))
+    half = 2 / (np.pi * 0.147) + w / 2
+    x = np.sqrt(np.sqrt(half * half - w / 0.147) - half)
     near, tail = size < 0.5, x
     start = np.where(near, x, 0)
-    for _ in range(2):
+    for _ in range(3):
         start = start - (erf(start) - size) * ROOT_PI / 2 * np.exp(start * start)
     for _ in range(4):
         scaled = erfcx(tail)

@@ -15,7 +15,7 @@ from flambeau.settings import settings
 from . import cases
 
 ROWS = """atan2 hypot deg2rad rad2deg copysign heaviside ldexp fmax fmin logaddexp logaddexp2 sinc
-    special_entr xlogy special_xlog1py nansum lgamma digamma""".split()
+    special_entr xlogy special_xlog1py nansum lgamma digamma erfinv""".split()
 ULPS = {dt.float32: 3e-6, dt.float64: 1e-13}
 
 
@@ -46,6 +46,14 @@ def test_kernels_compute_what_numpy_computes(name: str, dtype: dt.DType, extreme
         np.testing.assert_array_equal(np.signbit(a[zero]), np.signbit(b[zero]))
 
 
+def run_tiers(name: str, x: np.ndarray, native: bool) -> Any:
+    """A function of one number, by machine code or by NumPy."""
+    with settings.override(numpy=not native, compile=native):
+        for _ in range(3):
+            result = getattr(flambeau.from_numpy(x), name)().numpy()
+    return result
+
+
 @pytest.mark.parametrize("name", ["lgamma", "digamma"])
 def test_gamma_functions_over_their_whole_range(name: str) -> None:
     state = np.random.RandomState(0)
@@ -55,11 +63,13 @@ def test_gamma_functions_over_their_whole_range(name: str) -> None:
         with np.errstate(over="ignore"):
             narrow = x.astype(dtype)
 
-        def run(narrow: Any = narrow, **tier: bool) -> Any:
-            with settings.override(**tier):
-                for _ in range(3):
-                    result = getattr(flambeau.from_numpy(narrow), name)().numpy()
-            return result
-
-        mine, meant = run(numpy=False, compile=True), run(numpy=True, compile=False)
+        mine, meant = (run_tiers(name, narrow, native) for native in (True, False))
         np.testing.assert_allclose(mine, meant, rtol=tolerance, atol=3e-14)
+
+
+def test_erfinv_up_to_the_ends() -> None:
+    share = 10.0 ** np.random.RandomState(0).uniform(-16, 0, 3000)
+    y = np.concatenate([1 - share, share - 1, share, [0.0, -0.0, 1, -1, 1.5, np.nan]])
+    for dtype, tolerance in ((np.float32, 3e-7), (np.float64, 1e-12)):
+        mine, meant = (run_tiers("erfinv", y.astype(dtype), native) for native in (True, False))
+        np.testing.assert_allclose(mine, meant, rtol=tolerance)
