@@ -131,10 +131,12 @@ def contracted(inputs: list[list[str]], output: list[str], operands: list[Any]) 
     """The sum of products, from the left; a label goes with the last operand that has it."""
     found = [diagonals(n, x, labels) for n, (x, labels) in enumerate(zip(operands, inputs))]
     check_sizes(found)
+    order = list(dict.fromkeys([*output, *(c for _, labels in found for c in labels)]))
+    found = [in_order(x, labels, order) for x, labels in found]
     left, labels = found[0]
     for n in range(1, len(found)):
         later = set(output).union(*inputs[n + 1 :])
-        left, labels = product(left, labels, *found[n], later)
+        left, labels = product(left, labels, *found[n], later, order)
     left, labels = summed(left, labels, [c for c in labels if c not in output])
     return left.permute([labels.index(c) for c in output])
 
@@ -168,6 +170,12 @@ def diagonals(n: int, x: Any, labels: list[str]) -> tuple[Any, list[str]]:
     return x, labels
 
 
+def in_order(x: Any, labels: list[str], order: list[str]) -> tuple[Any, list[str]]:
+    """The dims of an operand in the order of all labels."""
+    own = sorted(labels, key=order.index)
+    return x.permute([labels.index(c) for c in own]), own
+
+
 def summed(x: Any, labels: list[str], gone: list[str]) -> tuple[Any, list[str]]:
     """The sum over some labels."""
     if not gone:
@@ -176,25 +184,53 @@ def summed(x: Any, labels: list[str], gone: list[str]) -> tuple[Any, list[str]]:
 
 
 @whole("lower")
-def product(a: Any, left: list[str], b: Any, right: list[str], later: set[str]) -> Any:
+def product(
+    a: Any, left: list[str], b: Any, right: list[str], later: set[str], order: list[str]
+) -> Any:
     """The product of two operands, summed over the labels that nobody asks for later.
 
-    As one batch of matrix products: batch dims are those that both have and keep.
+    As one batch of matrix products: batch dims are those that both have and keep. The result lies
+    in memory with the labels of the output first, in their order.
     """
-    a, left = summed(a, left, [c for c in left if c not in later and alone(c, left, b, right)])
-    b, right = summed(b, right, [c for c in right if c not in later and alone(c, right, a, left)])
+    gone = [c for c in left if c not in later and alone(c, left, b, right)]
+    gone_too = [c for c in right if c not in later and alone(c, right, a, left)]
+    (a, left), (b, right) = summed(a, left, gone), summed(b, right, gone_too)
+    inner = [c for c in left if c in right and c not in later]
+    if not inner:
+        return multiplied(a, left, b, right, order)
     a, b = full_dims(a, left, b, right), full_dims(b, right, a, left)
+    batch, rows, columns = (
+        sorted(labels, key=order.index)
+        for labels in (
+            [c for c in left if c in right and c in later],
+            [c for c in left if c not in right],
+            [c for c in right if c not in left],
+        )
+    )
+    swap = rows and columns and order.index(columns[0]) < order.index(rows[0])
+    if swap and not gone and not gone_too:  # then PyTorch's result is row-major
+        a, left, rows, b, right, columns = b, right, columns, a, left, rows
     n, m = dict(zip(left, a.shape)), dict(zip(right, b.shape))
-    both = [c for c in left if c in right]
-    inner = [c for c in both if c not in later]
-    batch = [c for c in both if c in later]
-    rows, columns = ([c for c in x if c not in both] for x in (left, right))
     k, count = math.prod(n[c] for c in inner), math.prod(n[c] for c in batch)
     width, height = math.prod(m[c] for c in columns), math.prod(n[c] for c in rows)
     a = a.permute([left.index(c) for c in (*batch, *rows, *inner)]).reshape((count, height, k))
     b = b.permute([right.index(c) for c in (*batch, *inner, *columns)]).reshape((count, k, width))
     size = (*(n[c] for c in batch), *(n[c] for c in rows), *(m[c] for c in columns))
     return reshaped(bmm(a, b), size), [*batch, *rows, *columns]
+
+
+def multiplied(a: Any, left: list[str], b: Any, right: list[str], order: list[str]) -> Any:
+    """The product where nothing is summed over: element by element."""
+    labels = [c for c in order if c in left or c in right]
+    return aligned(a, left, labels) * aligned(b, right, labels), labels
+
+
+def aligned(x: Any, own: list[str], labels: list[str]) -> Any:
+    """A dim for each label, of size 1 where the operand has none."""
+    x = x.permute([own.index(c) for c in labels if c in own])
+    for d, label in enumerate(labels):
+        x = x if label in own else x.unsqueeze(d)
+    return x
 
 
 def alone(label: str, labels: list[str], other: Any, others: list[str]) -> bool:

@@ -67,11 +67,11 @@ def segment_reduce(data: Any, reduce: str, *, lengths: Any = None, indices: Any 
     if reduce not in NAMES:
         raise RuntimeError("reduce argument must be either sum, prod, mean, amax or amin, got "
                            f"{reduce}")  # fmt: skip
+    axis = one_dim(axis, data.ndim)
+    counts = segment_lengths(data, lengths, indices, offsets, axis, unsafe)
     if data.dtype.kind != "f":
         raise NotImplementedError(f"\"_segment_reduce_cpu\" not implemented for "
                                   f"'{data.dtype.legacy}'")  # fmt: skip
-    axis = one_dim(axis, data.ndim)
-    counts = segment_lengths(data, lengths, indices, offsets, axis, unsafe)
     return reduced(data, NAMES[reduce], counts, axis, initial)
 
 

@@ -26,7 +26,7 @@ def arange(
     pin_memory: bool = False,
 ) -> Any:
     """Numbers from `start` to before `end`, `step` apart."""
-    check_device(device)
+    check_device(device, layout)
     start, end = (0, start) if end is None else (start, end)
     start, end, step = plain(start), plain(end), plain(step)
     if dtype is None:
@@ -87,6 +87,19 @@ def spaced(start: Any, end: Any, steps: int, dtype: dt.DType, whole: dt.DType) -
     return np.where(before < steps // 2, lower, upper).astype(low.dtype)
 
 
+def type_between(start: Any, end: Any, dtype: Any, out: Any) -> dt.DType:
+    """The type of numbers between two ends: complex where one of them is, by default."""
+    found = type_for(dtype, out)
+    if not isinstance(start, complex) and not isinstance(end, complex):
+        return found
+    if dtype is None and out is None:
+        return found.to_complex()
+    if found.kind != "c":
+        raise RuntimeError("linspace(): inferred dtype is complex, which can't be safely cast to "
+                           f"passed dtype {found}")  # fmt: skip
+    return found
+
+
 def parts(number: Any) -> tuple[float, float]:
     """Real and imaginary part of a Python number."""
     return number.real, number.imag
@@ -124,9 +137,10 @@ def linspace(
     pin_memory: bool = False,
 ) -> Any:
     """`steps` evenly spaced numbers, both ends included."""
-    check_device(device)
-    dtype = check_supported(type_for(dtype, out))
-    values = spaced(plain(start), plain(end), steps, dtype, dt.float64)
+    check_device(device, layout)
+    start, end = plain(start), plain(end)
+    dtype = check_supported(type_between(start, end, dtype, out))
+    values = spaced(start, end, steps, dtype, dt.float64)
     return finish(from_array(dt.narrow(values, dtype), dtype), requires_grad, out)
 
 
@@ -144,9 +158,10 @@ def logspace(
     pin_memory: bool = False,
 ) -> Any:
     """`base` to the powers of a linspace."""
-    check_device(device)
-    dtype = check_supported(type_for(dtype, out))
-    powers = spaced(plain(start), plain(end), steps, dtype, dt.float32)
+    check_device(device, layout)
+    start, end = plain(start), plain(end)
+    dtype = check_supported(type_between(start, end, dtype, out))
+    powers = spaced(start, end, steps, dtype, dt.float32)
     values = np.power(powers.dtype.type(base), powers)
     return finish(from_array(dt.narrow(values, dtype), dtype), requires_grad, out)
 
@@ -163,7 +178,7 @@ def eye(
     pin_memory: bool = False,
 ) -> Any:
     """Ones on the diagonal, zeros elsewhere."""
-    check_device(device)
+    check_device(device, layout)
     dtype = check_supported(type_for(dtype, out))
     m = n if m is None else m
     if n < 0 or m < 0:
