@@ -12,6 +12,7 @@ import pytest
 from flambeau.settings import settings
 from flambeau.trace.programs import counters
 from tests.programs import (  # noqa: F401  (their programs join the catalogue)
+    chances,
     decisions,
     fits,
     generative,
