@@ -122,6 +122,7 @@ _LATE = {
     "sparse": """sparse_coo_tensor sparse_csr_tensor sparse_csc_tensor sparse_bsr_tensor
         sparse_bsc_tensor sparse_compressed_tensor""",
     "amp": "GradScaler",
+    "device": "_mkldnn jagged sparse_bsc sparse_bsr sparse_coo sparse_csc sparse_csr",
     "futures": "Future",
     "autograd.anomaly": "is_anomaly_check_nan_enabled is_anomaly_enabled set_anomaly_enabled",
     "lowlevel": """alpha_dropout_ bilinear binary_cross_entropy_with_logits cosine_embedding_loss

@@ -153,7 +153,7 @@ def zeros(
     names: Any = None,
 ) -> Any:
     """Zeros."""
-    check_device(device)
+    check_device(device, layout)
     made = filled(sizes(given if size is None else size, "zeros"), 0, type_for(dtype, out))
     return made if out is None and not requires_grad else finish(made, requires_grad, out)
 
@@ -170,7 +170,7 @@ def ones(
     names: Any = None,
 ) -> Any:
     """Ones."""
-    check_device(device)
+    check_device(device, layout)
     made = filled(sizes(given if size is None else size, "ones"), 1, type_for(dtype, out))
     return made if out is None and not requires_grad else finish(made, requires_grad, out)
 
@@ -199,7 +199,7 @@ def full(
     pin_memory: bool = False,
 ) -> Any:
     """One value everywhere; its type decides the dtype."""
-    check_device(device)
+    check_device(device, layout)
     if isinstance(size, int):
         raise TypeError("full(): argument 'size' (position 1) must be tuple of ints, not int")
     if dtype is None and out is not None:
@@ -233,7 +233,7 @@ def empty(
     memory_format: Any = None,
 ) -> Any:
     """Memory whose content nobody knows."""
-    check_device(device)
+    check_device(device, layout)
     dtype = check_supported(type_for(dtype, out))
     size = sizes(given if size is None else size)
     return finish(empty_of(spec_of(size, None, dtype)), requires_grad, out)
@@ -250,7 +250,7 @@ def empty_strided(
     pin_memory: bool = False,
 ) -> Any:
     """Memory whose content nobody knows, with strides."""
-    check_device(device)
+    check_device(device, layout)
     spec = spec_of(tuple(size), tuple(stride), check_supported(dtype or get_default_dtype()))
     out = empty_of(spec_of((spec.extent,), None, spec.dtype))
     out.spec = spec
@@ -298,7 +298,7 @@ def make_like(
     pin_memory: bool = False,
 ) -> Any:
     """One value everywhere, with a tensor's size, dtype and order of dims."""
-    check_device(device)
+    check_device(device, layout)
     spec = input.spec
     made = filled(spec.size, value, dtype or spec.dtype, strides_like(input, memory_format))
     return finish(made, True) if requires_grad else made
@@ -327,7 +327,7 @@ def empty_like(
     pin_memory: bool = False,
 ) -> Any:
     """Memory whose content nobody knows, with a tensor's size, dtype and order of dims."""
-    check_device(device)
+    check_device(device, layout)
     stride = strides_like(input, memory_format)
     spec = spec_of(input.spec.size, stride, check_supported(dtype or input.spec.dtype))
     return finish(empty_of(spec), requires_grad)

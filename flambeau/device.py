@@ -57,8 +57,10 @@ class device:  # noqa: N801 PyTorch's name
 CPU = device("cpu")
 
 
-def check_device(wanted: Any) -> None:
-    """Refuse what tensors cannot be made on."""
+def check_device(wanted: Any, kept: Any = None) -> None:
+    """Refuse what tensors cannot be made on, and layouts (`kept`) that they cannot have."""
+    if kept is not None and kept is not strided:
+        refuse_layout(kept)
     if wanted is None or wanted is CPU or wanted == "cpu":
         return
     wanted = device(wanted)
@@ -69,10 +71,20 @@ def check_device(wanted: Any) -> None:
 
 
 class layout:  # noqa: N801 PyTorch's name
-    """How a tensor's elements are kept; strided is the only one."""
+    """How a tensor's elements are kept. Tensors are strided; the others are names to refuse."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def __repr__(self) -> str:
-        return "torch.strided"
+        return f"torch.{self.name}"
+
+
+def refuse_layout(kept: Any) -> None:
+    """Say that there are no such tensors."""
+    if not isinstance(kept, layout):
+        raise TypeError(f"argument 'layout' must be torch.layout, not {type(kept).__name__}")
+    raise NotImplementedError(f"tensors of layout {kept} are not supported; use torch.strided")
 
 
 class memory_format:  # noqa: N801 PyTorch's name
@@ -88,7 +100,10 @@ class memory_format:  # noqa: N801 PyTorch's name
         return self.name
 
 
-strided = layout()
+strided = layout("strided")
+sparse_coo, jagged, _mkldnn = layout("sparse_coo"), layout("jagged"), layout("_mkldnn")
+sparse_csr, sparse_csc = layout("sparse_csr"), layout("sparse_csc")
+sparse_bsr, sparse_bsc = layout("sparse_bsr"), layout("sparse_bsc")
 contiguous_format = memory_format("contiguous_format")
 preserve_format = memory_format("preserve_format")
 channels_last = memory_format("channels_last")

@@ -7,7 +7,7 @@ import math
 import warnings
 from typing import Any
 
-from flambeau.device import channels_last, channels_last_3d, contiguous_format
+from flambeau.device import channels_last, channels_last_3d, check_device, contiguous_format
 from flambeau.ir import dtype as dt
 from flambeau.literal import legacy, literal
 from flambeau.tensor import Tensor
@@ -40,6 +40,7 @@ def range(start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, dt
     """start, start + step, … up to the end, which is among them; of the default dtype."""
     import flambeau as fl
 
+    check_device(device, layout)
     start, end = (0, start) if end is None else (start, end)
     if step == 0:
         raise RuntimeError("step must be nonzero")

@@ -154,7 +154,7 @@ def rand(
     pin_memory: bool = False,
 ) -> Any:
     """Uniform in [0, 1)."""
-    check_device(device)
+    check_device(device, layout)
     size = sizes(given if size is None else size)
     dtype = type_for(dtype, out)
     if dtype.kind == "c":
@@ -177,7 +177,7 @@ def randn(
     pin_memory: bool = False,
 ) -> Any:
     """Normal, mean 0 and deviation 1."""
-    check_device(device)
+    check_device(device, layout)
     size = sizes(given if size is None else size)
     dtype = type_for(dtype, out)
     if dtype.kind == "c":  # both parts together have a deviation of 1
@@ -203,7 +203,7 @@ def randint(
     pin_memory: bool = False,
 ) -> Any:
     """Whole numbers from low to before high: randint(high, size), randint(low, high, size)."""
-    check_device(device)
+    check_device(device, layout)
     if isinstance(high, (tuple, list)):
         low, high, size = 0, low, high
     elif high is None:
@@ -226,7 +226,7 @@ def randperm(
     pin_memory: bool = False,
 ) -> Any:
     """The numbers below n in random order."""
-    check_device(device)
+    check_device(device, layout)
     if n < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
     dtype = whole_type(dtype, out)
@@ -279,7 +279,7 @@ def normal(
     requires_grad: bool = False,
 ) -> Any:
     """Normal numbers; mean and deviation may be tensors."""
-    check_device(device)
+    check_device(device, layout)
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
         dtype = floating(type_for(dtype, out), "normal")
         if out is not None and out.dtype is dtype:  # drawn in the order of its memory

@@ -206,6 +206,7 @@ def tril_indices(
     layout: Any = None,
 ) -> Any:
     """Rows and columns of the lower triangle."""
+    check_device(device, layout)
     return triangle(row, col, offset, dtype, False)
 
 
@@ -219,6 +220,7 @@ def triu_indices(
     layout: Any = None,
 ) -> Any:
     """Rows and columns of the upper triangle."""
+    check_device(device, layout)
     return triangle(row, col, offset, dtype, True)
 
 

@@ -130,3 +130,20 @@ def test_deprecated_forms_warn():
 def test_a_diagonal_has_a_gradient():
     same("x = torch.ones(3, 3, requires_grad=True)", "(x * 2).fill_diagonal_(5).sum().backward()",
          "x.grad")  # fmt: skip
+
+
+def test_other_layouts_are_refused():
+    import flambeau as torch
+
+    assert str(torch.sparse_coo) == "torch.sparse_coo" and torch.ones(1).layout == torch.strided
+    x = torch.ones(2, layout=torch.strided)
+    for make in (torch.zeros, torch.rand, torch.arange, torch.eye, torch.empty, torch.range):
+        with pytest.raises(NotImplementedError, match="sparse_csr"):
+            make(2, layout=torch.sparse_csr)
+    for make in (torch.zeros_like, torch.rand_like, torch.empty_like):
+        with pytest.raises(NotImplementedError, match="jagged"):
+            make(x, layout=torch.jagged)
+    with pytest.raises(NotImplementedError, match="sparse_coo"):
+        torch.tril_indices(2, 2, layout=torch.sparse_coo)
+    with pytest.raises(TypeError, match="layout"):
+        torch.zeros(2, layout=3)
