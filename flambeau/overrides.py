@@ -144,6 +144,7 @@ def activate() -> None:
     if _wrapped:
         return
     import flambeau
+    from flambeau import fft, linalg, special
     from flambeau.methods import PUBLIC
     from flambeau.nn import functional
 
@@ -160,13 +161,18 @@ def activate() -> None:
     late = [n for n, home in flambeau._ELSEWHERE.items() if home.partition(":")[0] not in OTHERS]
     for name in late:
         getattr(flambeau, name)
-    own = [name for name in vars(functional) if not name.startswith("_")]
-    for module, names in ((flambeau, [*PUBLIC, *late]), (functional, own)):
+    spaces = [(m, public(m)) for m in (functional, fft, linalg, special)]
+    for module, names in [(flambeau, [*PUBLIC, *late]), *spaces]:
         place = vars(module)
         for name in names:
             if isinstance(place.get(name), FunctionType):
                 place[name] = asking(place[name])
                 _wrapped.setdefault(module.__name__, []).append(place[name])
+
+
+def public(module: Any) -> list[str]:
+    """The names that a module offers."""
+    return getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
 
 
 class DisableTorchFunctionSubclass:
@@ -255,20 +261,23 @@ def is_tensor_method_or_property(func: Callable[..., Any]) -> bool:
 
 def get_overridable_functions() -> dict[Any, list[Any]]:
     """The functions that ask, by the namespaces in which they stand."""
-    import flambeau
-    from flambeau.nn import functional
+    import sys
 
-    return {flambeau: _wrapped["flambeau"], functional: _wrapped["flambeau.nn.functional"],
-            Tensor: _wrapped["torch.Tensor"]}  # fmt: skip
+    return {sys.modules.get(name, Tensor): functions for name, functions in _wrapped.items()}
+
+
+def get_default_nowrap_functions() -> set[Any]:
+    """What gives its results as they are, also by a subclass's default answer."""
+    return {vars(Tensor)[name].__get__ for name in ("_base", "grad")}
 
 
 def resolve_name(f: Any) -> str:
     """A function's name as PyTorch has it: torch.add, torch.Tensor.add."""
     name = getattr(f, "__name__", str(f))
-    if any(f is method for method in _wrapped.get("torch.Tensor", ())):
-        return f"torch.Tensor.{name}"
-    inner = any(f is g for g in _wrapped.get("flambeau.nn.functional", ()))
-    return f"torch.nn.functional.{name}" if inner else f"torch.{name}"
+    for module, functions in _wrapped.items():
+        if any(f is g for g in functions):
+            return f"{module.replace('flambeau', 'torch', 1)}.{name}"
+    return f"torch.{name}"
 
 
 activate()

@@ -38,6 +38,10 @@ class S(torch.Tensor): pass
 x=S([1.,2.]); x*=2; x
 
 class S(torch.Tensor): pass
+x=torch.ones(2).as_subclass(S)
+kinds(torch.linalg.norm(x), torch.fft.fft(x), torch.special.expit(x), torch.linalg.vector_norm(x))
+
+class S(torch.Tensor): pass
 class U(S): pass
 kinds(torch.ones(2).as_subclass(S)+torch.ones(2).as_subclass(U))
 
