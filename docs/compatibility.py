@@ -93,7 +93,6 @@ UNSORTED = "not there yet"
 # Why operators of the conformance run fail: (pattern of the operator's name, reason).
 REASONS = [
     (r".*sparse.*|.*_scaled_mm.*", "sparse tensors and products of small floats are not there"),
-    (r"signal\.windows\..*", "one sample asks for `torch.sparse_coo`, which is not there"),
     (r"optim\.SparseAdam", "it is for sparse gradients, which are not there"),
     (r"narrow_copy|nn\.functional\.(avg_pool3d|gelu)", "PyTorch itself writes wrong numbers to an "
      "`out=` that is not contiguous"),
