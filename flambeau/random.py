@@ -190,7 +190,7 @@ def randn(
 
 
 def randint(
-    low: Any,
+    low: Any = None,
     high: Any = None,
     size: Any = None,
     *,
@@ -206,8 +206,8 @@ def randint(
     check_device(device, layout)
     if isinstance(high, (tuple, list)):
         low, high, size = 0, low, high
-    elif high is None:
-        low, high = 0, low
+    elif low is None or high is None:
+        low, high = 0, low if high is None else high
     low, high, dtype = int(plain(low)), int(plain(high)), whole_type(dtype, out)
     draws.clean_range(low, high, dtype)
     made = FUNCTIONS["_randint"](state_of(generator), sizes((tuple(size),)), dtype, low, high)

@@ -14,7 +14,7 @@ from flambeau.tensor import from_array
 
 
 def arange(
-    start: Any,
+    start: Any = None,
     end: Any = None,
     step: Any = 1,
     *,
@@ -27,7 +27,10 @@ def arange(
 ) -> Any:
     """Numbers from `start` to before `end`, `step` apart."""
     check_device(device, layout)
-    start, end = (0, start) if end is None else (start, end)
+    if start is None and end is None:
+        raise TypeError("arange() missing 1 required positional argument: 'end'")
+    if start is None or end is None:
+        start, end = 0, start if end is None else end
     start, end, step = plain(start), plain(end), plain(step)
     if dtype is None:
         floats = any(isinstance(v, float) for v in (start, end, step))
