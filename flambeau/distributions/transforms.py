@@ -126,6 +126,9 @@ class _InverseTransform(Transform):
         super().__init__(cache_size=transform._cache_size)
         self._inv = transform
 
+    def __getstate__(self):
+        return self.__dict__  # here _inv is what it inverts
+
     @property
     def inv(self):
         return self._inv

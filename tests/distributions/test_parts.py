@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
+import flambeau
 from tests.beside import same
 
 BEFORE = """
@@ -135,3 +138,21 @@ hash(D.ExpTransform())
 @pytest.mark.parametrize("asked", ASKED)
 def test_the_same(asked: str) -> None:
     same(BEFORE, f"r = {asked}", "r.tolist() if hasattr(r, 'tolist') else r", tolerance=1e-5)
+
+
+def test_distributions_can_be_pickled() -> None:
+    """Inverses too, which in PyTorch forget what they invert."""
+    d = flambeau.distributions.Gumbel(0.0, 1.0)
+    again = pickle.loads(pickle.dumps(d))
+    value = flambeau.tensor(0.4)
+    assert again.cdf(value).item() == d.cdf(value).item()
+    assert repr(again) == repr(d)
+
+
+def test_the_package_is_imported_when_asked_for() -> None:
+    import subprocess
+    import sys
+
+    code = "import flambeau, sys; print('flambeau.distributions' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
