@@ -38,6 +38,8 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream anew."""
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")
         self._state = from_array(generator.new_state(int(seed)), dt.uint8)
         return self
 
@@ -58,10 +60,20 @@ class Generator:
 
     def set_state(self, new_state: Any) -> Generator:
         """Go on from where another stream was."""
-        if not isinstance(new_state, Tensor) or new_state.spec.dtype is not dt.uint8:
+        if not isinstance(new_state, Tensor):
+            raise TypeError(f"expected a torch.ByteTensor, but got {type(new_state).__name__}")
+        if new_state.spec.dtype is not dt.uint8:
             raise TypeError("RNG state must be a torch.ByteTensor")
         self._state = from_array(generator.from_torch_bytes(new_state._memory()), dt.uint8)
         return self
+
+    def get_offset(self) -> int:
+        """Of generators on other devices."""
+        raise RuntimeError("CPU Generator does not use offset")
+
+    def set_offset(self, offset: int) -> Generator:
+        """Of generators on other devices."""
+        raise RuntimeError("CPU Generator does not use offset")
 
     def clone_state(self) -> Generator:
         """Another generator at the same place."""

@@ -90,6 +90,12 @@ torch.rand(-1)
 torch.bernoulli(torch.full((3,), 2.)).tolist()
 torch.manual_seed(2**64)
 torch.set_rng_state(torch.zeros(3))
+torch.Generator().set_state([1])
+torch.Generator().manual_seed(1.5)
+torch.Generator().manual_seed('a')
+torch.Generator().manual_seed(True)
+torch.Generator().get_offset()
+torch.Generator().set_offset(3)
 """.strip().splitlines()
 
 
