@@ -91,6 +91,11 @@ def as_subclass(self: Any, cls: type) -> Any:
     return out
 
 
+def make_subclass(cls: type, data: Any, require_grad: bool = False) -> Any:
+    """An object of a class of tensors on the memory of `data`, without its history."""
+    return as_subclass(data.detach(), cls).requires_grad_(require_grad)
+
+
 def data_ptr(self: Any) -> int:
     """The address of the first element."""
     flush.settle(self.storage)
@@ -171,4 +176,8 @@ def share_memory_(self: Any) -> Any:
 
 
 METHODS = "as_subclass set_ data_ptr untyped_storage is_shared share_memory_".split()
-NAMED = {"__reduce_ex__": reduce_ex, "__deepcopy__": deepcopy}
+NAMED = {
+    "__reduce_ex__": reduce_ex,
+    "__deepcopy__": deepcopy,
+    "_make_subclass": staticmethod(make_subclass),
+}

@@ -211,6 +211,8 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     if num_classes == -1:
         if not tensor.numel():
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
+        if int(tensor._memory().min()) < 0:
+            raise RuntimeError("Class values must be non-negative.")
         num_classes = int(tensor._memory().max()) + 1
     if num_classes < 1:
         raise RuntimeError("num_classes should be positive")

@@ -46,10 +46,14 @@ class Tensor(Recorded):
 
         def __getattr__(self, name: str) -> Any: ...
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         from flambeau.literal import legacy
 
-        self._take(legacy(args, here.stretch.mode.default_dtype, **kwargs))
+        made = legacy(args, here.stretch.mode.default_dtype, **kwargs)
+        return object.__new__(cls)._take(made)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass  # __new__ has done it; subclasses may take other arguments
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -307,6 +311,7 @@ class Tensor(Recorded):
         buffer, dtype = storage.buffer, spec.dtype
         if storage.rare is not None or dtype not in AS_THEY_LIE:
             return self._values().item()
+        assert buffer is not None
         start = buffer.start + self.offset * dtype.itemsize
         return np.ndarray((), dtype.numpy, buffer.block, start).item()
 
