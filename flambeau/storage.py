@@ -368,13 +368,14 @@ def resize(storage: Storage, nbytes: int) -> None:
 
 
 class Shared:
-    """The pin of memory that processes share by its file: they may look at it at any time."""
+    """The pin of memory that others may look at at any time: processes by its file, or DLPack."""
 
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor  # of the file, which is ours
+    def __init__(self, descriptor: int | None = None) -> None:
+        self.descriptor = descriptor  # of the file, where it is ours
 
     def __del__(self, close: Any = os.close) -> None:
-        close(self.descriptor)
+        if self.descriptor is not None:
+            close(self.descriptor)
 
     def alive(self) -> bool:
         return True
@@ -382,10 +383,11 @@ class Shared:
 
 def share(storage: Storage) -> None:
     """Move a storage to a file without a name, which other processes may map."""
-    if isinstance(storage.pin, Shared) or not storage.nbytes:
+    pin = storage.pin
+    if not storage.nbytes or isinstance(pin, Shared) and pin.descriptor is not None:
         return
     if storage.pinned():
-        raise RuntimeError("share_memory_(): this memory is shared with NumPy and cannot be moved; "
+        raise RuntimeError("share_memory_(): others see this memory where it is now; "
                            "clone() the tensor first")  # fmt: skip
     import mmap
 

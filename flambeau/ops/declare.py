@@ -38,8 +38,8 @@ TENSORS = frozenset("""input other weight bias mat1 mat2 mat vec vec2 batch1 bat
     values running_mean running_var norm query key value attn_mask min max pos_weight
     condition grid""".split())
 LISTS = frozenset("""tensors params grads momenta exp_avgs exp_avg_sqs max_exp_avg_sqs steps
-    square_sums square_avgs acc_deltas grad_avgs exp_infs averages prevs step_sizes row_vars col_vars
-    variances changes moves ratios""".split())
+    square_sums square_avgs acc_deltas grad_avgs exp_infs averages prevs step_sizes row_vars
+    col_vars variances changes moves ratios""".split())
 
 TABLE: dict[str, Op] = {}  # every row, by name
 

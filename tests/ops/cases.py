@@ -34,9 +34,11 @@ ROUGH = {"polygamma": 1e2, "special_airy_ai": 1e6, "special_bessel_j0": 1e5,
 UNNAMED = {"conj_physical", "celu_scaled", "nll_loss2d", "floor_divide", "clamp_tensor",
            "_pack_padded", "_rrelu_with_noise", "heaviside"}  # fmt: skip
 # Derivatives that PyTorch lacks or refuses where Flambeau has them.
-UNDERIVED = {"hardsigmoid", "scatter_add", "_cdist", "multi_margin_loss", "multilabel_margin_loss", "_layer_norm"}
+UNDERIVED = {"hardsigmoid", "scatter_add", "_cdist", "multi_margin_loss", "multilabel_margin_loss",
+             "_layer_norm"}  # fmt: skip
 # The same, of complex results alone.
-UNDERIVED_COMPLEX = {"soft_margin_loss", "scatter_reduce", "nan_to_num", "silu", "softmax", "log_softmax", "embedding"}
+UNDERIVED_COMPLEX = {"soft_margin_loss", "scatter_reduce", "nan_to_num", "silu", "softmax",
+                     "log_softmax", "embedding"}  # fmt: skip
 POLYNOMIALS = {name for name in TABLE if "_polynomial_" in name}  # those of NaN are not initialised
 # Where PyTorch's own answer to NaN and infinity is an accident of its algorithm: Welford's mean of
 # infinities depends on their order, vectorised gelu(inf) is NaN, and convolutions skip the zeros
