@@ -11,8 +11,8 @@ from flambeau.creation import check_supported, dtype_of, empty, finish, get_defa
 from flambeau.device import check_device
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import result_strides, spec_of
-from flambeau.size import Size
 from flambeau.runtime.buffers import allocate
+from flambeau.size import Size
 from flambeau.tensor import Tensor, fresh, from_array
 from flambeau.trace.storage import Storage
 

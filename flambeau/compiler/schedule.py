@@ -332,12 +332,10 @@ def rows_are_short(writer: Writer, nested: list[tuple[int, ...]]) -> bool:
     if len(nested) < 2:
         return False
     row, rows = (prod(cluster.domain[d] for d in dims) for dims in reversed(nested[-2:]))
-    moved = (
-        value.dtype.itemsize
-        for m in cluster.members
-        for value, strides in (*m.reads, *m.outs)
-        if any(strides[d] for d in nested[-1])
-    )
+    touched: list[tuple[Ref | Out, Ints]] = []
+    for m in cluster.members:
+        touched += [*m.reads, *m.outs]
+    moved = [x.dtype.itemsize for x, strides in touched if any(strides[d] for d in nested[-1])]
     return row <= longest_short(writer) and rows >= FEWEST_ROWS and min(moved, default=8) >= 4
 
 
