@@ -1,5 +1,7 @@
 """Attention and transformers beside PyTorch's: the same numbers, gradients, masks and errors."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -154,3 +156,16 @@ def test_why_nested_tensors_are_not_used(options):
             framework.nn.TransformerEncoder(layer, 1)
         said.append(str(caught[0].message))
     assert said[0] == said[1]
+
+
+def test_encoders_know_relu_after_a_subclass_was_made():
+    """From then on functions ask their arguments' classes: F.relu is another object."""
+
+    class Mine(flambeau.Tensor):
+        pass
+
+    layer = flambeau.nn.TransformerEncoderLayer(8, 2, batch_first=True)
+    assert (Mine([1.0]) + 1).tolist() == [2]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        flambeau.nn.TransformerEncoder(layer, 2)

@@ -189,8 +189,9 @@ def why_not_nested(layer):
 
 
 def is_plain(activation):
-    """Whether an activation is relu or gelu."""
-    return activation in (F.relu, F.gelu) or isinstance(activation, (ReLU, GELU))
+    """Whether an activation is relu or gelu, with or without what asks subclasses around it."""
+    plain = [getattr(f, "__wrapped__", f) for f in (activation, F.relu, F.gelu)]
+    return plain[0] in plain[1:] or isinstance(activation, (ReLU, GELU))
 
 
 class TransformerDecoder(Module):
