@@ -103,7 +103,7 @@ def memory_table(growths: Sequence[Growth]) -> Iterable[str]:
     if not growths:
         return
     yield (f"\n## Memory: {growths[0].iterations:,} iterations of a loop\n\n"
-           f"Growth from a tenth of the loop to its end; up to {FLAT:.0f} MB count as flat.\n\n"
+           f"Growth from a fifth of the loop to its end; up to {FLAT:.0f} MB count as flat.\n\n"
            "| loop | framework | growth | peak | time |\n|---|---|---|---|---|")
     for g in growths:
         yield f"| {g.loop} | {g.module} | " + (
