@@ -18,7 +18,7 @@ from flambeau.settings import settings
 from flambeau.trace import interrupt, period, programs, trie, turns
 from flambeau.trace.programs import counters
 from flambeau.trace.storage import Storage
-from flambeau.trace.trie import State, Stretch, here, threads
+from flambeau.trace.trie import Stretch, here, threads
 
 BORN, BUFFER = attrgetter("born"), attrgetter("buffer")
 
@@ -73,7 +73,7 @@ def finish(stretch: Stretch) -> None:
     """
     state, leaves, inputs = stretch.state, stretch.leaves, stretch.inputs
     waiting = list(filter(None, map(call, stretch.results)))  # who of them is still alive
-    stretch.end() if stretch is not here.stretch else stretch.begin()
+    stretch.end()
     done: dict[int, Buffer] = {}  # what was complete when a failure came
     if state.depth:
         counters.flushes += 1
@@ -92,9 +92,6 @@ def finish(stretch: Stretch) -> None:
         for storage, buffer in zip(waiting, buffers):
             storage.buffer = buffer
             storage.stretch = None
-        state.used = counters.flushes
-        if State.count > trie.STATES:
-            trie.forget_unused(counters.flushes)
     if threads.several:
         free(stretch, inputs)
     else:

@@ -11,9 +11,10 @@ from typing import Any
 
 from flambeau.interpreter import Interpreted
 from flambeau.ir.program import Call, Input, Number, Program
-from flambeau.ir.record import record
+from flambeau.ir.record import field, record
 from flambeau.runtime.buffers import Buffer
 from flambeau.settings import settings
+from flambeau.trace import trie
 from flambeau.trace.trie import State
 
 WIDE = 1 << 20  # bytes of results that nobody wants, up to which another live set's program serves
@@ -37,7 +38,8 @@ class Entry:
     interpreted: Interpreted | None = None
     by_numpy: bool = False  # whether `interpreted` runs by NumPy meanings alone
     compiled: Any = None
-    constant: dict[int, int] | None = None  # run-time offsets that have been the same so far
+    offsets: list[int] | None = None  # the run-time offsets of the last run
+    constant: dict[int, int] = field(default_factory=dict)  # those that never changed so far
 
 
 @record
@@ -63,19 +65,16 @@ def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[in
     Where it fails, `done` has what is complete: first value → memory.
     """
     entry.sightings += 1
-    if entry.constant is None:
-        entry.constant = dict(enumerate(offsets))
-    for index, value in entry.constant.items():
-        if offsets[index] != value:
-            note_moving(entry, offsets)
-            break
+    if offsets != entry.offsets:
+        note_offsets(entry, offsets)
     if entry.compiled is None and worth_compiling(entry):
         from flambeau.compiler import pipeline  # a tenth of the import time, and not always needed
 
         entry.compiled = pipeline.compile_program(entry.program, entry.constant)
         counters.compiled += 1
-    for watcher in watchers:
-        watcher(entry, memory, numbers, offsets)
+    if watchers:
+        for watcher in watchers:
+            watcher(entry, memory, numbers, offsets)
     if entry.compiled is not None and may_compile():
         counters.replayed += 1
         return entry.compiled.run(memory, numbers, offsets, done)
@@ -100,15 +99,18 @@ def by_numpy(call: Call) -> None:
     """No native code: every call by its NumPy meaning (FLAMBEAU_NUMPY=1)."""
 
 
-def note_moving(entry: Entry, offsets: list[int]) -> None:
+def note_offsets(entry: Entry, offsets: list[int]) -> None:
     """Offsets that never change are compiled in; when one does, the program is compiled once more.
 
     Where that happens again, none is taken for constant any longer.
     """
-    assert entry.constant is not None
-    again = entry.compiled is not None and len(entry.constant) < len(offsets)
-    entry.compiled = None
-    entry.constant = {} if again else {i: n for i, n in entry.constant.items() if offsets[i] == n}
+    if entry.offsets is None:
+        entry.constant = dict(enumerate(offsets))
+    entry.offsets = offsets
+    still = {i: n for i, n in entry.constant.items() if offsets[i] == n}
+    if len(still) < len(entry.constant):
+        again = entry.compiled is not None and len(entry.constant) < len(offsets)
+        entry.compiled, entry.constant = None, {} if again else still
 
 
 def may_compile() -> bool:
@@ -133,10 +135,13 @@ def entry_for(state: State, live: tuple[int, ...]) -> Entry:
     """The program of a path and a live set; a compiled one with a slightly wider set serves."""
     if state.programs is None:
         state.programs = {}
+    state.used = counters.flushes
     entry = state.programs.get(live)
     if entry is None:
         entry = wider(state, live) or new_entry(state, live)
         state.programs[live] = entry
+        if State.count > trie.STATES:
+            trie.forget_unused(counters.flushes)
     return entry
 
 

@@ -112,10 +112,6 @@ class Stretch:
         self.thread = thread
         self.busy = False
         self.guests: dict[int, Any] | None = None
-        self.begin()
-
-    def begin(self) -> None:
-        """Nothing is pending."""
         self.state = ROOT
         self.bytes, self.most = 0, HELD  # of inputs; when to look which of them nobody else holds
         self.inputs: list[Any] = []
