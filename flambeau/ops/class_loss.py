@@ -13,15 +13,8 @@ from flambeau.ir.op import Op
 from flambeau.ops.activation import linked
 from flambeau.ops.declare import composite, structured
 from flambeau.ops.functions import function_of
-from flambeau.ops.loss import (
-    REDUCTIONS,
-    check_reduction,
-    no_samples,
-    over,
-    refuse_gradient,
-    weighted,
-)
-from flambeau.ops.samples import Sample
+from flambeau.ops.loss import REDUCTIONS, check_reduction, over, refuse_gradient, weighted
+from flambeau.ops.samples import Sample, no_samples
 from flambeau.ops.softmax import wide
 from flambeau.trace.modes import Mode
 

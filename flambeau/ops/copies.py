@@ -10,7 +10,7 @@ from flambeau.compiler.expand import copies_by
 from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Spec
 from flambeau.ops.declare import declare
-from flambeau.ops.samples import unary
+from flambeau.ops.samples import no_samples, unary
 from flambeau.trace.modes import Mode
 
 
@@ -44,7 +44,7 @@ copy = declare(  # what copy_ and assignment record: the target's elements becom
     numpy=lambda x: x,
     scalar=lambda k, x: x,
     grad=dict(input=lambda g: g),
-    samples=lambda new: iter(()),
+    samples=no_samples,
 )
 
 
@@ -64,7 +64,7 @@ cast = declare(  # x.to(dtype)
     numpy=lambda x, dtype: x,
     scalar=lambda k, x, dtype: x,
     grad=dict(input=lambda g: g),  # which is cast back wherever it arrives
-    samples=lambda new: iter(()),
+    samples=no_samples,
 )
 
 full = declare(  # zeros, ones, full, fill_: one value everywhere
@@ -76,7 +76,7 @@ full = declare(  # zeros, ones, full, fill_: one value everywhere
     compute=lambda mode, size, value, dtype: dtype,
     numpy=lambda size, value, dtype: np.broadcast_to(value, size),
     scalar=lambda k, size, value, dtype: value,
-    samples=lambda new: iter(()),
+    samples=no_samples,
 )
 
 copies_by(copy)

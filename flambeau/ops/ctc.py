@@ -10,6 +10,7 @@ from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Spec
 from flambeau.ops.declare import structured
 from flambeau.ops.functions import function_of
+from flambeau.ops.samples import no_samples
 from flambeau.trace.modes import Mode
 
 Array = np.ndarray
@@ -148,17 +149,12 @@ def ctc_shape(mode: Mode, input: Spec, target: Spec, index: Spec, mask: Spec, bl
     return (((batch,), input.dtype),)
 
 
-def no_samples(new: Any) -> Any:
-    """Tested beside PyTorch in tests/nn/test_losses.py: lengths cannot be arbitrary."""
-    return iter(())
-
-
 ctc_backward = structured(
     "_ctc_loss_backward(grad, input, target, index, mask, blank, zero_infinity)",
     public="",
     shape=lambda mode, grad, input, *rest: ((input.size, input.dtype),),
     numpy=ctc_back,
-    samples=no_samples,
+    samples=no_samples,  # tests/nn/test_losses.py has its tests: lengths cannot be arbitrary
 )
 BACK = function_of(ctc_backward)
 

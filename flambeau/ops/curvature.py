@@ -9,7 +9,7 @@ import numpy as np
 
 from flambeau.ir.layout import Spec
 from flambeau.ops.declare import structured
-from flambeau.ops.update import not_sampled
+from flambeau.ops.samples import no_samples
 from flambeau.trace.modes import Mode
 
 
@@ -36,7 +36,7 @@ quasi_newton = structured(
     public="",
     shape=quasi_newton_shape,
     numpy=quasi_newton_numpy,
-    samples=not_sampled,
+    samples=no_samples,
     doc="The inverse curvature times minus the gradient (J. Nocedal: Updating Quasi-Newton "
         "Matrices with Limited Storage, 1980). ratios: 1 / (change · move); other: the first "
         "estimate of the inverse curvature.",

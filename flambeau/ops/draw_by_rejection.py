@@ -9,6 +9,7 @@ from flambeau.ir.layout import Spec, broadcast_sizes
 from flambeau.ops.declare import effect, structured
 from flambeau.ops.functions import function_of
 from flambeau.ops.rules import zeros
+from flambeau.ops.samples import no_samples
 from flambeau.trace.modes import Mode
 
 
@@ -54,17 +55,12 @@ def one_type(mode: Mode, *facts: Spec) -> Any:
     return ((broadcast_sizes([f.size for f in facts]), first),)
 
 
-def no_samples(new: Any) -> Any:
-    """PyTorch's functions of this kind are approximations; tests/distributions has the tests."""
-    return iter(())
-
-
 gamma_slope = structured(  # of a gamma draw (target) by its shape parameter (input)
     "_gamma_slope(input, target)",
     public="",
     shape=one_type,
     numpy=gamma_slope_numpy,
-    samples=no_samples,
+    samples=no_samples,  # PyTorch's are approximations; tests/distributions has its tests
 )
 beta_slope = structured(  # of a beta draw by a, over 1 - draw; target: a + b
     "_beta_slope(input, other, target)",

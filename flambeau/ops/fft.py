@@ -17,6 +17,7 @@ from flambeau.ir.layout import Ints, Spec
 from flambeau.ops.declare import structured
 from flambeau.ops.functions import function_of
 from flambeau.ops.join import cat
+from flambeau.ops.samples import no_samples
 from flambeau.trace.modes import Mode
 
 # NumPy's names of the divisors, which depend on the direction
@@ -27,11 +28,6 @@ NAMES = {True: {"none": "backward", "n": "forward", "root": "ortho"},
 def row(signature: str, **more: Any) -> Any:
     """A transform; its derivative says itself what is conjugated."""
     return structured(signature, public="", holomorphic=False, samples=no_samples, **more)
-
-
-def no_samples(new: Any) -> Any:
-    """Tested through torch.fft."""
-    return iter(())
 
 
 def replaced(size: Ints, dim: int, n: int) -> Ints:

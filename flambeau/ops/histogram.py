@@ -9,7 +9,7 @@ import numpy as np
 from flambeau.ir.layout import Ints, Spec
 from flambeau.ops.declare import structured
 from flambeau.ops.rules import lacks
-from flambeau.ops.samples import Sample
+from flambeau.ops.samples import Sample, no_samples
 from flambeau.trace.modes import Mode
 
 Range = tuple[float, float]
@@ -138,11 +138,6 @@ def dense(total: Any, edges: Any) -> Any:
         for d, e in enumerate(edges):
             total = total / np.diff(e).reshape((-1,) + (1,) * (total.ndim - d - 1))
     return total
-
-
-def no_samples(new: Any) -> Any:
-    """Tested through torch.histogram and torch.histogramdd."""
-    return iter(())
 
 
 histogram_by_number = structured(

@@ -8,8 +8,8 @@ from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Spec, broadcast_sizes
 from flambeau.ops.declare import composite
 from flambeau.ops.functions import function_of
-from flambeau.ops.linalg_rules import no_samples
 from flambeau.ops.rules import one_dim
+from flambeau.ops.samples import no_samples
 from flambeau.trace.modes import Mode
 
 

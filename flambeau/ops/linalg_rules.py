@@ -8,6 +8,7 @@ import numpy as np
 
 from flambeau.ir.layout import Ints, Spec, broadcast_sizes, contiguous_strides
 from flambeau.ops.declare import structured
+from flambeau.ops.samples import no_samples
 
 
 class _LinAlgError(RuntimeError):
@@ -97,11 +98,6 @@ def not_derived(name: str) -> Any:
         raise NotImplementedError(f"the derivative for '{name}' is not implemented.")
 
     return refuse
-
-
-def no_samples(new: Any) -> Any:
-    """Tested through torch.linalg."""
-    return iter(())
 
 
 def matrix_row(signature: str, **more: Any) -> Any:

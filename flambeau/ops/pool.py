@@ -19,7 +19,7 @@ from flambeau.ops.declare import composite
 from flambeau.ops.functions import function_of
 from flambeau.ops.pool_sizes import check_pool, overhang, pool_arguments, pooled_size
 from flambeau.ops.rules import lifted
-from flambeau.ops.samples import Refused, Sample
+from flambeau.ops.samples import Refused, Sample, no_samples
 from flambeau.ops.softmax import wide
 from flambeau.ops.taps import (
     along,
@@ -197,7 +197,7 @@ def resized(name: str, expand: Any, grad: Any) -> Op:
         shape=shape,
         expand=expand,
         grad=dict(input=grad),
-        samples=lambda new: iter(()),  # tested through the derivatives of max pools
+        samples=no_samples,  # tested through the derivatives of max pools
     )
 
 
@@ -210,7 +210,7 @@ max_indices = composite(  # what return_indices=True asks for
     public="",
     shape=lambda mode, input, *rest: ((input.size, dt.int64),),
     expand=indices_of,
-    samples=lambda new: iter(()),
+    samples=no_samples,
 )
 
 spread: Any
@@ -245,7 +245,7 @@ def max_row(dims: int) -> Op:
         shape=max_shape,
         expand=max_expand,
         grad=dict(input=max_grad),
-        samples=lambda new: iter(()),  # see tests/nn/test_pools.py: it has results of its own
+        samples=no_samples,  # see tests/nn/test_layers_of_images.py
     )
 
 
@@ -373,7 +373,7 @@ average_spread = composite(
             g, call.taps, call.stride, call.padding, call.ceil_mode, call.inside, call.override
         )
     ),
-    samples=lambda new: iter(()),  # tested through the derivatives of average pools
+    samples=no_samples,  # tested through the derivatives of average pools
 )
 spread_evenly = function_of(average_spread)
 

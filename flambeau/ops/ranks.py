@@ -11,7 +11,8 @@ from flambeau.ir.layout import Ints, Spec
 from flambeau.ops.declare import structured
 from flambeau.ops.reduce import clean_dims, refuse_empty
 from flambeau.ops.rules import lacks, one_dim, refuse_complex, without_dims
-from flambeau.ops.sort import kth_back, no_samples
+from flambeau.ops.samples import no_samples
+from flambeau.ops.sort import kth_back
 from flambeau.trace.modes import Mode
 
 LOWEST = np.iinfo(np.int64).min  # the median of no integers

@@ -14,16 +14,11 @@ from flambeau.ops.declare import composite
 from flambeau.ops.functions import function_of
 from flambeau.ops.join import cat
 from flambeau.ops.rules import to_float, wanted_again
-from flambeau.ops.samples import Sample
+from flambeau.ops.samples import Sample, no_samples
 from flambeau.ops.softmax import wide
 from flambeau.trace.modes import Mode
 
 CAT: Any = function_of(cat)
-
-
-def no_samples(new: Any) -> Any:
-    """Tested through the derivatives that use them."""
-    return iter(())
 
 
 def like(gates: Any, result: Any) -> Any:

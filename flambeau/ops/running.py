@@ -12,7 +12,8 @@ from flambeau.ops.declare import structured
 from flambeau.ops.functions import function_of
 from flambeau.ops.pairs import logaddexp_numpy
 from flambeau.ops.rules import lacks, one_dim, refuse_complex
-from flambeau.ops.scan import along_one_dim, no_samples
+from flambeau.ops.samples import no_samples
+from flambeau.ops.scan import along_one_dim
 
 
 def running_extreme(name: str, step: Any) -> Any:

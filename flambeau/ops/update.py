@@ -11,6 +11,7 @@ from typing import Any
 
 from flambeau.ir.op import Op
 from flambeau.ops.declare import composite
+from flambeau.ops.samples import no_samples
 from flambeau.trace.modes import Mode
 
 
@@ -19,15 +20,10 @@ def no_results(mode: Mode, *facts: Any) -> tuple[()]:
     return ()
 
 
-def not_sampled(new: Any) -> Any:
-    """Updates are tested through the optimizers."""
-    return iter(())
-
-
 def update(signature: str, numbers: str, writes: str, expand: Callable[..., None]) -> Op:
     """A row that changes lists of tensors and gives nothing."""
     return composite(signature, numbers=numbers.split(), writes=tuple(writes.split()),
-                     expand=expand, public="", shape=no_results, samples=not_sampled)  # fmt: skip
+                     expand=expand, public="", shape=no_results, samples=no_samples)  # fmt: skip
 
 
 def directed(g: Any, param: Any, maximize: bool, decay: Any) -> Any:

@@ -14,6 +14,7 @@ from flambeau.ir.layout import Ints, Spec
 from flambeau.ir.op import Op
 from flambeau.ops.declare import composite
 from flambeau.ops.functions import function_of
+from flambeau.ops.samples import no_samples
 from flambeau.ops.taps import tied
 from flambeau.trace.modes import Mode
 
@@ -65,7 +66,7 @@ def window_row(name: str, node: str) -> Op:
                 placed(g[0], out1, call.input.size[-len(call.size) :]), input
             )
         ),
-        samples=lambda new: iter(()),  # see tests/nn/test_pools.py: windows are made by the front
+        samples=no_samples,  # see tests/nn/test_layers_of_images.py
     )
 
 
@@ -105,7 +106,7 @@ def unpool_row(dims: int) -> Op:
         shape=unpool_shape,
         expand=unpool_expand,
         grad=dict(input=unpool_grad),
-        samples=lambda new: iter(()),  # see tests/nn/test_pools.py
+        samples=no_samples,  # see tests/nn/test_layers_of_images.py
         may_fail=True,
     )
 

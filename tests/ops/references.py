@@ -20,6 +20,7 @@ OTHERS: dict[str, Callable[..., Callable[..., Any]]] = {
     "col2im": lambda torch: torch.nn.functional.fold,
     "_layer_norm": lambda torch: layers(torch.native_layer_norm),
     "_group_norm": lambda torch: groups(torch.native_group_norm),
+    "_batch_norm": lambda torch: batches(torch),
     "isclose_float": lambda torch: torch.isclose,
     "sum_all": lambda torch: torch.sum,
     "mean_all": lambda torch: torch.mean,
@@ -95,6 +96,26 @@ def groups(function: Any) -> Any:
             raise RuntimeError("native_group_norm divides by it")
         size = math.prod(rest)
         return function(x.contiguous(), weight, bias, n, c, size, count, eps)
+
+    return call
+
+
+def widened(torch: Any, x: Any) -> Any:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def batches(torch: Any) -> Any:
+    """native_batch_norm with statistics that are kept wide, and the biased variance as well."""
+
+    def call(x, weight=None, bias=None, eps=1e-5):
+        if not x.dtype.is_floating_point:
+            return torch.native_batch_norm(x, weight, bias, None, None, True, 0.1, eps)
+        w, b = (p if p is None else widened(torch, p) for p in (weight, bias))
+        y = widened(torch, x)
+        out, mean, rstd = torch.native_batch_norm(y, w, b, None, None, True, 0.1, eps)
+        variance = y.detach().var((0, *range(2, x.ndim)), correction=0)
+        nothing = y.flatten()[:0].sum()  # statistics have a derivative in the row, which is 0
+        return out.to(x.dtype), *(s + nothing for s in (mean, rstd, variance))
 
     return call
 
