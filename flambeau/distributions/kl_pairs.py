@@ -7,6 +7,7 @@ mean, variance, E log x, … . Where q is zero on a part of p's support, the div
 import math
 
 import flambeau as fl
+from flambeau.distributions._covariance import half_log_det
 from flambeau.distributions.bernoulli import Bernoulli
 from flambeau.distributions.beta import Beta
 from flambeau.distributions.binomial import Binomial
@@ -27,11 +28,7 @@ from flambeau.distributions.lowrank_multivariate_normal import (
     LowRankMultivariateNormal,
     _batch_lowrank_mahalanobis,
 )
-from flambeau.distributions.multivariate_normal import (
-    MultivariateNormal,
-    _batch_mahalanobis,
-    half_log_det,
-)
+from flambeau.distributions.multivariate_normal import MultivariateNormal, _batch_mahalanobis
 from flambeau.distributions.normal import Normal
 from flambeau.distributions.one_hot_categorical import OneHotCategorical
 from flambeau.distributions.pareto import Pareto

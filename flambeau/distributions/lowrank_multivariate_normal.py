@@ -4,8 +4,9 @@ import math
 
 import flambeau as fl
 from flambeau.distributions import constraints
+from flambeau.distributions._covariance import half_log_det
 from flambeau.distributions.distribution import Distribution
-from flambeau.distributions.multivariate_normal import _batch_mahalanobis, _batch_mv, half_log_det
+from flambeau.distributions.multivariate_normal import _batch_mahalanobis, _batch_mv
 from flambeau.distributions.utils import _standard_normal, lazy_property
 from flambeau.size import Size
 

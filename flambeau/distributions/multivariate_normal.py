@@ -4,8 +4,16 @@ import math
 
 import flambeau as fl
 from flambeau.distributions import constraints
+from flambeau.distributions._covariance import (
+    OfCovariance,
+    half_log_det,
+    the_one_given,
+)
+from flambeau.distributions._covariance import (  # PyTorch has it here
+    _precision_to_scale_tril as _precision_to_scale_tril,
+)
 from flambeau.distributions.distribution import Distribution
-from flambeau.distributions.utils import _standard_normal, lazy_property
+from flambeau.distributions.utils import _standard_normal
 from flambeau.size import Size
 
 __all__ = ["MultivariateNormal"]
@@ -25,20 +33,7 @@ def _batch_mahalanobis(bL, bx):  # noqa: N803 PyTorch's names
     return fl.linalg.solve_triangular(lower, x, upper=False).squeeze(-1).pow(2).sum(-1)
 
 
-def _precision_to_scale_tril(P):  # noqa: N803
-    """L of the covariance L L' from the precision: its factor, from the other corner, inverted."""
-    flipped = fl.linalg.cholesky(fl.flip(P, (-2, -1)))
-    upper = fl.flip(flipped, (-2, -1)).mT
-    eye = fl.eye(P.shape[-1], dtype=P.dtype)
-    return fl.linalg.solve_triangular(upper, eye.expand(upper.shape), upper=False)
-
-
-def half_log_det(scale_tril):
-    """log of the product of a triangle's diagonal."""
-    return scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-
-
-class MultivariateNormal(Distribution):
+class MultivariateNormal(OfCovariance, Distribution):
     """Normal vectors of mean loc; the covariance, its inverse or its Cholesky factor is given."""
 
     arg_constraints = {
@@ -54,13 +49,10 @@ class MultivariateNormal(Distribution):
                  validate_args=None):  # fmt: skip
         if loc.dim() < 1:
             raise ValueError("loc must be at least one-dimensional.")
-        given = {"covariance_matrix": covariance_matrix, "scale_tril": scale_tril,
-                 "precision_matrix": precision_matrix}  # fmt: skip
-        given = {name: m for name, m in given.items() if m is not None}
-        if len(given) != 1:
-            raise ValueError("Exactly one of covariance_matrix or precision_matrix or scale_tril "
-                             "may be specified.")  # fmt: skip
-        ((name, matrix),) = given.items()
+        name, matrix = the_one_given(
+            ValueError, covariance_matrix=covariance_matrix, precision_matrix=precision_matrix,
+            scale_tril=scale_tril,
+        )  # fmt: skip
         if matrix.dim() < 2:
             shown = "scale_tril matrix" if name == "scale_tril" else name
             raise ValueError(
@@ -70,34 +62,10 @@ class MultivariateNormal(Distribution):
         setattr(self, name, matrix.expand(tuple(batch) + (-1, -1)))
         self.loc = loc.expand(tuple(batch) + (-1,))
         super().__init__(batch, self.loc.shape[-1:], validate_args=validate_args)
-        if scale_tril is not None:
-            self._unbroadcasted_scale_tril = scale_tril
-        elif covariance_matrix is not None:
-            self._unbroadcasted_scale_tril = fl.linalg.cholesky(covariance_matrix)
-        else:
-            self._unbroadcasted_scale_tril = _precision_to_scale_tril(precision_matrix)
+        self._set_factor(name, matrix)
 
     def expand(self, batch_shape, _instance=None):
         return self._expanded(MultivariateNormal, batch_shape, _instance)
-
-    def _full(self, matrix):
-        return matrix.expand(self._batch_shape + self._event_shape + self._event_shape)
-
-    @lazy_property
-    def scale_tril(self):
-        """The covariance's Cholesky factor."""
-        return self._full(self._unbroadcasted_scale_tril)
-
-    @lazy_property
-    def covariance_matrix(self):
-        """The covariance."""
-        lower = self._unbroadcasted_scale_tril
-        return self._full(lower @ lower.mT)
-
-    @lazy_property
-    def precision_matrix(self):
-        """The covariance's inverse."""
-        return self._full(fl.cholesky_inverse(self._unbroadcasted_scale_tril))
 
     @property
     def mean(self):

@@ -3,8 +3,8 @@
 import flambeau as fl
 from flambeau.distributions import constraints
 from flambeau.distributions._chances import OfChance, floating
+from flambeau.distributions._relaxed import Relaxed
 from flambeau.distributions.distribution import Distribution
-from flambeau.distributions.transformed_distribution import TransformedDistribution
 from flambeau.distributions.transforms import SigmoidTransform
 from flambeau.distributions.utils import broadcast_all, clamp_probs
 from flambeau.size import Size
@@ -40,12 +40,11 @@ class LogitRelaxedBernoulli(OfChance, Distribution):
         return self.temperature.log() + away - 2 * away.exp().log1p()
 
 
-class RelaxedBernoulli(TransformedDistribution):
+class RelaxedBernoulli(Relaxed):
     """Bernoulli's 0 and 1 made smooth; nearer to them, the lower the temperature."""
 
     arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
     support = constraints.unit_interval
-    has_rsample = True
 
     def __init__(self, temperature, probs=None, logits=None, validate_args=None):
         base = LogitRelaxedBernoulli(temperature, probs, logits)
@@ -54,18 +53,3 @@ class RelaxedBernoulli(TransformedDistribution):
     def expand(self, batch_shape, _instance=None):
         new = self._get_checked_instance(RelaxedBernoulli, _instance)
         return super().expand(batch_shape, _instance=new)
-
-    @property
-    def temperature(self):
-        """How smooth."""
-        return self.base_dist.temperature
-
-    @property
-    def logits(self):
-        """The logits of the chances."""
-        return self.base_dist.logits
-
-    @property
-    def probs(self):
-        """The chances."""
-        return self.base_dist.probs

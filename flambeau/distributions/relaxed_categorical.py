@@ -2,9 +2,9 @@
 
 import flambeau as fl
 from flambeau.distributions import constraints
+from flambeau.distributions._relaxed import Relaxed
 from flambeau.distributions.categorical import Categorical
 from flambeau.distributions.distribution import Distribution
-from flambeau.distributions.transformed_distribution import TransformedDistribution
 from flambeau.distributions.transforms import ExpTransform
 from flambeau.distributions.utils import broadcast_all, clamp_probs
 from flambeau.size import Size
@@ -63,12 +63,11 @@ class ExpRelaxedCategorical(Distribution):
         return (score - score.logsumexp(dim=-1, keepdim=True)).sum(-1) + scale
 
 
-class RelaxedOneHotCategorical(TransformedDistribution):
+class RelaxedOneHotCategorical(Relaxed):
     """OneHotCategorical made smooth; nearer to one class, the lower the temperature."""
 
     arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
     support = constraints.simplex
-    has_rsample = True
 
     def __init__(self, temperature, probs=None, logits=None, validate_args=None):
         base = ExpRelaxedCategorical(temperature, probs, logits, validate_args=validate_args)
@@ -77,18 +76,3 @@ class RelaxedOneHotCategorical(TransformedDistribution):
     def expand(self, batch_shape, _instance=None):
         new = self._get_checked_instance(RelaxedOneHotCategorical, _instance)
         return super().expand(batch_shape, _instance=new)
-
-    @property
-    def temperature(self):
-        """How smooth."""
-        return self.base_dist.temperature
-
-    @property
-    def logits(self):
-        """The logarithms of the chances."""
-        return self.base_dist.logits
-
-    @property
-    def probs(self):
-        """The chances."""
-        return self.base_dist.probs

@@ -6,9 +6,8 @@ import warnings
 import flambeau as fl
 from flambeau.distributions import constraints
 from flambeau.distributions._chances import floating
+from flambeau.distributions._covariance import OfCovariance, half_log_det, the_one_given
 from flambeau.distributions.exp_family import ExponentialFamily
-from flambeau.distributions.multivariate_normal import _precision_to_scale_tril, half_log_det
-from flambeau.distributions.utils import lazy_property
 from flambeau.size import Size
 
 __all__ = ["Wishart"]
@@ -19,7 +18,7 @@ def _mvdigamma(x, p):
     return fl.digamma(x.unsqueeze(-1) - 0.5 * fl.arange(p, dtype=x.dtype)).sum(-1)
 
 
-class Wishart(ExponentialFamily):
+class Wishart(OfCovariance, ExponentialFamily):
     """Sums of x x' over df normal vectors x; the covariance of x is given in one of three forms."""
 
     support = constraints.positive_definite
@@ -37,13 +36,10 @@ class Wishart(ExponentialFamily):
 
     def __init__(self, df, covariance_matrix=None, precision_matrix=None, scale_tril=None,
                  validate_args=None):  # fmt: skip
-        given = {"scale_tril": scale_tril, "covariance_matrix": covariance_matrix,
-                 "precision_matrix": precision_matrix}  # fmt: skip
-        given = {name: m for name, m in given.items() if m is not None}
-        assert len(given) == 1, (
-            "Exactly one of covariance_matrix or precision_matrix or scale_tril may be specified."
-        )
-        ((name, matrix),) = given.items()
+        name, matrix = the_one_given(
+            AssertionError, covariance_matrix=covariance_matrix, precision_matrix=precision_matrix,
+            scale_tril=scale_tril,
+        )  # fmt: skip
         if matrix.dim() < 2:
             raise ValueError(
                 "scale_tril must be at least two-dimensional, with optional leading batch "
@@ -60,12 +56,7 @@ class Wishart(ExponentialFamily):
             warnings.warn("Low df values detected. Singular samples are highly likely to occur for "
                           "ndim - 1 < df < ndim.", stacklevel=2)  # fmt: skip
         super().__init__(batch, event, validate_args=validate_args)
-        if scale_tril is not None:
-            self._unbroadcasted_scale_tril = scale_tril
-        elif covariance_matrix is not None:
-            self._unbroadcasted_scale_tril = fl.linalg.cholesky(covariance_matrix)
-        else:
-            self._unbroadcasted_scale_tril = _precision_to_scale_tril(precision_matrix)
+        self._set_factor(name, matrix)
         self._dist_chi2 = self._chi2(batch)
 
     def _chi2(self, batch):
@@ -81,25 +72,6 @@ class Wishart(ExponentialFamily):
         new = self._get_checked_instance(Wishart, _instance)
         new._dist_chi2 = self._dist_chi2.expand(Size(batch_shape) + self._event_shape[-1:])
         return self._expanded(Wishart, batch_shape, new, parameters)
-
-    def _full(self, matrix):
-        return matrix.expand(self._batch_shape + self._event_shape)
-
-    @lazy_property
-    def scale_tril(self):
-        """The covariance's Cholesky factor."""
-        return self._full(self._unbroadcasted_scale_tril)
-
-    @lazy_property
-    def covariance_matrix(self):
-        """The covariance of the normal vectors."""
-        lower = self._unbroadcasted_scale_tril
-        return self._full(lower @ lower.mT)
-
-    @lazy_property
-    def precision_matrix(self):
-        """Its inverse."""
-        return self._full(fl.cholesky_inverse(self._unbroadcasted_scale_tril))
 
     @property
     def mean(self):
