@@ -6,12 +6,12 @@ Run it with `flambeau run examples/digits_lenet.py`, or under PyTorch with `pyth
 import argparse
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from tqdm import tqdm
 
 from data.digits import load_digits
+from digits_mlp import predict, train_one_epoch
 from figures import classifier_figure
 
 
@@ -35,26 +35,6 @@ class LeNet(nn.Module):
 
     def forward(self, images):
         return self.classifier(self.features(images))
-
-
-def train_one_epoch(net, loader, optimizer):
-    """Go through the images once; return their mean loss."""
-    net.train()
-    total = 0.0
-    for images, labels in loader:
-        loss = F.cross_entropy(net(images), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        total += loss.item() * len(labels)
-    return total / len(loader.dataset)
-
-
-@torch.no_grad()
-def predict(net, images):
-    """The class that the network finds likeliest, for each image."""
-    net.eval()
-    return net(images).argmax(dim=1)
 
 
 def main():
