@@ -68,4 +68,4 @@ for _name in """abs acos acosh addmv alpha_dropout arccos arccosh arcsin arcsinh
     tan tanh threshold trunc xlogy zero""".split():
     if hasattr(Tensor, f"{_name}_"):
         PUBLIC[f"{_name}_"] = getattr(Tensor, f"{_name}_")
-MISSING = operators.attach(Tensor, {**FUNCTIONS, **PUBLIC})
+operators.attach(Tensor, {**FUNCTIONS, **PUBLIC})

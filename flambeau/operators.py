@@ -161,27 +161,16 @@ def true_divide_reflected(self: Any, other: Any) -> Any:
     return self.reciprocal() * other
 
 
-def attach(cls: Any, functions: dict[str, Any]) -> list[str]:
-    """Give the class its operators; returns the names of functions that are not there."""
-    missing = []
+def attach(cls: Any, functions: dict[str, Any]) -> None:
+    """Give the class its operators."""
     for dunder, name in ROWS.items():
-        if name in TABLE:
-            setattr(cls, dunder, row_operator(dunder, name))
-        else:
-            missing.append(name)
+        setattr(cls, dunder, row_operator(dunder, name))
     for table, swap in ((CALLS, False), (REFLECTED, True)):
         for dunder, name in table.items():
-            if name in functions:
-                setattr(cls, dunder, guarded(dunder, functions[name], swap))
-            else:
-                missing.append(name)
+            setattr(cls, dunder, guarded(dunder, functions[name], swap))
     for dunder, name in {**IN_PLACE, **UNARY}.items():
-        if hasattr(cls, name):
-            setattr(cls, dunder, getattr(cls, name))
-        else:
-            missing.append(name)
+        setattr(cls, dunder, getattr(cls, name))
     cls.__rtruediv__ = true_divide_reflected
     cls.__div__ = cls.__truediv__
     cls.__rdiv__ = lambda self, other: self.reciprocal() * other
     cls.__pos__ = lambda self: self
-    return missing

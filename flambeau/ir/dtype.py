@@ -64,12 +64,11 @@ class DType:
 DType.__name__ = DType.__qualname__ = "dtype"
 
 
-def lazily(plain: DType, lazy: str) -> DType:
-    """The type of a view that reads the elements of a plain one conjugated or negated."""
+def lazily(plain: DType, lazy: str) -> None:
+    """Its `opposite`: the type of a view that reads its elements conjugated or negated."""
     dtype = DType(plain.name, plain.kind, plain.numpy.name, plain.legacy)
     dtype.plain, dtype.lazy, dtype.opposite = plain, lazy, plain
     plain.opposite = dtype
-    return dtype
 
 
 bool_ = DType("bool", "b", "bool", "Bool")
@@ -88,9 +87,8 @@ float64 = DType("float64", "f", "float64", "Double")
 complex32 = DType("complex32", "c", "uint32", "ComplexHalf")
 complex64 = DType("complex64", "c", "complex64", "ComplexFloat")
 complex128 = DType("complex128", "c", "complex128", "ComplexDouble")
-LAZY = tuple(lazily(d, "conj") for d in (complex32, complex64, complex128)) + tuple(
-    lazily(d, "neg") for d in (float16, float32, float64)
-)
+for _dtype in (complex32, complex64, complex128, float16, float32, float64):
+    lazily(_dtype, "conj" if _dtype.kind == "c" else "neg")
 # Types that are known by name, but that no tensor can have.
 FLOATS8 = tuple(
     DType(f"float8_{name}", "f", "uint8", f"Float8_{name}")
@@ -108,9 +106,7 @@ ALIASES = {
 }  # fmt: skip
 SUPPORTED = frozenset(ALL[: -len(FLOATS8)])
 # What machine code is made for; calls on other types run by their NumPy meaning.
-NATIVE = frozenset(
-    (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64)
-)
+NATIVE = frozenset((bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64))
 FLOATS = (float16, bfloat16, float32, float64)
 INTEGERS = (uint8, int8, int16, int32, int64)
 

@@ -1,7 +1,5 @@
 """Module: the base class of all networks and layers."""
 
-import warnings
-
 from flambeau.nn.modules import hooks as h
 from flambeau.nn.modules.hooks import (
     Hooks,
@@ -72,11 +70,6 @@ def indented(text, spaces=2):
     """All lines but the first moved to the right."""
     first, *rest = text.split("\n")
     return "\n".join([first, *(" " * spaces + line for line in rest)])
-
-
-def warn_once_per_line(message, category=UserWarning):
-    """A warning that names the caller's line outside this package."""
-    warnings.warn(message, category, stacklevel=3)
 
 
 __all__ = [
