@@ -190,7 +190,9 @@ def slices(low: Lowering, call: Call) -> bool:
         source = made(low, call, scaled, source.size, source.dtype, source, call.args[4],
                       compute=source.dtype)  # fmt: skip
     rest = tuple(d for d in range(len(size)) if d != dim)
-    update = Update(source, size, [index], (dim,), (dim,), rest, "self", "sum" if adds else "set")
+    fills = call.op.name == "index_fill"  # the one that counts from the end too
+    update = Update(source, size, [index], (dim,), (dim,), rest, "index" if fills else "self",
+                    "sum" if adds else "set", fills)  # fmt: skip
     return written(low, call, target, update)
 
 

@@ -35,6 +35,22 @@ class Formula:
 
 
 @frozen
+class Bound:
+    """What an index tensor of a call may hold: low <= value < high.
+
+    check: (its values, a NumPy array) raises PyTorch's error where one is wrong; it may take more
+    than the bounds say (a class that is ignored).
+    item: which tensor, where the parameter is a list.
+    """
+
+    param: str
+    low: int
+    high: int
+    check: Callable[[Any], Any]
+    item: int | None = None
+
+
+@frozen
 class Op:
     """Everything about an operation (see ops/declare.py for what each field means)."""
 
@@ -59,6 +75,7 @@ class Op:
     aliases: tuple[str, ...] = ()
     inplace: bool = False
     may_fail: bool = False
+    bounds: Callable[..., Sequence[Bound]] | None = None  # of index tensors (trace/ranges.py)
     holomorphic: bool = True  # its formulas are of complex derivatives (autograd/formulas.py)
     own_types: bool = False  # elementwise, but operands are not cast to one type
     picks: bool = False  # the first argument is read by position: any of its elements, not its own

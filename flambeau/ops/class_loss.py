@@ -9,7 +9,7 @@ import numpy as np
 from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Ints, Spec
-from flambeau.ir.op import Op
+from flambeau.ir.op import Bound, Op
 from flambeau.ops.activation import linked
 from flambeau.ops.declare import composite, structured
 from flambeau.ops.functions import function_of
@@ -112,6 +112,14 @@ def nll_arguments(input: Spec, target: Spec, weight: Any, reduction: str, ignore
     return input, target, weight, reduction, int(ignore)
 
 
+def class_bounds(
+    input: Spec, target: Spec, weight: Any, reduction: str, ignore: int
+) -> list[Bound]:
+    """What the target may hold, besides `ignore`."""
+    classes = input.size[class_dim(input.ndim)]
+    return [Bound("target", 0, classes, lambda index: checked_classes(index, classes, ignore))]
+
+
 def nll_shape(
     mode: Mode, input: Spec, target: Spec, weight: Any, reduction: str, ignore: int
 ) -> Any:
@@ -168,6 +176,7 @@ def nll_row(name: str, node: str, sizes: Any) -> Op:
         clean=nll_arguments,
         shape=nll_shape,
         expand=nll_expand,
+        bounds=class_bounds,
         grad=dict(input=nll_grad),
         samples=samples,
         may_fail=True,

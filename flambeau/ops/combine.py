@@ -11,10 +11,12 @@ from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Spec, result_strides
 from flambeau.ops.declare import composite
 from flambeau.ops.functions import function_of
+from flambeau.ops.rows_by_index import flat_bounds
 from flambeau.ops.samples import Refused, Sample
 from flambeau.ops.select import (
     clean_dim,
     gather_back,
+    index_bounds,
     scatter_add,
     scatter_combine,
     scatter_shape,
@@ -130,6 +132,7 @@ scatter_reduce = composite(
     clean=clean_dim,
     shape=reduce_shape,
     expand=reduce_expand,
+    bounds=index_bounds,
     grad=dict(
         input=lambda g, input, index, src, out, call: parts(g, input, index, src, out, call)[0],
         src=lambda g, input, index, src, out, call: parts(g, input, index, src, out, call)[1],
@@ -172,6 +175,7 @@ put = composite(
     public="torch Tensor",
     shape=put_shape,
     expand=put_expand,
+    bounds=flat_bounds,
     grad=dict(
         input=lambda g, index, call: (
             g if call.accumulate else g.put(index, g.new_zeros(index.shape))

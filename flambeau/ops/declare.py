@@ -13,6 +13,7 @@ Common arguments
     public      namespaces: "torch", "Tensor", "nn.functional", "special"
     clean       (facts) → facts: static arguments in one form; facts are Specs, Numbers and statics
     numbers     parameters whose Python numbers are run-time inputs
+    bounds      (facts) → a Bound for each index tensor: what it may hold, checked at the call
 """
 
 from __future__ import annotations

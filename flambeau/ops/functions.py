@@ -57,7 +57,7 @@ def {name}({parameters}):
         if _state is None:
             _state = first_time(_stretch, _op, _key, ({args},), {target})
         if _state.shares:
-            check_overlap(_stretch, {target}, ({args},))
+            check_write(_stretch, _state, {target}, ({args},))
         _stretch.state = _state
         _meta = {target}.meta
         if {target}.edge is not None or _meta is not None and _meta.counter is not None:
@@ -260,6 +260,6 @@ WORDS: dict[str, Any] = {
     "enter_tensor": entering.enter_tensor,
     "static": entering.static, "first_time": sighting.first_time, "write_out": write_out,
     "flush_and_record": recorder.flush_and_record, "at_limit": flush.at_limit,
-    "record_write": recorder.record_write, "check_overlap": writes.check_overlap,
+    "record_write": recorder.record_write, "check_write": writes.check_write,
     "follow_write": writes.follow_write, "announce_writes": announce_writes,
 }  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Spec, broadcast_sizes
+from flambeau.ir.op import Bound
 from flambeau.ops.declare import composite
 from flambeau.ops.loss import (
     REDUCTIONS,
@@ -100,6 +101,17 @@ def check_types(kernel: str, input: Spec, target: Spec) -> None:
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{input.dtype.legacy}'")
 
 
+def target_bounds(low: int, input: Spec, words: str) -> list[Bound]:
+    """What the target may hold."""
+    classes = input.size[-1] if input.size else 1
+
+    def check(target: Any) -> None:
+        if ((target < low) | (target >= classes)).any():
+            raise RuntimeError(words)
+
+    return [Bound("target", low, classes, check)]
+
+
 def multi_margin_shape(mode: Mode, input: Spec, target: Spec, weight: Any, reduction: str,
                        *rest: Any) -> Any:  # fmt: skip
     refuse_gradient(mode, "multi_margin_loss", *([weight] if weight is not None else []))
@@ -149,6 +161,7 @@ multi_margin_loss = composite(
     clean=multi_margin_arguments,
     shape=multi_margin_shape,
     expand=multi_margin_expand,
+    bounds=lambda input, *rest: target_bounds(0, input, "target out of range"),
     grad=dict(input=multi_margin_grad),
     samples=multi_margin_samples,
     may_fail=True,
@@ -216,6 +229,7 @@ multilabel_margin_loss = composite(
         (input.size[:-1] if reduction == "none" else (), input.dtype),
     ),
     expand=multilabel_expand,
+    bounds=lambda input, *rest: target_bounds(-1, input, "argument #2 'target' is out of range"),
     grad=dict(input=multilabel_grad),
     samples=multilabel_samples,
     may_fail=True,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Spec
+from flambeau.ir.op import Bound
 from flambeau.ops.declare import structured
 from flambeau.ops.samples import Refused, Sample, no_samples
-from flambeau.ops.select import clean_dim
+from flambeau.ops.select import check_place, clean_dim
 from flambeau.trace.modes import Mode
 
 
@@ -25,10 +27,16 @@ def check_rows(op: str, index: Spec) -> None:
 
 
 def in_self(index: Any, n: int) -> Any:
-    """The index, after checking it in index_select's words."""
+    """The index as a vector, after checking it."""
     if ((index < 0) | (index >= n)).any():
         raise IndexError("index out of range in self")
     return index.reshape(-1)
+
+
+def row_bounds(input: Spec, dim: int, index: Spec, *rest: Any) -> list[Bound]:
+    """What an index of slices may hold."""
+    n = input.size[dim] if input.ndim else 1
+    return [Bound("index", 0, n, partial(in_self, n=n))]
 
 
 def index_select_shape(mode: Mode, input: Spec, dim: int, index: Spec) -> Any:
@@ -54,6 +62,7 @@ index_select = structured(
     clean=clean_dim,
     shape=index_select_shape,
     numpy=index_select_numpy,
+    bounds=row_bounds,
     grad=dict(
         input=lambda g, index, call: g.new_zeros(call.input.size).index_add(call.dim, index, g)
     ),
@@ -68,13 +77,6 @@ index_select = structured(
     ),
     may_fail=True,
 )
-
-
-def outside(index: Any, n: int) -> Any:
-    """The index, after checking it in index_add's words."""
-    if ((index < 0) | (index >= n)).any():
-        raise IndexError("index out of range in self")
-    return index.reshape(-1)
 
 
 def check_slices(op: str, input: Spec, dim: int, index: Spec, source: Spec) -> None:
@@ -139,12 +141,12 @@ def index_copy_shape(mode: Mode, input: Spec, dim: int, index: Spec, source: Spe
     return ((input.size, input.dtype),)
 
 
-def index_write(combine: Any) -> Any:
+def index_write(combine: Any, checked: Any = in_self) -> Any:
     """The NumPy meaning of a write of slices."""
 
     def run(input: Any, dim: int, index: Any, source: Any, *alpha: Any) -> Any:
         out = input.reshape(1).copy() if not input.ndim else input.copy()
-        where = (slice(None),) * dim + (outside(index, out.shape[dim]),)
+        where = (slice(None),) * dim + (checked(index, out.shape[dim]),)
         if alpha and not (alpha[0].__class__ is int and alpha[0] == 1):
             source = source * np.asarray(alpha[0]).astype(out.dtype)
         if isinstance(source, np.ndarray) and not source.ndim and not input.ndim:
@@ -173,6 +175,7 @@ index_add = structured(
     clean=clean_dim,
     shape=index_add_shape,
     numpy=index_write(add_at),
+    bounds=row_bounds,
     grad=dict(
         input=lambda g: g,
         source=lambda g, index, call: scaled(g.index_select(call.dim, index), call.alpha),
@@ -192,6 +195,7 @@ index_copy = structured(
     clean=clean_dim,
     shape=index_copy_shape,
     numpy=index_write(assign),
+    bounds=row_bounds,
     grad=dict(
         input=lambda g, index, call: g.index_fill(call.dim, index, 0),
         source=lambda g, index, call: g.index_select(call.dim, index),
@@ -213,12 +217,28 @@ def index_fill_shape(mode: Mode, input: Spec, dim: int, index: Spec, value: Any)
     return ((input.size, input.dtype),)
 
 
+def fill_numpy(input: Any, dim: int, index: Any, value: Any) -> Any:
+    """The one write of slices in which a negative index counts from the end."""
+
+    def from_either_end(index: Any, n: int) -> Any:
+        check_place(index, n, dim)
+        return index.reshape(-1)
+
+    return index_write(assign, from_either_end)(input, dim, index, value)
+
+
+def fill_bounds(input: Spec, dim: int, index: Spec, value: Any) -> list[Bound]:
+    n = input.size[dim] if input.ndim else 1
+    return [Bound("index", -n, n, partial(check_place, n=n, dim=dim))]
+
+
 index_fill = structured(
     "index_fill(input, dim, index, value)",
     numbers=("value",),
     clean=clean_dim,
     shape=index_fill_shape,
-    numpy=index_write(assign),
+    numpy=fill_numpy,
+    bounds=fill_bounds,
     grad=dict(
         input=lambda g, index, call: g.index_fill(call.dim, index, 0),
         value=lambda g, index, call: (g - g.index_fill(call.dim, index, 0)).sum(),
@@ -252,6 +272,9 @@ embedding = structured(
     public="torch",
     shape=embedding_shape,
     numpy=embedding_numpy,
+    bounds=lambda weight, indices, *_: [
+        Bound("indices", 0, weight.size[0], partial(in_self, n=weight.size[0]))
+    ],
     grad=dict(
         weight=lambda g, indices, call: g._embedding_backward(
             indices, call.weight.size[0], call.padding_idx, call.scale_grad_by_freq
@@ -309,14 +332,23 @@ def take_shape(mode: Mode, input: Spec, index: Spec) -> Any:
     return ((index.size, input.dtype),)
 
 
-def take_numpy(input: Any, index: Any) -> Any:
-    n = input.size
+def check_flat(index: np.ndarray, n: int) -> None:
+    """Refuse what is no place among n elements, from either end."""
     wrong = (index < -n) | (index >= n)
     if wrong.any():
         raise IndexError(
             f"out of range: tried to access index {index[wrong].flat[0]} on a tensor of {n} "
             "elements."
         )
+
+
+def flat_bounds(input: Spec, index: Spec, *rest: Any) -> list[Bound]:
+    """What the index of take and put may hold."""
+    return [Bound("index", -input.numel, input.numel, partial(check_flat, n=input.numel))]
+
+
+def take_numpy(input: Any, index: Any) -> Any:
+    check_flat(index, input.size)
     return input.reshape(-1)[index]
 
 
@@ -324,6 +356,7 @@ take = structured(
     "take(input, index)",
     shape=take_shape,
     numpy=take_numpy,
+    bounds=flat_bounds,
     grad=dict(
         input=lambda g, index, call: (
             g.new_zeros((call.input.numel,))

@@ -7,12 +7,14 @@ counts from the end in x[i] only.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Ints, Spec, broadcast_sizes
+from flambeau.ir.op import Bound
 from flambeau.ops.declare import elementwise, structured
 from flambeau.ops.rules import one_dim
 from flambeau.ops.samples import Refused, Sample, no_samples
@@ -34,14 +36,29 @@ def places(input: np.ndarray, tensors: Any, dims: Ints) -> tuple[Any, ...]:
     """NumPy's index, after checking that every place exists."""
     where: list[Any] = [slice(None)] * input.ndim
     for index, d in zip(tensors, dims):
-        n = input.shape[d]
-        outside = (index < -n) | (index >= n)
-        if outside.any():
-            raise IndexError(
-                f"index {index[outside].flat[0]} is out of bounds for dimension {d} with size {n}"
-            )
+        check_place(index, input.shape[d], d)
         where[d] = index
     return tuple(where)
+
+
+def check_place(index: np.ndarray, n: int, dim: int) -> None:
+    """Refuse places that a dim of n elements does not have, from either end."""
+    outside = (index < -n) | (index >= n)
+    if outside.any():
+        raise IndexError(
+            f"index {index[outside].flat[0]} is out of bounds for dimension {dim} with size {n}"
+        )
+
+
+def place_bounds(input: Spec, tensors: Any, dims: Ints) -> list[Bound]:
+    """What the tensors of x[tensors] may hold; anything, where there is nothing to look up."""
+    sizes = [input.size[d] for d in dims]
+    if not input.numel and 0 not in sizes:
+        return []
+    return [
+        Bound("tensors", -n, n, partial(check_place, n=n, dim=d), item)
+        for item, (n, d) in enumerate(zip(sizes, dims))
+    ]
 
 
 index = structured(
@@ -51,6 +68,7 @@ index = structured(
         (indexed_size(input.size, tensors, dims), input.dtype),
     ),
     numpy=lambda x, tensors, dims: x[places(x, tensors, dims)],
+    bounds=place_bounds,
     grad=dict(
         input=lambda g, tensors, call: g.new_zeros(call.input.size)._index_put(
             tensors, g, call.dims, True
@@ -97,6 +115,7 @@ index_put = structured(
     public="Tensor",
     shape=index_put_shape,
     numpy=index_put_numpy,
+    bounds=lambda input, tensors, source, dims, accumulate: place_bounds(input, tensors, dims),
     grad=dict(
         input=lambda g, tensors, call: (
             g if call.accumulate else g._index_put(tensors, 0, call.dims, False)
@@ -232,6 +251,12 @@ def within(index: Any, n: int, dim: int) -> Any:
     return index
 
 
+def index_bounds(input: Spec, dim: int, index: Spec, *rest: Any) -> list[Bound]:
+    """What the index of gather and scatter may hold."""
+    n = input.size[dim] if input.ndim else 1
+    return [Bound("index", 0, n, partial(within, n=n, dim=dim))]
+
+
 def along(shape: Ints, dim: int, index: Any) -> tuple[Any, ...]:
     """NumPy's index for 'along a dim': the index itself there, its own place elsewhere."""
     grid = list(np.ogrid[tuple(slice(n) for n in index.shape)])
@@ -254,6 +279,7 @@ gather = structured(
     clean=clean_dim,
     shape=gather_shape,
     numpy=gather_numpy,
+    bounds=index_bounds,
     grad=dict(
         input=lambda g, index, call: g.new_zeros(call.input.size).scatter_add(call.dim, index, g)
     ),
@@ -325,6 +351,7 @@ scatter = structured(
     clean=clean_dim,
     shape=scatter_shape,
     numpy=scatter_numpy,
+    bounds=index_bounds,
     grad=dict(
         input=lambda g, index, call: g._scatter_value(call.dim, index, 0),
         src=gather_back,
@@ -342,6 +369,7 @@ scatter_value = structured(
     clean=clean_dim,
     shape=scatter_shape,
     numpy=scatter_numpy,
+    bounds=index_bounds,
     grad=dict(input=lambda g, index, call: g._scatter_value(call.dim, index, 0)),
     samples=no_samples,
     inplace=True,
@@ -362,6 +390,7 @@ scatter_combine = structured(  # scatter(..., reduce="add") or "multiply"
     clean=clean_dim,
     shape=scatter_shape,
     numpy=scatter_numpy,
+    bounds=index_bounds,
     grad=dict(input=no_derivative, src=no_derivative),
     samples=no_samples,
     inplace=True,
@@ -373,6 +402,7 @@ scatter_add = structured(
     clean=clean_dim,
     shape=scatter_shape,
     numpy=lambda x, dim, index, src: scatter_numpy(x, dim, index, src, "add"),
+    bounds=index_bounds,
     grad=dict(input=lambda g: g, src=gather_back),
     samples=lambda new: iter(
         [

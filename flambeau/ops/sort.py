@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Spec
+from flambeau.ir.op import Bound
 from flambeau.ops.declare import structured
 from flambeau.ops.rules import lacks, one_dim, refuse_complex, without_dims
 from flambeau.ops.samples import no_samples
@@ -143,11 +145,15 @@ isin = structured(
 )
 
 
-def one_hot_numpy(index: Any, classes: int) -> Any:
+def check_classes(index: Any, classes: int) -> None:
     if index.size and index.min() < 0:
         raise RuntimeError("Class values must be non-negative.")
     if index.size and index.max() >= classes:
         raise RuntimeError("Class values must be smaller than num_classes.")
+
+
+def one_hot_numpy(index: Any, classes: int) -> Any:
+    check_classes(index, classes)
     return index[..., None] == np.arange(classes)
 
 
@@ -156,6 +162,9 @@ one_hot = structured(
     public="",
     shape=lambda mode, input, classes: (((*input.size, classes), dt.int64),),
     numpy=one_hot_numpy,
+    bounds=lambda input, classes: [
+        Bound("input", 0, classes, partial(check_classes, classes=classes))
+    ],
     samples=no_samples,
     may_fail=True,
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Ints, Spec
-from flambeau.ir.op import Op
+from flambeau.ir.op import Bound, Op
 from flambeau.ops.declare import composite
 from flambeau.ops.functions import function_of
 from flambeau.ops.samples import no_samples
@@ -92,6 +92,19 @@ def unpool_expand(input: Any, indices: Any, size: Ints) -> Any:
     return put.view((*front, *size))
 
 
+def unpool_bounds(input: Spec, indices: Spec, size: Ints) -> list[Bound]:
+    """What the indices may hold: places in the volume that each channel has."""
+    volume = "x".join(map(str, size if len(size) > 1 else (*size, 1)))
+
+    def check(index: Any) -> None:
+        wrong = (index < 0) | (index >= prod(size))
+        if wrong.any():
+            raise RuntimeError(f"Found an invalid max index: {index[wrong].flat[0]} (output "
+                               f"volumes are of size {volume})")  # fmt: skip
+
+    return [Bound("indices", 0, prod(size), check)]
+
+
 def unpool_grad(g: Any, indices: Any, call: Any) -> Any:
     dims = len(call.size)
     taken = flattened(g, dims).gather(-1, flattened(indices, dims))
@@ -105,6 +118,7 @@ def unpool_row(dims: int) -> Op:
         node=f"MaxUnpool{dims}DBackward0",
         shape=unpool_shape,
         expand=unpool_expand,
+        bounds=unpool_bounds,
         grad=dict(input=unpool_grad),
         samples=no_samples,  # see tests/nn/test_layers_of_images.py
         may_fail=True,

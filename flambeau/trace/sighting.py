@@ -22,6 +22,7 @@ from flambeau.trace.entering import (
     guest_of,
     number_type,
 )
+from flambeau.trace.ranges import follow_looking, look, places_of
 from flambeau.trace.results import (
     follow_effect,
     follow_inference,
@@ -53,12 +54,15 @@ def first_time(stretch: Stretch, op: Op, key: tuple[Any, ...], args: tuple[Any, 
         facts, refs = describe(stretch, op, args, key[-len(args) :] if args else ())
         cleaned = op.clean(*facts) if op.clean else facts
         results = op.infer(stretch.mode, *cleaned)
+        places = places_of(op, cleaned) if op.bounds is not None else None
+        if places is not None:
+            look(places, args, sys.maxsize)
     except BaseException:
         del stretch.numbers[first_number:]
         raise
     refs = tuple(r if keep_ref(r) else c for r, c in zip(refs, cleaned))
     state = State(stretch.state)
-    state.args = cleaned
+    state.args, state.places = cleaned, places
     state.numbers = len(stretch.numbers)
     state.first_number = first_number if state.numbers > first_number else -1
     state.depth = stretch.state.depth + 1
@@ -185,6 +189,8 @@ def fresh_outs(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...],
     state.follow = follow_effect if op.writes else follow_one if len(specs) == 1 else follow_many
     if stretch.mode.inference:
         state.follow = partial(follow_inference, state.follow)
+    if state.places is not None:
+        state.follow = partial(follow_looking, state.follow)
     return tuple(outs)
 
 
@@ -262,7 +268,7 @@ def written_out(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...],
     state.specs = (state.spec,)
     state.next = state.slot + 1
     state.follow = follow_nothing
-    state.shares = shares_memory(op, target, args)
+    state.shares = state.places is not None or shares_memory(op, target, args)
     return (overwritten(stretch, state.slot, target),)
 
 

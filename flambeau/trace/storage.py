@@ -21,9 +21,11 @@ class Storage:
     pin: somebody outside may see this memory (a NumPy array): work on it is never delayed.
     error: what a failed flush left instead of a value.
     inference: it was made in inference mode, and no gradient may depend on it.
+    extremes: (version, least, largest) of integers that were an index (ranges.py); often unset.
     """
 
-    __slots__ = ("buffer", "nbytes", "stretch", "born", "index", "version", "rare", "__weakref__")
+    __slots__ = ("buffer", "nbytes", "stretch", "born", "index", "version", "rare", "extremes",
+                 "__weakref__")  # fmt: skip
 
     buffer: Buffer | None
     nbytes: int
@@ -31,6 +33,7 @@ class Storage:
     born: int
     index: int
     version: int
+    extremes: tuple[int, int, int]
     rare: dict[str, Any] | None  # pin, error, inference: few storages have them
 
     def __init__(self, nbytes: int, buffer: Buffer | None = None) -> None:

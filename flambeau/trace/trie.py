@@ -29,7 +29,7 @@ class State:
     __slots__ = ("edges", "parent", "event", "slot", "next", "numbers", "offsets", "follow", "spec",
                  "specs", "size", "offset", "inputs", "args", "needs", "keeps", "first_number",
                  "programs", "macros", "depth", "stamp", "view",
-                 "nested", "kept_numbers", "used", "node", "shares")  # fmt: skip
+                 "nested", "kept_numbers", "used", "node", "shares", "places")  # fmt: skip
 
     edges: dict[tuple[Any, ...], State]
     parent: State | None
@@ -59,12 +59,13 @@ class State:
     kept_numbers: tuple[int, ...]  # positions in `keeps` that are no tensors
     view: Any  # the op of a view, which is no event
     shares: bool  # whether a write reads other parts of the storage that it writes to
+    places: Any  # of index tensors, and what they may hold (ranges.py); None: no call has any
 
     def __init__(self, parent: State | None) -> None:
         self.edges = {}
         self.parent = parent
         self.event = self.view = None
-        self.programs = self.macros = None
+        self.programs = self.macros = self.places = None
         self.offset = self.needs = None
         self.stamp = 0
         self.nested = self.shares = False

@@ -11,6 +11,7 @@ from flambeau.ir.op import Op
 from flambeau.trace import above, flush
 from flambeau.trace.entering import enter, forget_numbers, settled, written
 from flambeau.trace.node import keep
+from flambeau.trace.ranges import look
 from flambeau.trace.results import make_node
 from flambeau.trace.sighting import first_time
 from flambeau.trace.tensor import Recorded
@@ -34,7 +35,7 @@ def record_write(op: Op, target: Any, *args: Any) -> Any:
         if state is None:
             state = first_time(stretch, op, key, args, target)
         if state.shares:
-            check_overlap(stretch, target, args)
+            check_write(stretch, state, target, args)
         if stretch.backward_done and state.needs is not None:
             flush.flush(stretch)
             return record_write(op, target, *args)
@@ -52,6 +53,17 @@ def enter_target(stretch: Stretch, target: Any) -> int:
     if settled(stretch, target.storage).pinned():
         stretch.limit = 0
     return enter(stretch, target)
+
+
+def check_write(stretch: Stretch, state: State, target: Any, args: tuple[Any, ...]) -> None:
+    """What has to be looked at before each write of this form: indices, or operands' memory."""
+    if state.places is None:
+        return check_overlap(stretch, target, args)
+    try:
+        look(state.places, args)
+    except Exception:
+        forget_numbers(stretch)
+        raise
 
 
 def check_overlap(stretch: Stretch, target: Any, args: tuple[Any, ...]) -> None:

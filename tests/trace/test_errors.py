@@ -1,4 +1,8 @@
-"""A flush is a transaction: what failed, what was before it, and what came after."""
+"""A flush is a transaction: what failed, what was before it, and what came after.
+
+An index whose values are there is looked at by the call. The others, `torch.tensor(…) + 0` here,
+are looked at when they are computed.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +53,7 @@ def test_parameters_are_as_before_the_offender(tier):
         seen = []
         for index in ([0, 1], [2, 7], [3, 4]):
             try:
-                loss = net(torch.tensor(index)).pow(2).sum()
+                loss = net(torch.tensor(index) + 0).pow(2).sum()
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -67,7 +71,7 @@ def test_draws_before_the_offender_have_happened(tier):
         x = torch.rand(4)
         first = torch.rand(3)
         try:
-            bad = x[torch.tensor([1, 9])]
+            bad = x[torch.tensor([1, 9]) + 0]
             bad.tolist()
         except IndexError:
             pass
@@ -81,7 +85,7 @@ def test_writes_before_the_offender_have_happened(tier):
         x, y = torch.zeros(3), torch.ones(3)
         x += 5
         try:
-            z = y.index_select(0, torch.tensor([3]))
+            z = y.index_select(0, torch.tensor([3]) + 0)
             x += z.sum()
             x.tolist()
         except IndexError:
@@ -92,7 +96,7 @@ def test_writes_before_the_offender_have_happened(tier):
     for _ in range(3):
         x, y = flambeau.zeros(3), flambeau.ones(3)
         x += 5
-        z = y.index_select(0, flambeau.tensor([3]))
+        z = y.index_select(0, flambeau.tensor([3]) + 0)
         assert raised(z.tolist) is IndexError
         assert [x.tolist(), y.tolist()] == list(oracle_seen)
 
@@ -101,7 +105,7 @@ def test_results_after_the_offender_raise_the_same_error(tier):
     for _ in range(3):
         x = flambeau.arange(4.0)
         before = x * 2
-        bad = x[flambeau.tensor([4])]
+        bad = x[flambeau.tensor([4]) + 0]
         after = bad + 1
         with pytest.raises(IndexError, match="index 4 is out of bounds for dimension 0 with size"):
             after.tolist()
@@ -118,7 +122,7 @@ def test_message_names_the_line(tier):
     x = flambeau.arange(4.0)
     for _ in range(3):
         line = inspect.currentframe().f_lineno + 1
-        bad = x.gather(0, flambeau.tensor([17]))
+        bad = x.gather(0, flambeau.tensor([17]) + 0)
         other = x + 1
         with pytest.raises(RuntimeError, match="index 17 is out of bounds") as found:
             other.tolist()
@@ -135,7 +139,7 @@ def test_a_target_out_of_range_in_training(tier):
         seen = []
         for target in ([0, 1], [3, 4], [1, 2]):
             try:
-                loss = torch.nn.functional.cross_entropy(net(x), torch.tensor(target))
+                loss = torch.nn.functional.cross_entropy(net(x), torch.tensor(target) + 0)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -159,7 +163,7 @@ def test_the_first_step_fails(tier, kind):
         seen = []
         for target in ([0, 4], [4, 4], [3, 3], [1, 2]):
             try:
-                loss = torch.nn.functional.cross_entropy(x @ w, torch.tensor(target))
+                loss = torch.nn.functional.cross_entropy(x @ w, torch.tensor(target) + 0)
                 optimizer.zero_grad(set_to_none=False)
                 loss.backward()
                 optimizer.step()
@@ -176,7 +180,7 @@ def test_gradients_by_hand_after_a_failure(tier):
         w, seen = torch.ones(3, requires_grad=True), []
         for index in (9, 0, 9, 1):
             try:
-                (w * 2).index_select(0, torch.tensor([index])).sum().backward()
+                (w * 2).index_select(0, torch.tensor([index]) + 0).sum().backward()
                 with torch.no_grad():
                     w -= 0.1 * w.grad
                 w.sum().item()
@@ -216,7 +220,7 @@ def test_a_refused_call_leaves_nothing_behind():
 def test_an_error_in_the_graph_does_not_stop_the_next_step(tier):
     w = flambeau.ones(3, requires_grad=True)
     for index in (0, 5, 1):
-        loss = (w * w).index_select(0, flambeau.tensor([index])).sum()
+        loss = (w * w).index_select(0, flambeau.tensor([index]) + 0).sum()
         if index == 5:
             assert raised(loss.item) is IndexError
             continue
