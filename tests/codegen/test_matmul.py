@@ -181,6 +181,26 @@ def test_a_long_sum_for_a_small_c_is_done_in_parts(
     assert np.abs(c - wide).max() < 2e-3
 
 
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("sizes", [(1, 2500, 403), (1, 130, 2600), (1000, 1, 97)], ids=str)
+def test_a_vector_times_a_large_matrix_is_a_sum_of_rows(
+    sizes: tuple[int, int, int], name: str
+) -> None:
+    m, n, k = sizes
+    dtype = getattr(types, name)
+    wide = "f8" if name == "float64" else "f4"
+    a = narrow(operand((2, m, k), "T", wide), dtype)
+    b = narrow(operand((2, k, n), "N", wide), dtype)
+    out = types.float64 if name == "float64" else types.float32
+    c, bias = np.full((2, m, n), np.nan, wide), operand((1, m, n), "N", wide)
+    accesses = (Access(out, (None, None, 1)), Access(out, (0, None, 1)))
+    matmul = Matmul(dtype, dtype, 1, accesses, (), (Store(0, product(out) + Load(1, out)),))
+    run(matmul, {"a": a, "b": b, "access0": c, "access1": bias})
+    first, second = widen(a, dtype), widen(b, dtype)
+    exact = first.astype("f8") @ second.astype("f8") + bias
+    close(c, first, second, exact, 2.3e-16 if name == "float64" else 1.2e-7)
+
+
 def epilogue(tree: Tree, *loads: Access, scalars: tuple[DType, ...] = ()) -> Matmul:
     out = Access(types.float32, (None, 1))
     return Matmul(types.float32, types.float32, 0, (out, *loads), scalars, (Store(0, tree),))

@@ -1,5 +1,6 @@
 """Chooses, from the sizes alone, how a matrix multiplication is done, and fills in the words.
 
+- one row times a large matrix with contiguous rows: sums of rows (`sweep`);
 - a small C with a long sum: in parts, which are added (`combine`);
 - few rows times a matrix with contiguous columns: dot products (`dot`);
 - else: tiles in registers (`kernel`), whose operands are read in place, packed by the tasks that
@@ -11,10 +12,8 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-from flambeau.ir.record import frozen, replace
+from flambeau.ir.record import replace
 
-from ....ir.dtype import DType
-from ....ir.kernel import Access
 from ...values import computed
 from .combine import (
     ROWS_OF_A_TASK,
@@ -24,15 +23,20 @@ from .combine import (
     in_parts,
     is_long,
     parts_of,
+    placed,
 )
 from .cut import MOST_TASKS, Cut, ceil, cut_up
 from .dot import Dot, dot_text
 from .epilogue import Epilogue
 from .kernel import K_LIMIT, Gemm, gemm_text
 from .micro import LINE, Micro
-from .pack import Pack, pack_text, pack_words
-from .spec import Launch, Machine, Matmul, Plan, Shape, Where
+from .pack import Pack
+from .packing import Lines, Packing
+from .spec import Launch, Machine, Matmul, Plan, Shape
 from .swap import is_better_turned, turned
+from .sweep import ROWS as SWEPT_ROWS
+from .sweep import Sweep, sweep_text
+from .words import Operand, Words, accesses, epilogue_words, loop_words, operands, ordered
 
 DIRECT_TILES = 4  # as many tiles may read B in place; where there are more, packing pays
 DIRECT_COLUMNS = 480  # as many columns may read A in place
@@ -44,39 +48,18 @@ FEW_ROWS, MANY_ROWS = 28, 2048  # rows worth to be shared; rows for which a copy
 TURNED_ROWS, TURNED_STEPS = 224, 512  # of a transposed A that is read row of tiles by row of tiles
 PAGE = 1 << 12  # rows as far apart as this fall into the same places of the cache
 MOST_REPACKED = 4  # how often a panel of B may be packed by several tasks
-PACK_STEPS = 256  # steps along k that one packing task does
-PACK_GROUP, STRIPE = 16, 16  # panels and steps packed together where lines are contiguous
 AHEAD_A, AHEAD_B = 24, 4  # steps along k that operands are fetched ahead
 FAR = 1 << 10
 CACHED_C = 1 << 16  # elements of C up to which its memory needs not be asked for
 FETCHED_K = 64
 DOT_ROWS = 4
 DOT_BYTES = 1 << 17  # of B, for each task of dot products
+SWEPT_BYTES, SWEPT_TASKS = 1 << 15, 16  # of B, for each task that sums rows, and how many at most
+SWEPT_COLUMNS = 1 << 11  # whose sums stay in the first cache
 
-Words = dict[str, Where | int]
 gemm_source = lru_cache(maxsize=256)(gemm_text)
-pack_source = lru_cache(maxsize=256)(pack_text)
+sweep_source = lru_cache(maxsize=256)(sweep_text)
 dot_source = lru_cache(maxsize=256)(dot_text)
-
-
-@frozen
-class Operand:
-    """Where the kernel finds A or B: a named address, and strides in bytes."""
-
-    where: Where
-    dtype: DType
-    line: int  # from one row of A (column of B) to the next
-    step: int  # along k
-    batch: tuple[int, ...]
-    size: int  # bytes of one matrix
-    panel: int = 0  # from one packed panel to the next; 0 where the operand is read in place
-
-    @property
-    def order(self) -> str:
-        """What is contiguous: 'lines', 'steps', or neither ('any')."""
-        if self.line == self.dtype.itemsize:
-            return "lines"
-        return "steps" if self.step == self.dtype.itemsize else "any"
 
 
 @lru_cache(maxsize=4096)
@@ -84,8 +67,19 @@ def plan(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
     """The launches for one shape."""
     if 0 in (*shape.batch, shape.m, shape.n):
         return Plan((), 0)
+    if is_better_turned(matmul, shape, machine.vector_bytes // matmul.element.itemsize):
+        made = plan_as_it_is(*turned(matmul, shape), machine)
+        return replace(made, launches=placed(made, {"a": ("b", 0), "b": ("a", 0)}))
+    return plan_as_it_is(matmul, shape, machine)
+
+
+def plan_as_it_is(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
+    """The launches, without turning the problem around."""
+    if is_swept(matmul, shape):
+        return sweep_plan(matmul, shape, machine)
     if is_long(shape):
-        combine = combine_launch(matmul, shape, machine)
+        _, parts, rest = parts_of(shape)
+        combine = combine_launch(matmul, shape, machine, parts + (rest > 0))
         return in_parts(matmul, shape, machine, whole_plan, combine)
     return whole_plan(matmul, shape, machine)
 
@@ -93,43 +87,13 @@ def plan(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
 def whole_plan(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
     """The launches, without cutting k into parts."""
     lanes = machine.vector_bytes // matmul.element.itemsize
-    names = ("a", "b")
-    if is_better_turned(matmul, shape, lanes):
-        (matmul, shape), names = turned(matmul, shape), ("b", "a")
-    a, b = operands(matmul, shape, names)
+    a, b = operands(matmul, shape)
     epilogue = Epilogue(len(shape.batch), accesses(matmul, shape), matmul.scalars, matmul.stores)
     few = shape.m <= DOT_ROWS and shape.k >= lanes // 2
     if few and b.order == "steps" and a.order == "steps":
         return dot_plan(Dot(matmul.a, matmul.b, matmul.element, lanes, epilogue), shape, a, b,
                         machine)  # fmt: skip
     return gemm_plan(matmul, shape, machine, epilogue, a, b)
-
-
-def operands(
-    matmul: Matmul, shape: Shape, names: tuple[str, str]
-) -> tuple[Operand, Operand]:
-    """Both operands as they are given, but single lines: a row of A has its steps only."""
-    size_a, size_b = matmul.a.itemsize, matmul.b.itemsize
-    *batch_a, line_a, step_a = (stride * size_a for stride in shape.a)
-    *batch_b, step_b, line_b = (stride * size_b for stride in shape.b)
-    line_a, line_b = 0 if shape.m == 1 else line_a, size_b if shape.n == 1 else line_b
-    return (
-        Operand((names[0], 0), matmul.a, line_a, step_a, tuple(batch_a),
-                shape.m * shape.k * size_a),
-        Operand((names[1], 0), matmul.b, line_b, step_b, tuple(batch_b),
-                shape.n * shape.k * size_b),
-    )  # fmt: skip
-
-
-def accesses(matmul: Matmul, shape: Shape) -> tuple[Access, ...]:
-    """The accesses, with the stride along n compiled in where it is 0 or 1."""
-    refined = []
-    for access, strides in zip(matmul.accesses, shape.accesses, strict=True):
-        last = access.strides[-1]
-        if last is None and strides[-1] in (0, 1):
-            last = strides[-1]
-        refined.append(replace(access, strides=(*access.strides[:-1], last)))
-    return tuple(refined)
 
 
 # -- dot products
@@ -149,18 +113,47 @@ def dot_plan(dot: Dot, shape: Shape, a: Operand, b: Operand, machine: Machine) -
     return Plan((Launch(text, "dot", ordered(dot.words, values), matrices * groups),), 0)
 
 
+# -- sums of rows
+
+
+def is_swept(matmul: Matmul, shape: Shape) -> bool:
+    """Whether C is one row, and B larger than what is worth a launch, its rows contiguous."""
+    size = shape.k * shape.n * matmul.b.itemsize
+    return shape.m == 1 < shape.b[-2] and shape.b[-1] == 1 and size >= 4 * SWEPT_BYTES
+
+
+def sweep_plan(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
+    """A launch that sums rows by parts of k, and one that adds the parts."""
+    lanes = machine.vector_bytes // matmul.element.itemsize
+    a, b = operands(matmul, shape)
+    matrices, groups = math.prod(shape.batch), ceil(shape.n, SWEPT_COLUMNS)
+    wanted = ceil(min(SWEPT_TASKS, b.size * matrices // SWEPT_BYTES), matrices * groups)
+    length = ceil(ceil(shape.k, wanted), SWEPT_ROWS) * SWEPT_ROWS
+    parts = ceil(shape.k, length)
+    sweep = Sweep(matmul.a, matmul.b, matmul.element, lanes, len(shape.batch))
+    values: Words = {
+        "a": a.where, "b": b.where, "target": ("scratch", 0), "k": shape.k, "n": shape.n,
+        "a_step": a.step, "b_step": b.step, "parts": parts, "length": length, "groups": groups,
+        "width": SWEPT_COLUMNS, "part_bytes": c_bytes(matmul, shape),
+    }  # fmt: skip
+    values |= loop_words(shape, a, b)
+    text = sweep_source(sweep, machine.vector_bytes)
+    launch = Launch(text, "sweep", ordered(sweep.words, values), matrices * parts * groups)
+    combine = combine_launch(matmul, shape, machine, parts)
+    return Plan((launch, combine), parts * c_bytes(matmul, shape))
+
+
 # -- parts of k
 
 
-def combine_launch(matmul: Matmul, shape: Shape, machine: Machine) -> Launch:
+def combine_launch(matmul: Matmul, shape: Shape, machine: Machine, parts: int) -> Launch:
     """The launch that adds the products of the parts of k, and does the epilogue."""
     lanes = machine.vector_bytes // matmul.element.itemsize
     epilogue = Epilogue(len(shape.batch), accesses(matmul, shape), matmul.scalars, matmul.stores)
     combine = Combine(matmul.element, lanes, epilogue)
-    _, parts, rest = parts_of(shape)
     groups = ceil(shape.m, ROWS_OF_A_TASK)
     values: Words = {
-        "partial": ("scratch", 0), "parts": parts + (rest > 0), "m": shape.m, "n": shape.n,
+        "partial": ("scratch", 0), "parts": parts, "m": shape.m, "n": shape.n,
         "part_bytes": c_bytes(matmul, shape), "groups": groups,
     }  # fmt: skip
     values |= {f"size{i}": size for i, size in enumerate(shape.batch)}
@@ -257,87 +250,3 @@ def gemm_words(shape: Shape, cut: Cut, gemm: Gemm, a: Operand, b: Operand) -> Wo
         "b_panel": b.panel or gemm.micro.columns * b.line, "b_line": b.line, "b_step": b.step,
     }  # fmt: skip
     return values | loop_words(shape, a, b) | epilogue_words(shape, gemm.epilogue)
-
-
-def loop_words(shape: Shape, a: Operand, b: Operand) -> Words:
-    """The sizes of the batch, and how it moves the operands."""
-    values: Words = {}
-    for i, size in enumerate(shape.batch):
-        values |= {f"size{i}": size, f"a_batch{i}": a.batch[i], f"b_batch{i}": b.batch[i]}
-    return values
-
-
-def epilogue_words(shape: Shape, epilogue: Epilogue) -> Words:
-    """Pointers, run-time strides and scalars."""
-    values: Words = {f"scalar{j}": (f"scalar{j}", 0) for j in range(len(epilogue.scalars))}
-    for i, (access, strides) in enumerate(zip(epilogue.accesses, shape.accesses, strict=True)):
-        values[f"pointer{i}"] = (f"access{i}", 0)
-        for loop, stride in enumerate(access.strides):
-            if stride is None:
-                values[f"stride{i}.{loop}"] = strides[loop]
-    return values
-
-
-def ordered(names: tuple[str, ...], values: Words) -> tuple[Where, ...]:
-    found = (values[name] for name in names)
-    return tuple(value if isinstance(value, tuple) else ("", value) for value in found)
-
-
-# -- packing
-
-
-@frozen
-class Lines:
-    """How an operand's lines are cut into panels: `full` ones of `height` lines, then one less."""
-
-    count: int
-    height: int
-    full: int
-    panels: int
-
-
-class Packing:
-    """The launches that pack whole operands, and the scratch memory that they fill."""
-
-    def __init__(self, matmul: Matmul, shape: Shape, machine: Machine) -> None:
-        self.element, self.shape, self.machine = matmul.element, shape, machine
-        self.launches: list[Launch] = []
-        self.scratch = 0
-
-    def add(self, operand: Operand, lines: Lines) -> Operand:
-        """Pack an operand, and answer where it lies then."""
-        lanes = self.machine.vector_bytes // self.element.itemsize
-        vectors = ceil(lines.height, lanes)
-        pack = Pack(operand.dtype, computed(self.element), lanes, vectors, operand.order)
-        values = self.words(operand, lines, pack)
-        panel = values["panel_bytes"]
-        strides: list[int] = []
-        tasks, used = values["groups"] * values["chunks"], lines.panels * panel
-        for i, size in reversed(list(enumerate(self.shape.batch))):
-            size = size if operand.batch[i] else 1
-            strides.insert(0, used if operand.batch[i] else 0)
-            values |= {f"size{i}": size, f"from{i}": operand.batch[i], f"to{i}": used}
-            tasks, used = tasks * size, used * size
-        where = ("scratch", self.scratch)
-        named: Words = {"source": operand.where, "target": where, **values}
-        batch = len(self.shape.batch)
-        text = pack_source(pack, batch, self.machine.vector_bytes)
-        self.launches.append(Launch(text, "pack", ordered(pack_words(batch), named), tasks))
-        self.scratch += used
-        return Operand(where, self.element, 0, pack.row_bytes, tuple(strides), used, panel)
-
-    def words(self, operand: Operand, lines: Lines, pack: Pack) -> dict[str, int]:
-        """The numbers that a packing launch needs, apart from the batch's."""
-        k = self.shape.k
-        beside = operand.order == "lines"
-        most = PACK_STEPS // 4 if beside else PACK_STEPS
-        chunk = ceil(min(max(1, k), most), pack.lanes) * pack.lanes
-        group = min(lines.panels, PACK_GROUP) if beside else 1
-        return {
-            "lines": lines.count, "k": k, "line": operand.line, "step": operand.step,
-            "full": lines.full, "height": lines.height, "panels": lines.panels,
-            "panel_bytes": ceil(k, pack.lanes) * pack.lanes * pack.row_bytes,
-            "chunk": chunk, "chunks": ceil(k, chunk),
-            "group": group, "groups": ceil(lines.panels, group),
-            "stripe": STRIPE if beside else chunk,
-        }  # fmt: skip
