@@ -88,7 +88,7 @@ def drawn(input: Any, samples: Any, batch: int, channels: int, dims: int) -> Any
     if samples.shape[2] != dims:
         raise RuntimeError(f"Expect _random_samples.size(2) equals to {dims}; got "
                            f"{samples.shape[2]}.")  # fmt: skip
-    return samples._values()[:batch]
+    return samples._numbers()[:batch]
 
 
 fractional_max_pool2d, fractional_max_pool3d = map(_fractional_max_pool, (2, 3))

@@ -110,7 +110,7 @@ def iterated(A, B, X, iK, k, n, niter, tol, largest):
     from flambeau.random import randn
 
     X = randn(*A.shape[:-1], n, dtype=A.dtype) if X is None else X
-    a, b, x, preconditioner = (None if t is None else t._values() for t in (A, B, X, iK))
+    a, b, x, preconditioner = (None if t is None else t._numbers() for t in (A, B, X, iK))
     tol = finfo(A.dtype).eps ** 0.5 if tol is None else tol
     niter = 1000 if niter is None else niter
     values = np.empty((*a.shape[:-2], k), a.dtype)

@@ -324,7 +324,7 @@ def check_deviation(std: Any) -> None:
         return
     if std.dtype.kind == "c":
         raise RuntimeError("normal expects standard deviation to be non-complex")
-    if (std.detach()._values() < 0).any():
+    if (std.detach()._numbers() < 0).any():
         raise RuntimeError("normal expects all elements of std >= 0.0")
 
 

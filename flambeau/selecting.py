@@ -234,7 +234,7 @@ def unique(
     if dim is not None:
         dim = sliced_dim(input, dim)
     values, inverse, counts = np.unique(
-        input._values(), return_inverse=True, return_counts=True, axis=dim, equal_nan=False
+        input._numbers(), return_inverse=True, return_counts=True, axis=dim, equal_nan=False
     )
     inverse = inverse.reshape(input.spec.size if dim is None else -1)
     out = [from_array(dt.narrow(values, input.spec.dtype), input.spec.dtype)]
@@ -261,7 +261,7 @@ def unique_consecutive(
     input: Any, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
     """Runs of one value as one; along a dim, runs of equal slices."""
-    values = input._values()
+    values = input._numbers()
     whole = values.reshape(-1) if dim is None else values
     axis = 0 if dim is None else sliced_dim(input, dim)
     count = whole.shape[axis]
@@ -289,7 +289,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     values = input._memory()
     if values.ndim != 1 or values.size and values.min() < 0:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
-    counts = np.bincount(values, None if weights is None else weights._values(), minlength)
+    counts = np.bincount(values, None if weights is None else weights._numbers(), minlength)
     if weights is None:
         return from_array(counts, dt.int64)
     dtype = dt.float32 if weights.spec.dtype is dt.float32 else dt.float64
@@ -356,8 +356,8 @@ def searchsorted(
             f"{list(input.spec.size)}")  # fmt: skip
     if sorter is not None:
         sorted_sequence = sorted_sequence.detach().gather(-1, sorter)
-    rows = sorted_sequence._values()
-    values = input._values() if isinstance(input, Tensor) else np.asarray(input)
+    rows = sorted_sequence._numbers()
+    values = input._numbers() if isinstance(input, Tensor) else np.asarray(input)
     if rows.ndim == 1:
         found = np.searchsorted(rows, values, end)
     else:

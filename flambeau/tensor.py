@@ -296,7 +296,7 @@ class Tensor(Recorded):
         assert isinstance(storage.buffer, Buffer)
         return storage.buffer.array(spec.size, spec.stride, self.offset, spec.dtype.numpy)
 
-    def _values(self) -> np.ndarray:
+    def _numbers(self) -> np.ndarray:
         """The elements as NumPy can compute with them (bfloat16 and float16 as float32)."""
         return dt.widen(self._memory(), self.spec.dtype)
 
@@ -310,19 +310,19 @@ class Tensor(Recorded):
             flush.settle_all(storage)
         buffer, dtype = storage.buffer, spec.dtype
         if storage.rare is not None or dtype not in AS_THEY_LIE:
-            return self._values().item()
+            return self._numbers().item()
         assert buffer is not None
         start = buffer.start + self.offset * dtype.itemsize
         return np.ndarray((), dtype.numpy, buffer.block, start).item()
 
     def tolist(self) -> Any:
-        return self._values().tolist()
+        return self._numbers().tolist()
 
     def __bool__(self) -> bool:
         if self.spec.numel != 1:
             many = "more than one value" if self.spec.numel else "no values"
             raise RuntimeError(f"Boolean value of Tensor with {many} is ambiguous")
-        return bool(self._values().item())
+        return bool(self._numbers().item())
 
     def __int__(self) -> int:
         return int(self._real_one("int64_t"))
@@ -344,7 +344,7 @@ class Tensor(Recorded):
     def _one(self) -> Any:
         if self.spec.numel != 1:
             raise ValueError("only one element tensors can be converted to Python scalars")
-        return self._values().item()
+        return self._numbers().item()
 
     def __index__(self) -> int:
         if self.spec.numel != 1 or self.spec.dtype.kind not in "iub":
@@ -381,7 +381,7 @@ class Tensor(Recorded):
     def _text(self, prefix: str) -> str:
         node = self.grad_fn  # type: ignore[attr-defined]
         return printing.format_tensor(
-            self._values(),
+            self._numbers(),
             self.spec.dtype.plain,
             default_dtype=here.stretch.mode.default_dtype,
             requires_grad=self.spec.requires_grad,

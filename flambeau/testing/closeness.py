@@ -156,7 +156,7 @@ def attribute(x: Any, name: str) -> Any:
 
 def values(x: Any, dtype: dt.DType) -> np.ndarray:
     """The elements in a type in which differences are exact enough: integers as int64."""
-    array = x.detach().to(dtype)._values()
+    array = x.detach().to(dtype)._numbers()
     return array.astype(np.int64) if array.dtype.kind in "bui" and array.dtype != np.uint64 else (
         array)  # fmt: skip
 

@@ -17,7 +17,7 @@ from flambeau.tensor import Tensor
 def array_of(x: Any) -> np.ndarray:
     """A tensor, array, list or number as an array; TensorBoard has no narrow floats."""
     if isinstance(x, Tensor):
-        return x.detach()._values()
+        return x.detach()._numbers()
     if isinstance(x, (list, tuple)) and x and all(isinstance(part, Tensor) for part in x):
         return np.stack([array_of(part) for part in x])
     return np.asarray(x)
