@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import os
 import sys
 import time
@@ -33,12 +34,13 @@ class Worker:
         self.running = find_row(title).start(self.torch)
         return {"values": list(islice(self.running, CHECKED))}
 
-    def turn(self, passes: int, seconds: float) -> dict:
-        """Answer the times of at least so many passes that take at least so long."""
+    def turn(self, passes: int, seconds: float, enough: float = math.inf) -> dict:
+        """Answer the times of so many passes that take at least so long; three are enough then."""
         next(self.running), next(self.running)  # wakes threads and caches after the pause
         times: list[float] = []
-        end = time.perf_counter() + seconds
-        while len(times) < passes or time.perf_counter() < end:
+        start = time.perf_counter()
+        while (spent := time.perf_counter() - start) < seconds or len(times) < (
+                passes if spent < enough else 3):
             begin = time.perf_counter()
             next(self.running)
             times.append(time.perf_counter() - begin)

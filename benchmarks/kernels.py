@@ -19,10 +19,18 @@ def layer_norm(torch, x):
     return centred / torch.sqrt((centred * centred).mean(-1, keepdim=True) + 1e-5)
 
 
-# What each row computes; what it writes: all elements, one a row, or one a column; and up to how
-# many elements PyTorch needs less than 20 µs for it.
+def broadcast(torch, x):
+    """A row added to every row, a column times every column."""
+    return (x + x[0]) * x[:, :1]
+
+
+# What each row computes; what it writes: all elements, every second, one a row, or one a column;
+# and up to how many elements PyTorch needs less than 20 µs for it.
 OPERATIONS = {
     "6 elementwise calls": (chain, "all", 1_000),
+    "broadcast row and column": (broadcast, "all", 10_000),
+    "every second column": (lambda torch, x: torch.relu(x[:, ::2]) + 1.0, "half", 10_000),
+    "transposed": (lambda torch, x: (x.t() * 2.0).contiguous(), "all", 10_000),
     "softmax": (lambda torch, x: torch.softmax(x, -1), "all", 10_000),
     "layer norm by hand": (layer_norm, "all", 1_000),
     "sum, last axis": (lambda torch, x: x.sum(-1), "row", 100_000),
@@ -49,7 +57,8 @@ def operation_row(name, shape):
     rows, columns = shape
     _, writes, quick = OPERATIONS[name]
     count = 100 if rows * columns <= quick else 1
-    written = {"all": rows * columns, "row": rows, "column": columns}[writes]
+    written = {"all": rows * columns, "half": rows * columns // 2, "row": rows,
+               "column": columns}[writes]
     moved = 4 * (rows * columns + written)
     return Row("kernels", f"{name}, {rows}×{columns}", operation,
                dict(name=name, shape=shape, count=count), per=count, bytes=moved,

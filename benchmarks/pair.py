@@ -32,6 +32,7 @@ class Plan:
     alternations: int = 9
     passes: int = 20
     seconds: float = 0.15  # a turn takes at least so long
+    enough: float = 2.0  # and ends here, whatever the passes, from the third on
     patience: float = 120.0  # a turn that takes longer has failed
 
 
@@ -116,7 +117,9 @@ class Pair:
             self.replace_dead()
             return Result(row.group, row.name, error=str(failure))
         theirs, ours = zip(*turns, strict=True)
-        return compare(row.group, row.name, theirs, ours, values, row.per)
+        result = compare(row.group, row.name, theirs, ours, values, row.per, row.tolerance)
+        result.wanted = row.wanted
+        return result
 
     def alternation(self, swap: bool) -> list[list[float]]:
         """One turn each; who is first changes, so that neither always finds the machine warm."""
@@ -124,7 +127,8 @@ class Pair:
         for i in (1, 0) if swap else (0, 1):
             time.sleep(PAUSE)
             times[i] = self.children[i].ask(
-                do="turn", passes=self.plan.passes, seconds=self.plan.seconds)["times"]
+                do="turn", passes=self.plan.passes, seconds=self.plan.seconds,
+                enough=self.plan.enough)["times"]
         return times
 
     def replace_dead(self) -> None:

@@ -6,13 +6,17 @@ work that is timed; it yields a number (a loss, an element of a result) that bot
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from types import ModuleType
+from typing import Any
 
 # Groups that set variables for both frameworks; only one of them knows these.
 ENVIRONMENT = {"call by call": {"FLAMBEAU_COMPILE": "0"}}
+
+COMPILED = "BENCHMARK_COMPILED"  # set in the process that measures torch.compile
 
 Program = Callable[..., Iterator[float]]
 
@@ -29,6 +33,8 @@ class Row:
     flops: float = 0.0  # of one unit
     bytes: float = 0.0  # that one unit must read and write
     footprint: float = 0.0  # bytes in use, which tells the cache that bounds them
+    wanted: float = 1.0  # the ratio that the project wants
+    tolerance: float = 1e-4  # how far values may lie apart: rounding grows where steps are many
 
     @property
     def title(self) -> str:
@@ -40,6 +46,11 @@ class Row:
         random.seed(0)
         torch.manual_seed(0)
         return self.program(torch, **self.arguments)
+
+
+def prepared(torch: ModuleType, net: Any) -> Any:
+    """The network as it is; its compiled form in a process that measures PyTorch's compiler."""
+    return torch.compile(net) if os.environ.get(COMPILED) else net
 
 
 def all_rows() -> list[Row]:

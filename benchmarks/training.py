@@ -1,13 +1,15 @@
 """The training programs: each written as its users write it, yielding the loss after every step.
 
-The tests run the same programs at small sizes.
+Larger networks stand in models/, by family. The tests run the same programs at small sizes.
 """
 
 from __future__ import annotations
 
 import random
 
-from benchmarks.rows import Row
+from benchmarks.models import images, signals, text
+from benchmarks.models.costs import linear_flops
+from benchmarks.rows import Row, prepared
 
 
 def noisy_line(torch, count, inputs):
@@ -101,6 +103,7 @@ def softmax_by_hand(torch, batch=256, inputs=784, classes=10, batches=8):
 
 def train(torch, net, batches, optimizer):
     """The loop that most programs have; `batches()` gives one epoch."""
+    net = prepared(torch, net)
     while True:
         for x, y in batches():
             optimizer.zero_grad()
@@ -173,15 +176,6 @@ def clip(torch, params, limit):
             param.grad *= limit / norm
 
 
-def linear_flops(batch, *widths):
-    """Multiplications and additions of fully connected layers, forward and backward.
-
-    Each layer multiplies forward and for its weights; all but the first for their inputs too.
-    """
-    products = [2 * batch * n * m for n, m in zip(widths, widths[1:], strict=False)]
-    return 3 * sum(products) - products[0]
-
-
 SOFTMAX = dict(flops=linear_flops(256, 784, 10), bytes=4 * 256 * 784, footprint=8 * 4 * 256 * 784)
 MLP = dict(flops=linear_flops(256, 784, 256, 10))
 RNN_FLOPS = 35 * (3 * 2 * 32 * 256 * 256 + 3 * 2 * 32 * 256 * 28)  # the one-hot product is a lookup
@@ -197,4 +191,5 @@ ROWS = [
     Row("training", "MLP 784-256-10, Adam", mlp, dict(optimizer="Adam", lr=1e-3), **MLP),
     Row("training", "MLP 784-256-10, AdamW", mlp, dict(optimizer="AdamW", lr=1e-3), **MLP),
     Row("training", "RNN 35×32×256, by hand", rnn_by_hand, flops=RNN_FLOPS),
+    *images.ROWS, *text.ROWS, *signals.ROWS,
 ]

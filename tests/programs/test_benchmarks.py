@@ -7,9 +7,9 @@ import pytest
 
 from benchmarks import memory, report
 from benchmarks.limits import Limits
+from benchmarks.models.costs import linear_flops
 from benchmarks.results import Result, compare, difference, geometric_mean
 from benchmarks.rows import all_rows, find_row
-from benchmarks.training import linear_flops
 
 
 def test_titles_are_unique_and_found():

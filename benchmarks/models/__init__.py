@@ -1,0 +1,1 @@
+"""Networks of every family, as their users train them; each file ends with its rows."""
