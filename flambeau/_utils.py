@@ -18,13 +18,13 @@ from flambeau.trace.storage import Storage
 
 def parts(tensor: Any) -> Any:
     """The function and arguments that make a tensor again, without its class and attributes."""
-    spec, plain = tensor.spec, tensor.spec.dtype.plain
+    spec, plain = tensor._spec, tensor._spec.dtype.plain
     warn_of_hooks(tensor)
-    view: Any = (tensor.offset, spec.size, spec.stride, tensor.requires_grad, OrderedDict())
+    view: Any = (tensor._offset, spec.size, spec.stride, tensor.requires_grad, OrderedDict())
     metadata = ({spec.dtype.lazy: True},) if spec.dtype.lazy else ()
     if plain in WITHOUT_CLASS:
-        return _rebuild_tensor_v3, (untyped(tensor.storage), *view, plain, *metadata)
-    return _rebuild_tensor_v2, (typed(tensor.storage, plain), *view, *metadata)
+        return _rebuild_tensor_v3, (untyped(tensor._storage), *view, plain, *metadata)
+    return _rebuild_tensor_v2, (typed(tensor._storage, plain), *view, *metadata)
 
 
 WITHOUT_CLASS = (dt.uint16, dt.uint32, dt.uint64, dt.complex32)
@@ -32,7 +32,7 @@ WITHOUT_CLASS = (dt.uint16, dt.uint32, dt.uint64, dt.complex32)
 
 def warn_of_hooks(tensor: Any) -> None:
     """Hooks are no part of a file."""
-    for hook in ((tensor.meta and tensor.meta.hooks) or {}).values():
+    for hook in ((tensor._meta and tensor._meta.hooks) or {}).values():
         if not hasattr(hook, "__torch_unserializable__"):
             warnings.warn(f"backward hook {hook!r} on tensor will not be serialized.  If this is "
                           "expected, you can decorate the function with "
@@ -148,7 +148,7 @@ def view_of(storage: Storage, dtype: dt.DType, offset: Any, size: Any, stride: A
             f"storage of size {storage.nbytes}"
         )
     out = fresh(storage, spec)
-    out.offset = offset
+    out._offset = offset
     return out
 
 
@@ -168,14 +168,14 @@ def finished(out: Any, requires_grad: Any, metadata: Any) -> Any:
     if metadata is not None and type(metadata) is not dict:
         raise RuntimeError(f"expected metadata, but got {type(metadata).__name__}")
     for lazy, wanted in (metadata or {}).items():
-        turned = out.spec.dtype.opposite
+        turned = out._spec.dtype.opposite
         if type(lazy) is not str or type(wanted) is not bool:
             raise RuntimeError("expected metadata that says 'conj' or 'neg' and True or False")
         if wanted and (turned is None or turned.lazy != lazy):
-            raise RuntimeError(f"a tensor of {out.spec.dtype} cannot be read as '{lazy}'")
+            raise RuntimeError(f"a tensor of {out._spec.dtype} cannot be read as '{lazy}'")
         if wanted:
-            spec = out.spec
-            out.spec = spec_of(spec.size, spec.stride, turned)
+            spec = out._spec
+            out._spec = spec_of(spec.size, spec.stride, turned)
     return out.requires_grad_() if requires_grad is True else out
 
 

@@ -117,12 +117,12 @@ def repeat_interleave(
         input, dim = reshape(input, (-1,)), 0
     dim = one_dim(dim, input.ndim)
     if isinstance(repeats, Tensor):
-        if repeats.numel() not in (1, input.spec.size[dim]):
+        if repeats.numel() not in (1, input._spec.size[dim]):
             raise RuntimeError("repeats must have the same size as input along dim, but got "
                                f"repeats.size(0) = {repeats.numel()} and input.size({dim}) = "
-                               f"{input.spec.size[dim]}")  # fmt: skip
-        counts = np.broadcast_to(repeats._memory(), input.spec.size[dim])
-        where = np.repeat(np.arange(input.spec.size[dim]), counts)
+                               f"{input._spec.size[dim]}")  # fmt: skip
+        counts = np.broadcast_to(repeats._memory(), input._spec.size[dim])
+        where = np.repeat(np.arange(input._spec.size[dim]), counts)
         if output_size not in (None, len(where)):
             raise RuntimeError("allocated size does not match required size")
         return input.index_select(dim, from_array(where, dt.int64))
@@ -131,7 +131,7 @@ def repeat_interleave(
                         f"repeats of type {type(repeats).__name__}")  # fmt: skip
     if repeats < 0:
         raise RuntimeError("Repeats must be non-negative")
-    size = input.spec.size
+    size = input._spec.size
     spread = expand(unsqueeze(input, dim + 1), (*size[: dim + 1], repeats, *size[dim + 1 :]))
     copy = spread.clone(memory_format="torch.contiguous_format")
     return copy.view((*size[:dim], size[dim] * repeats, *size[dim + 1 :]))
@@ -215,7 +215,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
         raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
     for i in range(0, len(pad), 2):
         dim = input.ndim - 1 - i // 2
-        where = padded_index(input.spec.size, dim, pad[i], pad[i + 1], mode)
+        where = padded_index(input._spec.size, dim, pad[i], pad[i + 1], mode)
         input = input.index_select(dim, from_array(where, dt.int64))
     return input
 
@@ -238,8 +238,8 @@ def padded_index(size: Any, dim: int, before: int, after: int, mode: str) -> np.
 def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
     """All tensors expanded to their common size."""
     given = one_by_one(tensors)
-    size = broadcast_sizes([x.spec.size for x in given])
-    return tuple(x if x.spec.size == size else expand(x, size) for x in given)
+    size = broadcast_sizes([x._spec.size for x in given])
+    return tuple(x if x._spec.size == size else expand(x, size) for x in given)
 
 
 def one_by_one(tensors: tuple[Any, ...]) -> Sequence[Any]:

@@ -35,14 +35,14 @@ def to(
         if isinstance(arg, DType):
             dtype = arg
         elif isinstance(arg, Tensor):
-            dtype = arg.spec.dtype.plain
+            dtype = arg._spec.dtype.plain
         elif isinstance(arg, bool):
             flags.append(arg)
         elif arg is not None:
             device = arg
     copy = copy or len(flags) > 1 and flags[1]
     check_device(device)
-    if dtype is None or dtype is self.spec.dtype.plain:
+    if dtype is None or dtype is self._spec.dtype.plain:
         copy = copy or memory_format not in (preserve_format, contiguous_format)
         return self.clone(memory_format=memory_format) if copy else self
     return as_dtype(self, dtype)
@@ -50,7 +50,7 @@ def to(
 
 def as_dtype(self: Any, dtype: DType) -> Any:
     """The elements converted; of complex numbers only the real part may be left."""
-    if self.spec.dtype.kind == "c":
+    if self._spec.dtype.kind == "c":
         warn_of_lost_part(dtype)
     return FUNCTIONS["cast"](self, check_supported(dtype))
 
@@ -98,7 +98,7 @@ CASTS = {
 def type_(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
     """The name of the tensor's type, or the tensor as another type."""
     if dtype is None:
-        return f"torch.{self.spec.dtype.legacy}Tensor"
+        return f"torch.{self._spec.dtype.legacy}Tensor"
     if isinstance(dtype, str):
         name = dtype.removeprefix("torch.").removesuffix("Tensor")
         found = next((d for d in dt.ALL if d.legacy == name or dtype == f"torch.{d.name}"), None)
@@ -111,7 +111,7 @@ def type_(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
 
 
 def type_as(self: Any, other: Any) -> Any:
-    return to(self, other.spec.dtype.plain)
+    return to(self, other._spec.dtype.plain)
 
 
 def cpu(self: Any, memory_format: Any = preserve_format) -> Any:
@@ -128,7 +128,7 @@ def cuda(
 
 def contiguous(self: Any, memory_format: Any = contiguous_format) -> Any:
     """Itself where its elements lie in row-major order, else a copy that does."""
-    if self.spec.contiguous and memory_format in (contiguous_format, preserve_format):
+    if self._spec.contiguous and memory_format in (contiguous_format, preserve_format):
         return self
     if memory_format is not contiguous_format:
         raise NotImplementedError(f"contiguous(memory_format={memory_format}) is not supported yet")
@@ -148,20 +148,20 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
                 f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}"
             )
         return fill_(self, src)
-    if src.spec.dtype.kind == "c" != self.spec.dtype.kind:
-        warn_of_lost_part(self.spec.dtype)
-    if src.storage is self.storage:
+    if src._spec.dtype.kind == "c" != self._spec.dtype.kind:
+        warn_of_lost_part(self._spec.dtype)
+    if src._storage is self._storage:
         writes.check_overlap(here.stretch, self, (src,))
-        if (src.offset, src.spec.size, src.spec.stride) != (
-            self.offset, self.spec.size, self.spec.stride
+        if (src._offset, src._spec.size, src._spec.stride) != (
+            self._offset, self._spec.size, self._spec.stride
         ):
             src = src.clone()
-    if src.spec.size != self.spec.size:
+    if src._spec.size != self._spec.size:
         broadcast_sizes(
-            [self.spec.size, src.spec.size]
+            [self._spec.size, src._spec.size]
         )  # refuses in the words of elementwise calls
-        src = expand(src, self.spec.size)
-    if src.storage is self.storage and repeats(self.spec) and not self.requires_grad:
+        src = expand(src, self._spec.size)
+    if src._storage is self._storage and repeats(self._spec) and not self.requires_grad:
         self._counter().version += 1  # the same elements: nothing to write
         return self
     return copy_into(self, src)
@@ -180,14 +180,14 @@ def fill_(self: Any, value: Any) -> Any:
                 f"fill_ only supports 0-dimension value tensor but got tensor with "
                 f"{value.ndim} dimensions."
             )
-        return copy_(self, value.clone() if value.storage is self.storage else value)
-    dtype = self.spec.dtype.plain
-    return full_into(self, self.spec.size, fitting(number_of(value), dtype), dtype)
+        return copy_(self, value.clone() if value._storage is self._storage else value)
+    dtype = self._spec.dtype.plain
+    return full_into(self, self._spec.size, fitting(number_of(value), dtype), dtype)
 
 
 def zero_(self: Any) -> Any:
     """Zeros everywhere."""
-    return full_into(self, self.spec.size, 0, self.spec.dtype.plain)
+    return full_into(self, self._spec.size, 0, self._spec.dtype.plain)
 
 
 def fill(input: Any, value: Any) -> Any:
@@ -200,7 +200,7 @@ def fill(input: Any, value: Any) -> Any:
 
 def settle_writes(tensor: Any) -> None:
     """Run whatever still wants the memory as it is now; no stretch knows the storage any more."""
-    storage = tensor.storage
+    storage = tensor._storage
     stretch = storage.stretch  # another thread may be about to end it
     if stretch is not None:
         flush.flush(stretch)
@@ -212,20 +212,20 @@ def resize_(
 ) -> Any:
     """Another size, row-major; elements stay where they are in memory, new ones are undefined."""
     size = ints(sizes if size is None else (size,))
-    if self.spec.requires_grad:
+    if self._spec.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
-    if size == self.spec.size:
+    if size == self._spec.size:
         return self
-    spec = spec_of(size, contiguous_strides(size), self.spec.dtype)
-    grow(self, (self.offset + spec.extent) * spec.dtype.itemsize)
-    self.spec, self.stretch = spec, None
+    spec = spec_of(size, contiguous_strides(size), self._spec.dtype)
+    grow(self, (self._offset + spec.extent) * spec.dtype.itemsize)
+    self._spec, self._stretch = spec, None
     self._counter().version += 1
     return self
 
 
 def grow(tensor: Any, nbytes: int) -> None:
     """Give the tensor's storage at least so much memory."""
-    storage = tensor.storage
+    storage = tensor._storage
     settle_writes(tensor)
     if nbytes <= storage.nbytes:
         return
@@ -240,16 +240,16 @@ def grow(tensor: Any, nbytes: int) -> None:
 
 
 def resize_as_(self: Any, other: Any, memory_format: Any = None) -> Any:
-    return resize_(self, other.spec.size)
+    return resize_(self, other._spec.size)
 
 
 def resize_for_out(self: Any, size: tuple[int, ...]) -> None:
     """`out=` of another size: it is resized, with a warning where it held something."""
-    if self.spec.numel:
+    if self._spec.numel:
         warnings.warn(
             "An output with one or more elements was resized since it had shape "
-            f"{list(self.spec.size)}, which does not match the required output shape {list(size)}. "
-            "This behavior is deprecated, and in a future PyTorch release outputs will not be "
+            f"{list(self._spec.size)}, which does not match the required output shape {list(size)}."
+            " This behavior is deprecated, and in a future PyTorch release outputs will not be "
             "resized "
             "unless they have zero elements. You can explicitly reuse an out tensor t by "
             "resizing it, "

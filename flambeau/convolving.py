@@ -34,7 +34,7 @@ def with_batch(name: str, input: Any, dims: int) -> tuple[Any, bool]:
 
 def convolved(input: Any, weight: Any, bias: Any, *settings: Any) -> Any:
     """The row; for complex numbers three times, of real ones (by C. F. Gauss's product)."""
-    if input.spec.dtype.kind != "c":
+    if input._spec.dtype.kind != "c":
         return convolution(input, weight, bias, *settings)
     from flambeau import complex
 
@@ -52,7 +52,7 @@ def _conv(dims: int) -> Any:
     def function(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
         check_tensors(name, input, weight)
         batched = True
-        if len(input.spec.size) != dims + 2:
+        if len(input._spec.size) != dims + 2:
             input, batched = with_batch(name, input, dims)
         if isinstance(padding, str):
             input, padding = by_word(input, weight, padding, stride, dilation)

@@ -61,21 +61,21 @@ def deepcopy(self: Any, memo: Any) -> Any:
 
     if id(self) in memo:
         return memo[id(self)]
-    if self.edge is not None:
+    if self._edge is not None:
         raise RuntimeError(
             "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
             "protocol at the moment.  If you were attempting to deepcopy a module, this may be "
             "because of a torch.nn.utils.weight_norm usage, see "
             "https://github.com/pytorch/pytorch/pull/103001"
         )
-    if self.spec.dtype.lazy:
+    if self._spec.dtype.lazy:
         out = self.detach().clone().requires_grad_(self.requires_grad)
     else:
-        out = assemble(type(self), copy(self.storage, memo), self.spec, self.offset)
+        out = assemble(type(self), copy(self._storage, memo), self._spec, self._offset)
     memo[id(self)] = out
     out.__dict__.update(copy(dict(self.__dict__), memo))
-    if self.meta is not None and self.meta.grad is not None:
-        out._meta().grad = copy(self.meta.grad, memo)
+    if self._meta is not None and self._meta.grad is not None:
+        out._made_meta().grad = copy(self._meta.grad, memo)
     return out
 
 
@@ -98,15 +98,15 @@ def make_subclass(cls: type, data: Any, require_grad: bool = False) -> Any:
 
 def data_ptr(self: Any) -> int:
     """The address of the first element."""
-    flush.settle(self.storage)
-    return self.storage.buffer.address + self.offset * self.itemsize if self.spec.numel else 0
+    flush.settle(self._storage)
+    return self._storage.buffer.address + self._offset * self.itemsize if self._spec.numel else 0
 
 
 def untyped_storage(self: Any) -> Any:
     """The memory that the tensor is a view of, as bytes."""
     from flambeau.storage import untyped
 
-    return untyped(self.storage)
+    return untyped(self._storage)
 
 
 def set_(
@@ -117,16 +117,16 @@ def set_(
     Raises RuntimeError for another dtype and for what lies outside of the storage.
     """
     inplace.check_write(self)
-    dtype = self.spec.dtype
+    dtype = self._spec.dtype
     storage, offset, spec = place_of(self, source, storage_offset, size, stride)
     if spec.dtype is not dtype:
         raise RuntimeError(f"Could not set tensor of type {C_NAMES[spec.dtype]} to a tensor of "
                            f"type {C_NAMES[dtype]}")  # fmt: skip
-    self.storage, self.offset, self.stretch = storage, offset, None
-    self.spec = spec.with_grad(self.spec.requires_grad)
+    self._storage, self._offset, self._stretch = storage, offset, None
+    self._spec = spec.with_grad(self._spec.requires_grad)
     version = self._counter().version
-    self._meta().counter = Counter()
-    self._meta().counter.version = version + 1
+    self._made_meta().counter = Counter()
+    self._made_meta().counter.version = version + 1
     here.stretch.walk = False  # a backward that was walked before read other memory
     return self
 
@@ -135,15 +135,15 @@ def place_of(self: Any, source: Any, offset: int, size: Any, stride: Any) -> Any
     """The storage, offset and spec that set_ asks for."""
     from flambeau.storage import Face, TypedStorage
 
-    dtype = self.spec.dtype
+    dtype = self._spec.dtype
     if source is None:
         return Storage(0, allocate(0)), 0, spec_of((0,), (1,), dtype)
     if isinstance(source, Tensor) and size is None:
-        return source.storage, source.offset, source.spec
+        return source._storage, source._offset, source._spec
     if not isinstance(source, (Tensor, Face)):
         raise TypeError("set_(): argument 'source' must be Tensor or Storage, not "
                         f"{type(source).__name__}")  # fmt: skip
-    storage = source.storage if isinstance(source, Tensor) else source._storage
+    storage = source._storage
     if isinstance(source, (Tensor, TypedStorage)):
         dtype = source.dtype
     if size is None:

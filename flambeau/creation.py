@@ -64,11 +64,11 @@ def finish(made: Any, requires_grad: bool = False, out: Any = None, name: str = 
         if out.dtype is not made.dtype:
             raise RuntimeError(f"dtype {made.dtype.legacy} does not match dtype of out parameter "
                                f"({out.dtype.legacy})")  # fmt: skip
-        if out.spec.size != made.spec.size:
-            out._resize_for_out(made.spec.size)
+        if out._spec.size != made._spec.size:
+            out._resize_for_out(made._spec.size)
         return out.copy_(made)
     if requires_grad:
-        if made.spec.dtype.kind not in "fc":
+        if made._spec.dtype.kind not in "fc":
             raise RuntimeError(
                 "Only Tensors of floating point and complex dtype can require gradients"
             )
@@ -203,7 +203,7 @@ def full(
     if isinstance(size, int):
         raise TypeError("full(): argument 'size' (position 1) must be tuple of ints, not int")
     if dtype is None and out is not None:
-        dtype = out.spec.dtype
+        dtype = out._spec.dtype
     made = filled(sizes((tuple(size),)), number_of(fill_value), dtype or dtype_of(fill_value))
     return made if out is None and not requires_grad else finish(made, requires_grad, out)
 
@@ -211,7 +211,7 @@ def full(
 def dtype_of(value: Any) -> dt.DType:
     """The dtype of a Python number's tensor."""
     if isinstance(value, Tensor):
-        return value.spec.dtype
+        return value._spec.dtype
     if isinstance(value, np.generic):
         return dt.FROM_NUMPY[value.dtype]
     if isinstance(value, bool):
@@ -253,7 +253,7 @@ def empty_strided(
     check_device(device, layout)
     spec = spec_of(tuple(size), tuple(stride), check_supported(dtype or get_default_dtype()))
     out = empty_of(spec_of((spec.extent,), None, spec.dtype))
-    out.spec = spec
+    out._spec = spec
     return finish(out, requires_grad)
 
 
@@ -282,9 +282,9 @@ def empty_permuted(size: Any, physical_layout: Any, **options: Any) -> Any:
 
 def strides_like(x: Any, memory_format: Any) -> Any:
     """The order of dims that a tensor like x has."""
-    if memory_format not in (None, preserve_format) or x.spec.contiguous:
+    if memory_format not in (None, preserve_format) or x._spec.contiguous:
         return None
-    return result_strides(x.spec.size, [x.spec.stride])
+    return result_strides(x._spec.size, [x._spec.stride])
 
 
 def make_like(
@@ -299,7 +299,7 @@ def make_like(
 ) -> Any:
     """One value everywhere, with a tensor's size, dtype and order of dims."""
     check_device(device, layout)
-    spec = input.spec
+    spec = input._spec
     made = filled(spec.size, value, dtype or spec.dtype, strides_like(input, memory_format))
     return finish(made, True) if requires_grad else made
 
@@ -329,30 +329,30 @@ def empty_like(
     """Memory whose content nobody knows, with a tensor's size, dtype and order of dims."""
     check_device(device, layout)
     stride = strides_like(input, memory_format)
-    spec = spec_of(input.spec.size, stride, check_supported(dtype or input.spec.dtype))
+    spec = spec_of(input._spec.size, stride, check_supported(dtype or input._spec.dtype))
     return finish(empty_of(spec), requires_grad)
 
 
 def new_zeros(self: Any, *size: Any, dtype: Any = None, **options: Any) -> Any:
-    return zeros(*size, dtype=dtype or self.spec.dtype, **options)
+    return zeros(*size, dtype=dtype or self._spec.dtype, **options)
 
 
 def new_ones(self: Any, *size: Any, dtype: Any = None, **options: Any) -> Any:
-    return ones(*size, dtype=dtype or self.spec.dtype, **options)
+    return ones(*size, dtype=dtype or self._spec.dtype, **options)
 
 
 def new_empty(self: Any, *size: Any, dtype: Any = None, **options: Any) -> Any:
-    return empty(*size, dtype=dtype or self.spec.dtype, **options)
+    return empty(*size, dtype=dtype or self._spec.dtype, **options)
 
 
 def new_full(self: Any, size: Any, fill_value: Any, *, dtype: Any = None, **options: Any) -> Any:
-    return full(size, fill_value, dtype=dtype or self.spec.dtype, **options)
+    return full(size, fill_value, dtype=dtype or self._spec.dtype, **options)
 
 
 def new_empty_strided(
     self: Any, size: Any, stride: Any, *, dtype: Any = None, **options: Any
 ) -> Any:
-    return empty_strided(size, stride, dtype=dtype or self.spec.dtype, **options)
+    return empty_strided(size, stride, dtype=dtype or self._spec.dtype, **options)
 
 
 def plain(x: Any) -> Any:

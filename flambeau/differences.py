@@ -30,7 +30,7 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
         from flambeau import cat
 
         input = cat(parts, dim)
-    size = input.spec.size[dim]
+    size = input._spec.size[dim]
     for k in range(min(n, size)):
         left, right = (input.narrow(dim, start, size - 1 - k) for start in (0, 1))
         input = right.logical_xor(left) if input.dtype is dt.bool_ else right - left
@@ -41,7 +41,7 @@ def check_joins(input: Any, other: Any, dim: int) -> None:
     """What stands before or behind has the same size but along dim."""
     if other.ndim != input.ndim:
         raise RuntimeError("diff expects prepend or append to be the same dimension as input")
-    for d, (n, m) in enumerate(zip(input.spec.size, other.spec.size)):
+    for d, (n, m) in enumerate(zip(input._spec.size, other._spec.size)):
         if n != m and d != dim:
             raise RuntimeError("diff expects the shape of tensor to prepend or append to match "
                                "that of input except along the differencing dimension; input.size"
@@ -85,7 +85,7 @@ def check_gradient(input: Any, spacing: Any, dim: Any, edge_order: int) -> None:
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
     dims = range(input.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
-    if any(input.spec.size[d] < edge_order + 1 for d in dims if input.ndim):
+    if any(input._spec.size[d] < edge_order + 1 for d in dims if input.ndim):
         raise RuntimeError("torch.gradient expected each dimension size to be at least "
                            "edge_order+1")  # fmt: skip
 
@@ -94,7 +94,7 @@ def along(x: Any, step: Any, dim: int, edge_order: int) -> Any:
     """The estimate along one dim, at even steps or at given places."""
     from flambeau import cat
 
-    n = x.spec.size[dim]
+    n = x._spec.size[dim]
 
     def at(start: int, count: int = 1) -> Any:
         return x.narrow(dim, start % n, count)
@@ -114,7 +114,7 @@ def at_places(x: Any, places: Any, dim: int, edge_order: int) -> Any:
     """The same for steps of any size."""
     from flambeau import cat
 
-    n = x.spec.size[dim]
+    n = x._spec.size[dim]
     shape = (-1,) + (1,) * (x.ndim - dim - 1)
     h = diff(places).reshape(shape)  # the step behind each place
 
@@ -163,19 +163,19 @@ def heights(name: str, y: Any, x: Any, dx: Any, dim: int) -> tuple[Any, int]:
     if y.dtype is dt.bool_ or x is not None and x.dtype is dt.bool_:
         which = "`y`" if x is None else "`x` or `y`"
         raise RuntimeError(f"{name}: received a bool input for {which}, but bool is not supported")
-    n = y.spec.size[dim]
+    n = y._spec.size[dim]
     if not n:
         return y, dim
     means = (y.narrow(dim, 0, n - 1) + y.narrow(dim, 1, n - 1)) / 2.0
     if x is None:
         return means, dim
     if x.ndim == 1:
-        if x.spec.size[0] != n:
+        if x._spec.size[0] != n:
             raise RuntimeError(f"{name}: There must be one `x` value for each sample point")
         x = x.reshape((-1,) + (1,) * (y.ndim - dim - 1))
         return means * diff(x, 1, 0), dim
     if x.ndim < y.ndim:
-        x = x.reshape((1,) * (y.ndim - x.ndim) + x.spec.size)
+        x = x.reshape((1,) * (y.ndim - x.ndim) + x._spec.size)
     return means * diff(x, 1, dim), dim  # dims are counted from y's front, as in PyTorch
 
 

@@ -13,7 +13,7 @@ from flambeau.tensor import FUNCTIONS, Tensor
 
 def put(self: Any, name: str, generator: Any, *parameters: Any) -> Any:
     """Fill a tensor with fresh draws, in the order of its memory."""
-    spec = self.spec
+    spec = self._spec
     if spec.contiguous:
         return self.copy_(FUNCTIONS[name](state_of(generator), spec.size, spec.dtype, *parameters))
     order = draws.draw_order(spec.size, spec.stride)
@@ -24,8 +24,8 @@ def put(self: Any, name: str, generator: Any, *parameters: Any) -> Any:
 
 
 def check_float(self: Any, name: str) -> None:
-    if self.spec.dtype.kind != "f":
-        raise NotImplementedError(f"\"{name}\" not implemented for '{self.spec.dtype.legacy}'")
+    if self._spec.dtype.kind != "f":
+        raise NotImplementedError(f"\"{name}\" not implemented for '{self._spec.dtype.legacy}'")
 
 
 def uniform_(
@@ -33,7 +33,7 @@ def uniform_(
 ) -> Any:
     """Uniform in [from, to)."""
     low, high = ends.get("from", a), ends.get("to", b)
-    if self.spec.dtype.kind == "c":
+    if self._spec.dtype.kind == "c":
         view_as_real(self).uniform_(low, high, generator=generator)
         return self
     check_float(self, "check_uniform_bounds")
@@ -48,11 +48,11 @@ def normal_(self: Any, mean: float = 0.0, std: float = 1.0, *, generator: Any = 
     """Normal numbers; of complex ones both parts have the mean, and together the deviation."""
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {float(std)}")
-    if self.spec.dtype.kind == "c":
+    if self._spec.dtype.kind == "c":
         view_as_real(self).normal_(mean, std / math.sqrt(2), generator=generator)
         return self
     check_float(self, "normal_kernel_cpu")
-    return put(self, "_normal", generator, float(mean), float(std), self.spec.contiguous)
+    return put(self, "_normal", generator, float(mean), float(std), self._spec.contiguous)
 
 
 def log_normal_(self: Any, mean: float = 1.0, std: float = 2.0, *, generator: Any = None) -> Any:
@@ -89,9 +89,9 @@ def geometric_(self: Any, p: float, *, generator: Any = None) -> Any:
 def bernoulli_(self: Any, p: Any = 0.5, *, generator: Any = None) -> Any:
     """1 with probability p, else 0."""
     if isinstance(p, Tensor):
-        chances = p.detach().expand(self.spec.size)
+        chances = p.detach().expand(self._spec.size)
         drawn = FUNCTIONS["_bernoulli_tensor"](
-            state_of(generator), chances, self.spec.dtype, p.spec.dtype
+            state_of(generator), chances, self._spec.dtype, p._spec.dtype
         )
         return self.copy_(drawn)
     if not 0 <= p <= 1:
@@ -108,7 +108,7 @@ def random_(self: Any, *bounds: Any, generator: Any = None, **ends: Any) -> Any:
     low, high = (0, bounds[0]) if len(bounds) == 1 else bounds
     if high is None:
         return put(self, "_random_from", generator, int(low))
-    draws.clean_range(int(low), int(high), self.spec.dtype)
+    draws.clean_range(int(low), int(high), self._spec.dtype)
     return put(self, "_randint", generator, int(low), int(high))
 
 

@@ -73,7 +73,9 @@ def digits(input: Any, other: Any) -> int | None:
         if not isinstance(x, Tensor):
             raise TypeError(f"nextafter(): argument '{name}' must be Tensor, not "
                             f"{type(x).__name__}")  # fmt: skip
-    return {dt.float16: 10, dt.bfloat16: 7}.get(promoted(here.stretch.mode, input.spec, other.spec))
+    return {dt.float16: 10, dt.bfloat16: 7}.get(
+        promoted(here.stretch.mode, input._spec, other._spec)
+    )
 
 
 def nextafter(input: Any, other: Any, *, out: Any = None) -> Any:

@@ -59,13 +59,13 @@ def to_dlpack(self: Any, *, stream: Any = None, max_version: Any = None, dl_devi
         raise BufferError("a tensor on the CPU cannot be exported to another device")
     if self.requires_grad:
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-    if self.spec.dtype.lazy:
+    if self._spec.dtype.lazy:
         which = "conjugate" if self.is_conj() else "negative"
         raise BufferError(f"Can't export tensors with the {which} bit set")
-    if self.spec.dtype is dt.complex32:
+    if self._spec.dtype is dt.complex32:
         raise BufferError("complex32 has no name in DLPack that others know")
     given = self.clone() if copy else self
-    if given.spec.dtype is not dt.bfloat16:
+    if given._spec.dtype is not dt.bfloat16:
         return numpy(given).__dlpack__()
     capsule = numpy(given.view(dt.uint16)).__dlpack__()
     set_code(capsule, BFLOAT)

@@ -20,14 +20,14 @@ def fill(name: str, result: Any, out: Any = None, exactly: bool = True) -> Any:
     """
     if out is None:
         return result
-    if not hasattr(out, "spec"):
+    if not hasattr(out, "_spec"):
         raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
     refuse_gradient(name, out, result)
     check_type(name, result.dtype, out.dtype, exactly)
-    if out.spec.size == result.spec.size:
+    if out._spec.size == result._spec.size:
         return out.copy_(result)
-    out._resize_for_out(result.spec.size)
-    if not exactly or result.spec.contiguous or not result.spec.numel:
+    out._resize_for_out(result._spec.size)
+    if not exactly or result._spec.contiguous or not result._spec.numel:
         return out.copy_(result)
     return out.set_(result)  # it has no strides of its own to keep
 

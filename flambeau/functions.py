@@ -89,7 +89,7 @@ def sum_to_size(input, *size):
     size = tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
     if not size:
         return input.sum()
-    old, lead = input.spec.size, len(input.spec.size) - len(size)
+    old, lead = input._spec.size, len(input._spec.size) - len(size)
     fits = lead >= 0 and all(n in (1, m) for n, m in zip(size, old[lead:]))
     if not fits:
         raise RuntimeError(f"size {{{list(size)}}} is not expandable to size {{{list(old)}}}.")
@@ -126,8 +126,8 @@ def _spread(name: str) -> Any:
             correction = int(unbiased)
         correction = 1 if correction is None else correction
         result = record(input, dim, correction, keepdim, out=out)
-        results = (result[0] if isinstance(result, tuple) else result).spec.numel
-        if (input.spec.numel // results if results else 0) <= correction:
+        results = (result[0] if isinstance(result, tuple) else result)._spec.numel
+        if (input._spec.numel // results if results else 0) <= correction:
             warnings.warn(name + TOO_FEW, UserWarning, stacklevel=2)
         return result
 
@@ -258,7 +258,7 @@ def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
 
 def equal(input, other):
     """Whether size and all elements are the same; looks at the values."""
-    if input.spec.size != other.spec.size:
+    if input._spec.size != other._spec.size:
         return False
     return bool(input.eq(other).all().item())
 
@@ -268,7 +268,7 @@ def result_type(tensor1, tensor2):
     from flambeau.ir.program import Number
     from flambeau.trace.trie import here
 
-    facts = [t.spec if isinstance(t, Recorded) else Number(0, type(t)) for t in (tensor1, tensor2)]
+    facts = [t._spec if isinstance(t, Recorded) else Number(0, type(t)) for t in (tensor1, tensor2)]
     return promoted(here.stretch.mode, *facts)
 
 
@@ -320,7 +320,7 @@ def tanhshrink(input):
 def softshrink(input, lambd=0.5, *, out=None):
     """x moved towards 0 by lambd, and 0 where it would pass it."""
     if lambd < 0:
-        dtype = input.spec.dtype
+        dtype = input._spec.dtype
         raise RuntimeError(f"lambda must be in range [0, {finfo(dtype).max:g}] for input dtype "
                            f"{dtype.legacy}, but found {lambd:g}")  # fmt: skip
     return row["softshrink"](input, lambd, out=out)
@@ -336,7 +336,7 @@ def prelu(input, weight):
                            f"{weight.ndim}")  # fmt: skip
     if not input.ndim and weight.numel() != 1:
         raise RuntimeError("Not allow zero-dim input tensor.")
-    channels = 1 if input.ndim < 2 else input.spec.size[1]
+    channels = 1 if input.ndim < 2 else input._spec.size[1]
     if weight.numel() not in (1, channels):
         raise RuntimeError("Mismatch of parameter numbers and input channel size. Found parameter "
                            f"numbers = {weight.numel()} and channel size = "
@@ -353,7 +353,7 @@ def prelu(input, weight):
 
 def glu(input, dim=-1):
     """The first half along dim, times the sigmoid of the second."""
-    return row["_glu"](input if is_dense(input.spec.size, input.spec.stride)
+    return row["_glu"](input if is_dense(input._spec.size, input._spec.stride)
                        else input.contiguous(), dim)  # fmt: skip
 
 

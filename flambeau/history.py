@@ -10,7 +10,7 @@ from flambeau.autograd.handles import RemovableHandle
 
 def fresh(tensor: Any) -> Any:
     """The tensor, with its history of now."""
-    if tensor.base is not None and inplace.stale(tensor):
+    if tensor._viewed is not None and inplace.stale(tensor):
         inplace.refresh_history(tensor)
     return tensor
 
@@ -24,13 +24,13 @@ def grad_fn(self: Any) -> Any:
 @property  # type: ignore[misc]
 def is_leaf(self: Any) -> bool:
     """Whether no recorded call made this tensor."""
-    return fresh(self).edge is None
+    return fresh(self)._edge is None
 
 
 @property  # type: ignore[misc]
 def retains_grad(self: Any) -> bool:
     """Whether retain_grad() was called on a tensor that is no leaf."""
-    return self.meta is not None and self.meta.retains_grad and self.edge is not None
+    return self._meta is not None and self._meta.retains_grad and self._edge is not None
 
 
 def register_hook(self: Any, hook: Any) -> RemovableHandle:

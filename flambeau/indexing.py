@@ -33,7 +33,12 @@ def get(self: Any, index: Any) -> Any:
         return cut(self, 0, index)
     if cls is tuple and all(type(i) is int or type(i) is slice for i in index):
         return walk(self, index)
-    if isinstance(index, Tensor) and index.spec.dtype is dt.int64 and index.spec.size and self.ndim:
+    if (
+        isinstance(index, Tensor)
+        and index._spec.dtype is dt.int64
+        and index._spec.size
+        and self.ndim
+    ):
         return FUNCTIONS["_index"](self, [index], (0,))
     seen, indices = apply(self, index)
     if not indices:
@@ -61,7 +66,7 @@ ALL = slice(None)
 
 def choose(x: Any, dim: int, index: int) -> Any:
     """One index along a dim, which goes."""
-    spec = x.spec
+    spec = x._spec
     if not spec.size:
         raise IndexError(
             "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
@@ -75,7 +80,7 @@ def choose(x: Any, dim: int, index: int) -> Any:
 
 def cut(x: Any, dim: int, index: slice) -> Any:
     """A slice along a dim."""
-    spec = x.spec
+    spec = x._spec
     if not spec.size:
         raise IndexError("slice() cannot be applied to a 0-dim tensor.")
     if index.step is not None and index.step.__index__() <= 0:
@@ -87,7 +92,7 @@ def cut(x: Any, dim: int, index: slice) -> Any:
 
 def whole_view(x: Any) -> Any:
     """x[...]: another tensor for the same elements."""
-    return record_view(views.alias, x, None, 1, x.spec.size, x.spec.stride)
+    return record_view(views.alias, x, None, 1, x._spec.size, x._spec.stride)
 
 
 # ------------------------------------------------------------------ every form of index
@@ -168,7 +173,7 @@ def empty_index() -> Any:
 def dims_of(i: Any) -> int:
     """How many dims one entry uses up."""
     if isinstance(i, Tensor):
-        return i.ndim if i.spec.dtype in MASKS else 1
+        return i.ndim if i._spec.dtype in MASKS else 1
     return int(isinstance(i, slice) or isinstance(i, int) and not isinstance(i, bool))
 
 
@@ -178,7 +183,7 @@ INDICES = (dt.int64, dt.int32, *MASKS)
 
 def by_tensor(x: Any, dim: int, i: Any, indices: dict[int, Any]) -> tuple[Any, int]:
     """An index tensor: an integer if it has no dims, a mask as one index a dim."""
-    dtype = i.spec.dtype
+    dtype = i._spec.dtype
     if dtype not in INDICES:
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     if not i.ndim and dtype in MASKS:
@@ -196,17 +201,17 @@ def by_tensor(x: Any, dim: int, i: Any, indices: dict[int, Any]) -> tuple[Any, i
 
 
 def check_mask(x: Any, dim: int, mask: Any) -> None:
-    if mask.spec.dtype is dt.uint8:
+    if mask._spec.dtype is dt.uint8:
         warnings.warn(
             "indexing with dtype torch.uint8 is now deprecated, please use a dtype "
             "torch.bool instead.",
             stacklevel=6,
         )
-    for d, n in enumerate(mask.spec.size):
-        if n != x.spec.size[dim + d]:
+    for d, n in enumerate(mask._spec.size):
+        if n != x._spec.size[dim + d]:
             raise IndexError(
-                f"The shape of the mask {list(mask.spec.size)} at index {d} does not match "
-                f"the shape of the indexed tensor {list(x.spec.size)} at index {dim + d}"
+                f"The shape of the mask {list(mask._spec.size)} at index {d} does not match "
+                f"the shape of the indexed tensor {list(x._spec.size)} at index {dim + d}"
             )
 
 
@@ -214,7 +219,7 @@ def ready(x: Any, indices: dict[int, Any]) -> tuple[list[Any], tuple[int, ...]]:
     """Index tensors and the dims they index; masks become the places where they are true."""
     tensors, dims = [], []
     for dim, i in indices.items():
-        if i.spec.dtype in MASKS:
+        if i._spec.dtype in MASKS:
             for d, places in enumerate(np.nonzero(i._memory())):
                 tensors.append(from_array(places, dt.int64))
                 dims.append(dim + d)
@@ -222,9 +227,9 @@ def ready(x: Any, indices: dict[int, Any]) -> tuple[list[Any], tuple[int, ...]]:
             tensors.append(i)
             dims.append(dim)
     try:
-        broadcast_sizes([t.spec.size for t in tensors])
+        broadcast_sizes([t._spec.size for t in tensors])
     except RuntimeError:
-        shapes = ", ".join(str(list(t.spec.size)) for t in tensors)
+        shapes = ", ".join(str(list(t._spec.size)) for t in tensors)
         raise IndexError(
             f"shape mismatch: indexing tensors could not be broadcast together with shapes {shapes}"
         ) from None
@@ -239,16 +244,16 @@ def put(self: Any, index: Any, value: Any) -> None:
     value = assigned(value, self)
     if index.__class__ is int:
         return assign(choose(self, 0, index), value)
-    if index.__class__ is slice and self.spec.size:
+    if index.__class__ is slice and self._spec.size:
         return assign(cut(self, 0, index), value)
     seen, indices = apply(self, index)
     if not indices:
         return assign(seen, value)
     mask = one_mask(indices)
-    if mask is not None and (not isinstance(value, Tensor) or value.spec.numel == 1):
+    if mask is not None and (not isinstance(value, Tensor) or value._spec.numel == 1):
         dim, where = mask
         return put_masked(seen, dim, where, value)
-    value = value if isinstance(value, Tensor) else tensor(value, dtype=self.spec.dtype)
+    value = value if isinstance(value, Tensor) else tensor(value, dtype=self._spec.dtype)
     tensors, dims = ready(seen, indices)
     recorder.record_write(
         TABLE["_index_put"], seen, seen, tensors, cast_to(value, seen), dims, False
@@ -265,39 +270,39 @@ def assigned(value: Any, target: Any) -> Any:
     name = type(value).__name__
     raise TypeError(
         f"can't assign a {name if name != 'ndarray' else 'numpy.ndarray'} to a "
-        f"torch.{target.spec.dtype.legacy}Tensor"
+        f"torch.{target._spec.dtype.legacy}Tensor"
     )
 
 
 def cast_to(value: Any, target: Any) -> Any:
     """A value in the target's type."""
-    dtype = target.spec.dtype
-    return value if value.spec.dtype is dtype else FUNCTIONS["cast"](value, dtype)
+    dtype = target._spec.dtype
+    return value if value._spec.dtype is dtype else FUNCTIONS["cast"](value, dtype)
 
 
 def assign(target: Any, value: Any) -> None:
     """A whole view becomes the value; leading dims of size 1 of the value do not count."""
     if not isinstance(value, Tensor):
-        sighting.check_repeats(target.spec)
+        sighting.check_repeats(target._spec)
         fill_(target, value)
         return
-    size = value.spec.size
-    if not size and target.spec.size and value.storage is target.storage:
+    size = value._spec.size
+    if not size and target._spec.size and value._storage is target._storage:
         value = value.clone()  # one element everywhere is read before anything is written
-    if size == target.spec.size:
+    if size == target._spec.size:
         copy_(target, value)
         return
     while size and size[0] == 1:
         size = size[1:]
-    value = value if size == value.spec.size else view(value, size)
-    copy_(target, expand(value, target.spec.size))
+    value = value if size == value._spec.size else view(value, size)
+    copy_(target, expand(value, target._spec.size))
 
 
 def one_mask(indices: dict[int, Any]) -> Any:
     """The only index, if it is a mask."""
     if len(indices) == 1:
         ((dim, i),) = indices.items()
-        return (dim, i) if i.spec.dtype in MASKS else None
+        return (dim, i) if i._spec.dtype in MASKS else None
     return None
 
 
@@ -306,9 +311,9 @@ def put_masked(x: Any, dim: int, mask: Any, value: Any) -> None:
     trailing = x.ndim - dim - mask.ndim
     if trailing:
         mask = (
-            view(mask, (*mask.spec.size, *(1,) * trailing))
-            if mask.spec.contiguous
-            else (mask.reshape((*mask.spec.size, *(1,) * trailing)))
+            view(mask, (*mask._spec.size, *(1,) * trailing))
+            if mask._spec.contiguous
+            else (mask.reshape((*mask._spec.size, *(1,) * trailing)))
         )
     if isinstance(value, Tensor):
         value = cast_to(view(value, ()) if value.ndim else value, x)

@@ -77,7 +77,7 @@ def is_storage(obj: Any) -> bool:
 
 
 def is_floating_point(input: Any) -> bool:
-    return input.spec.dtype.kind == "f"
+    return input._spec.dtype.kind == "f"
 
 
 def is_signed(input: Any) -> bool:
@@ -92,7 +92,7 @@ def is_inference(input: Any) -> bool:
 
 def is_same_size(input: Any, other: Any) -> bool:
     """Whether two tensors have the same size."""
-    return input.spec.size == other.spec.size
+    return input._spec.size == other._spec.size
 
 
 def is_nonzero(input: Any) -> bool:
@@ -100,7 +100,7 @@ def is_nonzero(input: Any) -> bool:
 
 
 def numel(input: Any) -> int:
-    return input.spec.numel
+    return input._spec.numel
 
 
 def typename(obj: Any) -> str:
@@ -128,7 +128,7 @@ def can_cast(from_: DType, to: DType) -> bool:
 def result_type(tensor1: Any, tensor2: Any) -> DType:
     """The type of arithmetic on both, which may be numbers."""
     facts = [
-        x.spec if isinstance(x, Tensor) else Number(0, number_type(x)) for x in (tensor1, tensor2)
+        x._spec if isinstance(x, Tensor) else Number(0, number_type(x)) for x in (tensor1, tensor2)
     ]
     return promoted(here.stretch.mode, *facts)
 

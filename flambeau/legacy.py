@@ -112,10 +112,10 @@ def map2_(self: Any, x: Any, y: Any, callable: Any) -> Any:
 def is_set_to(self: Any, tensor: Any) -> bool:
     """Whether both show the same memory in the same way."""
     return (
-        self.storage is tensor.storage
-        and self.offset == tensor.offset
-        and self.spec.size == tensor.spec.size
-        and self.spec.stride == tensor.spec.stride
+        self._storage is tensor._storage
+        and self._offset == tensor._offset
+        and self._spec.size == tensor._spec.size
+        and self._spec.stride == tensor._spec.stride
     )
 
 
@@ -135,10 +135,10 @@ def dim_order(self: Any, ambiguity_check: Any = False) -> tuple[int, ...]:
                             "formats.")  # fmt: skip
     order = tuple(builtins.range(self.ndim))
     if not self.is_contiguous():
-        order = tuple(sorted(order, key=lambda d: outermost(self.spec, d)))
+        order = tuple(sorted(order, key=lambda d: outermost(self._spec, d)))
     if ambiguity_check is False or not self.ndim:
         return order
-    if several_orders(self.spec.size, self.spec.stride):
+    if several_orders(self._spec.size, self._spec.stride):
         if isinstance(ambiguity_check, list):
             fitting = [f for f in ambiguity_check if lies(self, orders[f])]
             if len(fitting) == 1:
@@ -165,9 +165,9 @@ def lies(self: Any, order: Any) -> bool:
         return False
     expected = 1
     for d in reversed(dims):
-        if self.spec.size[d] != 1 and self.spec.stride[d] != expected:
+        if self._spec.size[d] != 1 and self._spec.stride[d] != expected:
             return False
-        expected *= self.spec.size[d]
+        expected *= self._spec.size[d]
     return True
 
 
@@ -304,7 +304,7 @@ NAMED: dict[str, Any] = {
     "dense_dim": lambda self: self.ndim,
     "sparse_dim": lambda self: 0,
     "is_nonzero": lambda self: bool(self),
-    "is_same_size": lambda self, other: self.spec.size == other.spec.size,
+    "is_same_size": lambda self, other: self._spec.size == other._spec.size,
     "grad_dtype": property(lambda self: self.dtype),
     "name": property(lambda self: None),
     "volatile": property(volatile),

@@ -62,9 +62,9 @@ class Operator:
         for x, version in versions:
             if x._version == version:  # written to behind the back of every version
                 x._counter().version += 1
-        given = {id(x.storage) for x in tree_flatten((values, named))[0] if isinstance(x, Tensor)}
+        given = {id(x._storage) for x in tree_flatten((values, named))[0] if isinstance(x, Tensor)}
         for out in tree_flatten(outputs)[0]:
-            if isinstance(out, Tensor) and id(out.storage) in given and self.wraps:
+            if isinstance(out, Tensor) and id(out._storage) in given and self.wraps:
                 raise RuntimeError(
                     f"{self.schema.name}: The output of this custom operator (1) must not also be "
                     "an input to this custom operator and (2) may not alias any inputs to this "

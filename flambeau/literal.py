@@ -122,7 +122,7 @@ def plain_lists(data: Any) -> Any:
 
 def leaf_of(x: Any) -> Any:
     """A tensor among numbers."""
-    if x.spec.numel != 1:
+    if x._spec.numel != 1:
         raise ValueError("only one element tensors can be converted to Python scalars")
     return Typed(x.item(), x.dtype)
 
@@ -305,8 +305,8 @@ def legacy(args: tuple[Any, ...], dtype: dt.DType, device: Any = None) -> Any:
             f"({', '.join(type(a).__name__ for a in args)})"
         )
     if isinstance(data, Tensor):
-        if data.spec.dtype is not dtype:
-            raise TypeError(f"expected {dtype.legacy} (got {data.spec.dtype.legacy})")
+        if data._spec.dtype is not dtype:
+            raise TypeError(f"expected {dtype.legacy} (got {data._spec.dtype.legacy})")
         return data.detach()
     if not is_sequence(data) and not isinstance(data, np.ndarray):
         raise TypeError(f"new(): data must be a sequence (got {type(data).__name__})")
@@ -319,7 +319,7 @@ class TensorType(type):
     dtype: dt.DType
 
     def __instancecheck__(cls, x: Any) -> bool:
-        return isinstance(x, Tensor) and x.spec.dtype is cls.dtype
+        return isinstance(x, Tensor) and x._spec.dtype is cls.dtype
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         return legacy(args, cls.dtype, **kwargs)

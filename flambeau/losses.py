@@ -25,7 +25,7 @@ def chosen(reduction, size_average, reduce):
 
 def warn_sizes(input, target):
     """A target of another size broadcasts, which is rarely meant."""
-    if input.spec.size != target.spec.size:
+    if input._spec.size != target._spec.size:
         warnings.warn(
             f"Using a target size ({target.shape}) that is different to the input size "
             f"({input.shape}). "
@@ -124,7 +124,7 @@ def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-1
     check_reduction(reduction)
     if input.ndim == 0:
         raise RuntimeError("Expected input to have at least 1 dimension.")
-    if input.spec.size == target.spec.size:
+    if input._spec.size == target._spec.size:
         return of_probabilities(input, target, weight, reduction, label_smoothing, ignore_index)
     logs = row["log_softmax"](input, class_dim(input.ndim))
     loss = nll_loss(logs, target, weight, ignore_index=ignore_index, reduction=reduction)
@@ -145,7 +145,7 @@ def of_probabilities(input, target, weight, reduction, smoothing, ignore_index):
     if ignore_index >= 0:
         raise RuntimeError("ignore_index is not supported for floating point target")
     dim = class_dim(input.ndim)
-    classes = input.spec.size[dim]
+    classes = input._spec.size[dim]
     logs = row["log_softmax"](input, dim)
     if smoothing > 0:
         target = target * (1 - smoothing) + smoothing / classes
@@ -155,13 +155,13 @@ def of_probabilities(input, target, weight, reduction, smoothing, ignore_index):
         return -losses.sum(dim)
     if reduction == "sum":
         return -losses.sum()
-    return -losses.sum() / max(input.spec.numel // max(classes, 1), 1)
+    return -losses.sum() / max(input._spec.numel // max(classes, 1), 1)
 
 
 def smoothed(loss, logs, target, weight, ignore_index, reduction, smoothing):
     """A part of every target goes evenly to all classes."""
     dim = class_dim(logs.ndim)
-    classes = logs.spec.size[dim]
+    classes = logs._spec.size[dim]
     spread = logs if weight is None else logs * class_view(weight, logs.ndim)
     ignored = target.eq(ignore_index)
     spread = -spread.sum(dim).masked_fill(ignored, 0)
@@ -181,7 +181,7 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
                          reduction="mean"):  # fmt: skip
     """-(t log x + (1 - t) log (1 - x))."""
     reduction = chosen(reduction, size_average, reduce)
-    if input.spec.size != target.spec.size:
+    if input._spec.size != target._spec.size:
         raise ValueError(f"Using a target size ({target.shape}) that is different to the input "
                          f"size ({input.shape}) is deprecated. Please ensure they have the same "
                          "size.")  # fmt: skip
@@ -192,7 +192,7 @@ def binary_cross_entropy_with_logits(input, target, weight=None, size_average=No
                                      reduction="mean", pos_weight=None):  # fmt: skip
     """binary_cross_entropy of sigmoid(input)."""
     reduction = chosen(reduction, size_average, reduce)
-    if input.spec.size != target.spec.size:
+    if input._spec.size != target._spec.size:
         raise ValueError(
             f"Target size ({target.shape}) must be the same as input size ({input.shape})"
         )

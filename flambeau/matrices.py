@@ -36,7 +36,7 @@ def matrix_power(input, n, *, out=None):
     from flambeau.ops.linalg_rules import square
     from flambeau.solving import inv
 
-    square("linalg.matrix_power", input.spec)
+    square("linalg.matrix_power", input._spec)
     return fill("matrix_power", power(inv(input) if n < 0 else input, abs(n)), out, False)
 
 
@@ -163,8 +163,8 @@ def vecdot(x, y, *, dim=-1, out=None):
     """The dot products of vectors along a dim, of the conjugate of x with y."""
     from flambeau.ops.linalg_rules import floating, same_type
 
-    floating("linalg.vecdot", x.spec, low=True)
-    same_type("linalg.vecdot", x.spec, y.spec, "x y")
+    floating("linalg.vecdot", x._spec, low=True)
+    same_type("linalg.vecdot", x._spec, y._spec, "x y")
     if out is not None and out.dtype is not x.dtype:
         raise RuntimeError(f"linalg.vecdot: Expected out of dtype {x.dtype.legacy} but found "
                            f"{out.dtype.legacy}")  # fmt: skip

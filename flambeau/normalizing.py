@@ -115,7 +115,7 @@ def normalized(input: Any, weight: Any, bias: Any, running_mean: Any, running_va
         return out, input.new_empty((0,)), input.new_empty((0,))
     out, mean, rstd, variance = BATCH(input, weight, bias, eps)
     if running_mean is not None:
-        n = input.spec.numel // input.spec.size[1]
+        n = input._spec.numel // input._spec.size[1]
         share = float(momentum)  # of the batch; the variance of n - 1 is what is kept
         correction = n / (n - 1) if n > 1 else float("inf")
         FOLLOW(running_mean, running_var, mean.detach(), variance.detach(), 1 - share, share,

@@ -47,7 +47,7 @@ def matrix_norm(input, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, ou
     if ord < 0:
         result = sums.amin(dims, keepdim)
     else:  # the largest of none is 0
-        result = sums.amax(dims, keepdim) if sums.spec.size[kept] else sums.sum(dims, keepdim)
+        result = sums.amax(dims, keepdim) if sums._spec.size[kept] else sums.sum(dims, keepdim)
     return fill("linalg_matrix_norm", result, out)
 
 
@@ -70,9 +70,9 @@ def by_values(A, ord, dims, keepdim, dtype):
 
 def matrix_dims(A, dim):
     """The two dims of a matrix, in PyTorch's words where they are wrong."""
-    if A.spec.dtype.kind not in "fc":
+    if A._spec.dtype.kind not in "fc":
         raise RuntimeError("linalg.matrix_norm: Expected a floating point or complex tensor as "
-                           f"input. Got {A.spec.dtype.legacy}")  # fmt: skip
+                           f"input. Got {A._spec.dtype.legacy}")  # fmt: skip
     if A.ndim < 2:
         raise RuntimeError("linalg.matrix_norm: The input tensor A must have at least 2 "
                            "dimensions.")  # fmt: skip

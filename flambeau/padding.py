@@ -33,10 +33,10 @@ def pad(input, pad, mode="constant", value=None):
         raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     dims = len(ends) // 2
     check_ranks(input, dims, mode)
-    size = input.spec.size[input.ndim - dims :]
+    size = input._spec.size[input.ndim - dims :]
     pairs = [(ends[2 * d], ends[2 * d + 1]) for d in reversed(range(dims))]
     for d, (n, (before, after)) in enumerate(zip(size, pairs), input.ndim - dims):
-        check_end(mode, n, before, after, d, input.spec.size)
+        check_end(mode, n, before, after, d, input._spec.size)
     facts = [(both_ways, mode, n, *pair) for n, pair in zip(size, pairs)]
     return by_tables(f"{MODES[mode]}_pad{dims}d", input, facts, False)
 
@@ -64,7 +64,7 @@ def check_ranks(input: Any, dims: int, mode: str) -> None:
         )
     if mode == "circular":
         return
-    if 0 in input.spec.size[-dims - 1 :]:
+    if 0 in input._spec.size[-dims - 1 :]:
         raise RuntimeError(f"Expected {dims + 1}D or {dims + 2}D (batch mode) tensor with possibly "
                            "0 batch size and other non-zero dimensions for input, but got: "
                            f"{list(input.shape)}")  # fmt: skip

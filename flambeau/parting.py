@@ -13,7 +13,7 @@ from flambeau.viewing import whole
 
 def select(input: Any, dim: int, index: int) -> Any:
     """One index along a dim, which goes."""
-    spec = input.spec
+    spec = input._spec
     if not spec.size:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
     dim, index = one_dim(dim, len(spec.size)), whole(index)
@@ -30,7 +30,7 @@ def part(
     self: Any, dim: int, start: int, length: int, step: int = 1, op: Any = views.slice_
 ) -> Any:
     """`length` indices from `start` on, which are known to be there."""
-    return record_view(op, self, start, self.spec.stride[dim], dim, length, step)
+    return record_view(op, self, start, self._spec.stride[dim], dim, length, step)
 
 
 def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
@@ -39,10 +39,10 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
-    if hasattr(start, "spec") and (start.ndim or start.dtype.kind not in "iu"):
+    if hasattr(start, "_spec") and (start.ndim or start.dtype.kind not in "iu"):
         raise RuntimeError("start must be an 0-dim integral Tensor.")
     dim, start = one_dim(dim, input.ndim), whole(start)
-    n = input.spec.size[dim]
+    n = input._spec.size[dim]
     if not -n <= start <= n:
         raise IndexError(
             f"Dimension out of range (expected to be in range of [{-n}, {n}], but got {start})"
@@ -72,7 +72,7 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, 
     if not tensor.ndim:
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     dim = one_dim(dim, tensor.ndim)
-    n, size = tensor.spec.size[dim], split_size_or_sections
+    n, size = tensor._spec.size[dim], split_size_or_sections
     if isinstance(size, (tuple, list)):
         if sum(size) != n or min(size, default=0) < 0:
             raise RuntimeError(
@@ -105,7 +105,7 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     dim = one_dim(dim, input.ndim)
-    n = input.spec.size[dim]
+    n = input._spec.size[dim]
     lengths = even(n, -(-n // chunks)) if n else [0] * chunks
     return pieces(input, dim, lengths, views.split)
 
@@ -115,7 +115,7 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[An
     if not input.ndim:
         raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a "
                            "tensor with 0 dims")  # fmt: skip
-    dim, n = one_dim(dim, input.ndim), input.spec.size[dim]
+    dim, n = one_dim(dim, input.ndim), input._spec.size[dim]
     wanted = where_to_split("tensor_split", indices_or_sections)
     if isinstance(wanted, int):
         if wanted <= 0:
@@ -129,7 +129,7 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[An
 
 def where_to_split(name: str, wanted: Any) -> Any:
     """How many pieces, or where they end; either may be a tensor."""
-    if hasattr(wanted, "spec"):
+    if hasattr(wanted, "_spec"):
         if wanted.dtype.kind != "i" or wanted.dtype.itemsize != 8:
             raise RuntimeError(f"{name} expected tensor_indices_or_sections to have dtype of long, "
                                f"but got {wanted.dtype.legacy}")  # fmt: skip
@@ -149,9 +149,9 @@ def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
     if not input.ndim:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     dim = one_dim(dim, input.ndim)
-    step = input.spec.stride[dim]
+    step = input._spec.stride[dim]
     return tuple(
-        [record_view(views.unbind, input, i, step, dim) for i in range(input.spec.size[dim])]
+        [record_view(views.unbind, input, i, step, dim) for i in range(input._spec.size[dim])]
     )
 
 
@@ -160,7 +160,7 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     a, b = one_dim(dim1, input.ndim), one_dim(dim2, input.ndim)
     if a == b:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
-    spec = input.spec
+    spec = input._spec
     if offset >= 0:
         start, unit = offset, spec.stride[b]
         inside = offset < spec.size[b]
@@ -175,7 +175,7 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
 def unfold(self: Any, dimension: int, size: int, step: int) -> Any:
     """Windows of `size` along a dim, `step` apart."""
     dim = one_dim(dimension, self.ndim)
-    n = self.spec.size[dim] if self.ndim else 1
+    n = self._spec.size[dim] if self.ndim else 1
     if size > n or size < 0:
         raise RuntimeError(f"maximum size for tensor at dimension {dim} is {n} but size is {size}")
     if step <= 0:
@@ -206,7 +206,7 @@ def splitter(name: str, least: int, dim: int) -> Any:
             raise RuntimeError(f"torch.{name} requires a tensor with at least {least} dimension, "
                                f"but got a tensor with {input.ndim} dimensions!")  # fmt: skip
         d = min(dim, input.ndim - 1)
-        n, wanted = input.spec.size[d], where_to_split(name, indices_or_sections)
+        n, wanted = input._spec.size[d], where_to_split(name, indices_or_sections)
         if isinstance(wanted, int) and (wanted <= 0 or n % wanted):
             raise RuntimeError(f"torch.{name} attempted to split along dimension {d}, but the size "
                                f"of the dimension {n} is not divisible by the split_size "

@@ -20,7 +20,7 @@ def matmul(input, other, *, out=None):
         for given in (input, other):
             if not isinstance(given, Recorded):
                 raise TypeError(f"matmul(): argument must be Tensor, not {type(given).__name__}")
-    n, m = len(input.spec.size), len(other.spec.size)
+    n, m = len(input._spec.size), len(other._spec.size)
     if n == 2 and m == 2:
         return mm(input, other) if out is None else mm(input, other, out=out)
     if out is not None:
@@ -50,12 +50,12 @@ def reshaped(x, size):
 
 def folded(input, other):
     """[…, n, k] times [k, m]: one tall matrix."""
-    size = input.spec.size
+    size = input._spec.size
     check_inner(input, other)
     rows = input.reshape((tall(size[:-1]), size[-1]))
     if other.ndim == 1:
         return reshaped(mv(rows, other), size[:-1])
-    return reshaped(mm(rows, other), (*size[:-1], other.spec.size[1]))
+    return reshaped(mm(rows, other), (*size[:-1], other._spec.size[1]))
 
 
 def tall(size):
@@ -68,21 +68,21 @@ def tall(size):
 
 def check_inner(input, other):
     """The dim that is summed over, in the words of the product of two matrices."""
-    k, k2 = input.spec.size[-1], other.spec.size[0]
+    k, k2 = input._spec.size[-1], other._spec.size[0]
     if k != k2:
-        n = tall(input.spec.size[:-1])
+        n = tall(input._spec.size[:-1])
         if other.ndim == 1:
             raise RuntimeError(f"size mismatch, got input ({n}), mat ({n}x{k}), vec ({k2})")
         raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({n}x{k} and "
-                           f"{k2}x{other.spec.size[1]})")  # fmt: skip
+                           f"{k2}x{other._spec.size[1]})")  # fmt: skip
 
 
 def batched(input, other):
     """Batches of matrices that broadcast."""
     a = input.unsqueeze(0) if input.ndim == 1 else input
     b = other.unsqueeze(-1) if other.ndim == 1 else other
-    (*_, n, k), (*_, k2, m) = a.spec.size, b.spec.size
-    batch = broadcast_sizes([a.spec.size[:-2], b.spec.size[:-2]])
+    (*_, n, k), (*_, k2, m) = a._spec.size, b._spec.size
+    batch = broadcast_sizes([a._spec.size[:-2], b._spec.size[:-2]])
     count = tall(batch)
     product = bmm(a.expand((*batch, n, k)).reshape((count, n, k)),
                   b.expand((*batch, k2, m)).reshape((count, k2, m)))  # fmt: skip
@@ -98,13 +98,13 @@ def linear(input, weight, bias=None, *, out=None):
         return fill("linear", linear(input, weight, bias), out)
     if bias is None:
         return matmul(input, weight.t())
-    size = input.spec.size
+    size = input._spec.size
     if len(size) == 2:
         return addmm(bias, input, weight.t())
     if weight.ndim != 2:
         return matmul(input, weight.t()) + bias
     rows = input.reshape((tall(size[:-1]), size[-1])) if size else input
-    return addmm(bias, rows, weight.t()).view((*size[:-1], weight.spec.size[0]))
+    return addmm(bias, rows, weight.t()).view((*size[:-1], weight._spec.size[0]))
 
 
 def bilinear(input1, input2, weight, bias=None):
@@ -122,15 +122,15 @@ def vdot(input, other, *, out=None):
 
 def check_bilinear(input1, input2, weight):
     """Sizes that fit, in PyTorch's words."""
-    for d, (n, m) in enumerate(zip(input1.spec.size[:-1], input2.spec.size[:-1])):
+    for d, (n, m) in enumerate(zip(input1._spec.size[:-1], input2._spec.size[:-1])):
         if n != m:
             raise RuntimeError(f"bilinear(): input batch dimensions do not match at dim {d}: got "
                                f"{n} and {m}")  # fmt: skip
     for number, x in enumerate((input1, input2), 1):
-        if x.spec.size[-1] != weight.spec.size[number]:
+        if x._spec.size[-1] != weight._spec.size[number]:
             raise RuntimeError(f"bilinear(): input{number} size does not match weight size: got "
-                               f"{x.spec.size[-1]} but expected "
-                               f"{weight.spec.size[number]}")  # fmt: skip
+                               f"{x._spec.size[-1]} but expected "
+                               f"{weight._spec.size[number]}")  # fmt: skip
 
 
 def outer(input, vec2, *, out=None):
@@ -150,14 +150,14 @@ def inner(input, other, *, out=None):
         return fill("inner", inner(input, other), out)
     if input.ndim == 0 or other.ndim == 0:
         return input * other
-    if input.spec.size[-1] != other.spec.size[-1]:
+    if input._spec.size[-1] != other._spec.size[-1]:
         raise RuntimeError("inner() the last dimension must match on both input tensors but got "
                            "shapes "
-                           f"{list(input.spec.size)} and {list(other.spec.size)}")  # fmt: skip
+                           f"{list(input._spec.size)} and {list(other._spec.size)}")  # fmt: skip
     flat = matmul(
-        input.reshape((-1, input.spec.size[-1])), other.reshape((-1, other.spec.size[-1])).t()
+        input.reshape((-1, input._spec.size[-1])), other.reshape((-1, other._spec.size[-1])).t()
     )
-    return flat.reshape((*input.spec.size[:-1], *other.spec.size[:-1]))
+    return flat.reshape((*input._spec.size[:-1], *other._spec.size[:-1]))
 
 
 METHODS = "matmul vdot outer ger inner".split()

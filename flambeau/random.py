@@ -62,7 +62,7 @@ class Generator:
         """Go on from where another stream was."""
         if not isinstance(new_state, Tensor):
             raise TypeError(f"expected a torch.ByteTensor, but got {type(new_state).__name__}")
-        if new_state.spec.dtype is not dt.uint8:
+        if new_state._spec.dtype is not dt.uint8:
             raise TypeError("RNG state must be a torch.ByteTensor")
         self._state = from_array(generator.from_torch_bytes(new_state._memory()), dt.uint8)
         return self
@@ -272,9 +272,9 @@ rand_like, randn_like = like(rand, "uniform_"), like(randn, "normal_")
 def randint_like(input: Any, low: Any, high: Any = None, **options: Any) -> Any:
     """Whole numbers, with a tensor's size and dtype."""
     low, high = (0, low) if high is None else (low, high)
-    options["dtype"] = options.get("dtype") or input.spec.dtype
+    options["dtype"] = options.get("dtype") or input._spec.dtype
     options.pop("memory_format", None)
-    return randint(low, high, input.spec.size, **options)
+    return randint(low, high, input._spec.size, **options)
 
 
 def normal(
@@ -295,7 +295,7 @@ def normal(
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
         dtype = floating(type_for(dtype, out), "normal")
         if out is not None and out.dtype is dtype:  # drawn in the order of its memory
-            if out.spec.size != sizes((tuple(size),)):
+            if out._spec.size != sizes((tuple(size),)):
                 out._resize_for_out(sizes((tuple(size),)))
             return out.normal_(float(mean), float(std), generator=generator)
         made = FUNCTIONS["_normal"](
@@ -307,7 +307,7 @@ def normal(
     check_deviation(std)
     both = [x for x in (mean, std) if isinstance(x, Tensor)]
     size, dtype = (
-        broadcast_tensors(*both)[0].spec.size,
+        broadcast_tensors(*both)[0]._spec.size,
         floating(both[0].dtype, "normal_kernel_cpu"),
     )
     base = FUNCTIONS["_normal"](state_of(generator), size, dtype, 0.0, 1.0, True)
@@ -337,7 +337,7 @@ def drawn_by(row: str, made: Any, parameters: list[Any]) -> Any:
 
 def bernoulli(input: Any, p: Any = None, *, generator: Any = None, out: Any = None) -> Any:
     """1 with the probability that stands at each place (or p), else 0."""
-    spec = input.spec
+    spec = input._spec
     if p is not None:
         made = FUNCTIONS["_bernoulli"](state_of(generator), spec.size, spec.dtype, float(p))
     else:
@@ -366,16 +366,16 @@ def multinomial(
                            f"{input.dtype.legacy}")  # fmt: skip
     if out is not None and out.dtype is not dt.int64:
         raise RuntimeError(f"multinomial expects Long tensor out, got: {out.dtype.legacy}")
-    if input.spec.size[-1] > 1 << 24:
+    if input._spec.size[-1] > 1 << 24:
         raise RuntimeError("number of categories cannot exceed 2^24")
     if num_samples <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
-    if not replacement and num_samples > input.spec.size[-1]:
+    if not replacement and num_samples > input._spec.size[-1]:
         raise RuntimeError(
             "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
         )
     made = FUNCTIONS["_multinomial"](
-        state_of(generator), input.detach(), num_samples, replacement, input.spec.dtype
+        state_of(generator), input.detach(), num_samples, replacement, input._spec.dtype
     )
     made._memory()  # weights that nothing can be drawn by are refused here
     return finish(made, out=out)

@@ -23,7 +23,7 @@ def spread_index(input: Any, dim: int, index: Any, source: Any, reduce: str) -> 
         raise RuntimeError("index_reduce(): Expected reduce to be one of prod, mean, amax or amin "
                            f"but got {reduce}.")  # fmt: skip
     dim = one_dim(dim, input.ndim)
-    check_slices("index_reduce_", input.spec, dim, index.spec, source.spec)
+    check_slices("index_reduce_", input._spec, dim, index._spec, source._spec)
     if input.ndim:
         size = [1] * input.ndim
         size[dim] = -1

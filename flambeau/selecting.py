@@ -74,15 +74,15 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: Any
     dim = one_dim(dim, input.ndim)
     size = broadcast_sizes(
         [
-            input.spec.size[:dim] + (1,) + input.spec.size[dim + 1 :],
-            indices.spec.size[:dim] + (1,) + indices.spec.size[dim + 1 :],
+            input._spec.size[:dim] + (1,) + input._spec.size[dim + 1 :],
+            indices._spec.size[:dim] + (1,) + indices._spec.size[dim + 1 :],
         ]
     )
 
     def spread(x: Any) -> Any:
-        return expand(x, (*size[:dim], x.spec.size[dim], *size[dim + 1 :]))
+        return expand(x, (*size[:dim], x._spec.size[dim], *size[dim + 1 :]))
 
-    indices = indices.where(indices >= 0, indices + input.spec.size[dim])
+    indices = indices.where(indices >= 0, indices + input._spec.size[dim])
     return FUNCTIONS["gather"](spread(input), dim, spread(indices), out=out)
 
 
@@ -128,11 +128,11 @@ def masked_fill_(self: Any, mask: Any, value: Any) -> Any:
 
 def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
     """The elements where a mask is true, as one dim."""
-    if mask.spec.dtype is not dt.bool_:
+    if mask._spec.dtype is not dt.bool_:
         raise RuntimeError(
-            f"masked_select: expected BoolTensor for mask, but got {mask.spec.dtype.legacy}Tensor"
+            f"masked_select: expected BoolTensor for mask, but got {mask._spec.dtype.legacy}Tensor"
         )
-    size = broadcast_sizes([input.spec.size, mask.spec.size])
+    size = broadcast_sizes([input._spec.size, mask._spec.size])
     count = int(np.broadcast_to(mask._memory(), size).sum())
     if out is not None and out.dtype is not input.dtype:
         raise RuntimeError("masked_select(): self and result must have the same scalar type")
@@ -152,7 +152,7 @@ def nonzero(input: Any, *, as_tuple: bool = False, out: Any = None) -> Any:
     places = np.nonzero(values) if values.ndim else [np.zeros(0, np.int64)] * 0
     count = len(places[0]) if len(places) else int(values != 0)
     found = from_array(np.array(places, np.int64).reshape(len(places), count), dt.int64)
-    found.spec = spec_of((count, len(places)), (1, count), dt.int64)  # a column lies in one piece
+    found._spec = spec_of((count, len(places)), (1, count), dt.int64)  # a column lies in one piece
     return found.unbind(1) if as_tuple else finish(found, out=out)
 
 
@@ -206,7 +206,7 @@ def msort(input: Any, *, out: Any = None) -> Any:
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """Ones at the index, zeros elsewhere; the number of classes is looked for unless given."""
-    if tensor.spec.dtype is not dt.int64:
+    if tensor._spec.dtype is not dt.int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
     if num_classes == -1:
         if not tensor.numel():
@@ -230,14 +230,14 @@ def unique(
     dim: int | None = None,
 ) -> Any:
     """Every value once, in order."""
-    refuse_complex(input.spec, lacks("unique"), NotImplementedError)
+    refuse_complex(input._spec, lacks("unique"), NotImplementedError)
     if dim is not None:
         dim = sliced_dim(input, dim)
     values, inverse, counts = np.unique(
         input._numbers(), return_inverse=True, return_counts=True, axis=dim, equal_nan=False
     )
-    inverse = inverse.reshape(input.spec.size if dim is None else -1)
-    out = [from_array(dt.narrow(values, input.spec.dtype), input.spec.dtype)]
+    inverse = inverse.reshape(input._spec.size if dim is None else -1)
+    out = [from_array(dt.narrow(values, input._spec.dtype), input._spec.dtype)]
     out += [from_array(inverse, dt.int64)] * return_inverse
     out += [from_array(counts, dt.int64)] * return_counts
     return tuple(out) if len(out) > 1 else out[0]
@@ -272,7 +272,7 @@ def unique_consecutive(
     out = [from_array(dt.narrow(whole.take(places, axis), input.dtype), input.dtype)]
     if return_inverse:
         inverse = np.cumsum(first) - 1
-        out.append(from_array(inverse.reshape(input.spec.size if dim is None else -1), dt.int64))
+        out.append(from_array(inverse.reshape(input._spec.size if dim is None else -1), dt.int64))
     if return_counts:
         out.append(from_array(np.diff(np.append(places, count)), dt.int64))
     return tuple(out) if len(out) > 1 else out[0]
@@ -292,7 +292,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     counts = np.bincount(values, None if weights is None else weights._numbers(), minlength)
     if weights is None:
         return from_array(counts, dt.int64)
-    dtype = dt.float32 if weights.spec.dtype is dt.float32 else dt.float64
+    dtype = dt.float32 if weights._spec.dtype is dt.float32 else dt.float64
     return from_array(dt.narrow(counts, dtype), dtype)
 
 
@@ -347,13 +347,13 @@ def searchsorted(
     if (
         sorted_sequence.ndim != 1
         and isinstance(input, Tensor)
-        and (sorted_sequence.spec.size[:-1] != input.spec.size[:-1])
+        and (sorted_sequence._spec.size[:-1] != input._spec.size[:-1])
     ):
         raise RuntimeError(
             "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 "
             f"dimensions of boundaries tensor and input value tensor must match, but we got "
-            f"boundaries tensor {list(sorted_sequence.spec.size)} and input value tensor "
-            f"{list(input.spec.size)}")  # fmt: skip
+            f"boundaries tensor {list(sorted_sequence._spec.size)} and input value tensor "
+            f"{list(input._spec.size)}")  # fmt: skip
     if sorter is not None:
         sorted_sequence = sorted_sequence.detach().gather(-1, sorter)
     rows = sorted_sequence._numbers()

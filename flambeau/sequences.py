@@ -34,7 +34,7 @@ def arange(
     start, end, step = plain(start), plain(end), plain(step)
     if dtype is None:
         floats = any(isinstance(v, float) for v in (start, end, step))
-        dtype = out.spec.dtype if out is not None else get_default_dtype() if floats else dt.int64
+        dtype = out._spec.dtype if out is not None else get_default_dtype() if floats else dt.int64
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if dtype.kind in "bc" or dtype in (dt.uint16, dt.uint32, dt.uint64):

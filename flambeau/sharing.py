@@ -86,16 +86,16 @@ def numpy(self: Any, *, force: bool = False) -> np.ndarray:
         raise RuntimeError(
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
         )
-    if self.spec.dtype in (dt.bfloat16, dt.complex32):
-        raise TypeError(f"Got unsupported ScalarType {self.spec.dtype.legacy}")
-    if self.spec.dtype.lazy:
+    if self._spec.dtype in (dt.bfloat16, dt.complex32):
+        raise TypeError(f"Got unsupported ScalarType {self._spec.dtype.legacy}")
+    if self._spec.dtype.lazy:
         if not force:
             which, bit = ("conj", "conjugate") if self.is_conj() else ("neg", "negative")
             raise RuntimeError(f"Can't call numpy() on Tensor that has {bit} bit set. Use "
                                f"tensor.resolve_{which}().numpy() instead.")  # fmt: skip
         self = self.clone()
     settle_writes(self)
-    spec, storage = self.spec, self.storage
+    spec, storage = self._spec, self._storage
     storage.fix()
     if storage.error is not None:
         raise storage.error
@@ -104,7 +104,7 @@ def numpy(self: Any, *, force: bool = False) -> np.ndarray:
     if not spec.numel:
         return np.empty(spec.size, spec.dtype.numpy)
     return np.ndarray(
-        spec.size, spec.dtype.numpy, whole, self.offset * item, [s * item for s in spec.stride]
+        spec.size, spec.dtype.numpy, whole, self._offset * item, [s * item for s in spec.stride]
     )
 
 
@@ -161,7 +161,7 @@ def from_numpy(ndarray: Any) -> Any:
     address = ndarray.__array_interface__["data"][0]
     if not nbytes:
         out = from_array(ndarray, dtype, spec.stride)
-        out.storage.fix()
+        out._storage.fix()
         return out
     buffer = adopt(bytes_at(address, nbytes), None)
     storage = Storage(nbytes, buffer)

@@ -186,8 +186,8 @@ def right_sides(A, B):
     from flambeau.ir.layout import broadcast_sizes
     from flambeau.ops.linalg_rules import floating
 
-    floating(name, A.spec)
-    batch = broadcast_sizes([A.spec.size[:-2], rows.spec.size[:-2]])
+    floating(name, A._spec)
+    batch = broadcast_sizes([A._spec.size[:-2], rows._spec.size[:-2]])
     return A.expand((*batch, *A.shape[-2:])), rows.expand((*batch, *rows.shape[-2:])), vector
 
 

@@ -96,7 +96,7 @@ def ranked(name: str, input: Any, q: Any, dim: int | None, keepdim: bool, interp
     dim = None if dim is None else one_dim(dim, input.ndim)
     if out is not None and out.dtype is not input.dtype:
         raise RuntimeError("quantile() out tensor must be same dtype as the input tensor")
-    if not input.spec.numel:
+    if not input._spec.numel:
         raise RuntimeError("quantile() input tensor must be non-empty")
     flat = input.reshape(-1) if dim is None or not input.ndim else input.transpose(dim, -1)
     in_order = flat.sort(-1).values
@@ -107,8 +107,8 @@ def ranked(name: str, input: Any, q: Any, dim: int | None, keepdim: bool, interp
     if keepdim and dim is None:
         lead = values.reshape((*[1] * input.ndim, -1)).movedim(-1, 0)
     elif keepdim:
-        rest = [1 if d == dim else n for d, n in enumerate(input.spec.size)]
-        lead = lead.reshape((lead.spec.size[0], *rest))
+        rest = [1 if d == dim else n for d, n in enumerate(input._spec.size)]
+        lead = lead.reshape((lead._spec.size[0], *rest))
     result = lead if q.ndim else lead.squeeze(0)
     return fill(name, result, out)
 
@@ -116,12 +116,12 @@ def ranked(name: str, input: Any, q: Any, dim: int | None, keepdim: bool, interp
 def at_ranks(x: Any, q: Any, interpolation: str, pass_nan: bool) -> Any:
     """From sorted elements along the last dim, those at the shares q; NaN are at the end."""
     missing = x.isnan()
-    last = x.spec.size[-1] - 1
+    last = x._spec.size[-1] - 1
     if pass_nan:
         ranks = q * (missing.logical_not().sum(-1, keepdim=True) - 1).to(x.dtype)
         ranks = ranks.masked_fill(ranks < 0, 0)
     else:
-        ranks = (q * last).expand((*x.spec.size[:-1], q.spec.size[0]))
+        ranks = (q * last).expand((*x._spec.size[:-1], q._spec.size[0]))
         ranks = ranks.masked_fill(missing.any(-1, keepdim=True), last)
     if interpolation in ("lower", "higher", "nearest"):
         rounding = {"lower": "floor", "higher": "ceil", "nearest": "round"}[interpolation]
@@ -130,7 +130,7 @@ def at_ranks(x: Any, q: Any, interpolation: str, pass_nan: bool) -> Any:
     values = x.gather(-1, below)
     if interpolation not in ("linear", "midpoint"):
         return values
-    weight = ranks.new_full(ranks.spec.size, 0.5) if interpolation == "midpoint" else ranks - below
+    weight = ranks.new_full(ranks._spec.size, 0.5) if interpolation == "midpoint" else ranks - below
     return values.lerp(x.gather(-1, ranks.ceil().long()), weight)
 
 
@@ -159,7 +159,7 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
     if input.dtype is dt.bool_:
         raise RuntimeError("cov(): bool dtype is not supported for input")
     x = input.reshape((1, -1)) if input.ndim < 2 else input
-    n = x.spec.size[1]
+    n = x._spec.size[1]
     check_weights("fweights", fweights, "iu", "integral", n)
     check_weights("aweights", aweights, "f", "floating point", n)
     weight = fweights if aweights is None else (
@@ -235,11 +235,11 @@ def histogram(input: Any, bins: Any, *, range: Any = None, weight: Any = None,
 
 
 def weighed(flat: Any, weight: Any, input: Any) -> Any:
-    if weight.spec.size != input.spec.size:
+    if weight._spec.size != input._spec.size:
         raise RuntimeError("torch.histogramdd: if weight tensor is provided it should have the "
                            "same shape as the input tensor excluding its innermost dimension, but "
-                           f"got input with shape {list(flat.spec.size)} and weight with shape "
-                           f"{list(weight.spec.size)}")  # fmt: skip
+                           f"got input with shape {list(flat._spec.size)} and weight with shape "
+                           f"{list(weight._spec.size)}")  # fmt: skip
     return weight.reshape(-1)
 
 
@@ -248,12 +248,12 @@ def histogramdd(input: Any, bins: Any, range: Any = None, weight: Any = None,
     """How many rows of the last dim fall into each box, and the edges along each of its axes."""
     if input.ndim < 2:
         raise RuntimeError("torch.histogramdd: input tensor should have at least 2 dimensions")
-    n = input.spec.size[-1]
+    n = input._spec.size[-1]
     bins = [bins] * n if isinstance(bins, int) else list(bins)
     if len(bins) != n:
         raise RuntimeError("histogramdd: The size of bins must be equal to the innermost dimension "
                            "of the input.")  # fmt: skip
-    if weight is not None and weight.spec.size != input.spec.size[:-1]:
+    if weight is not None and weight._spec.size != input._spec.size[:-1]:
         weighed(input, weight, input.select(-1, 0))
     hist, edges = boxed(input.reshape((-1, n)), bins, range, weight, density)
     return named("histogramdd", (hist, tuple(edges)))

@@ -171,7 +171,7 @@ class UntypedStorage(Face):
         return "torch.storage.UntypedStorage" if dtype is None else self._cast(dtype)
 
     def _cast(self, dtype: dt.DType) -> TypedStorage:
-        return typed(self._elements().to(dtype).storage, dtype)
+        return typed(self._elements().to(dtype)._storage, dtype)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, UntypedStorage) and self._storage is other._storage
@@ -270,7 +270,7 @@ class TypedStorage(Face, metaclass=_Kinds):
         return f"torch.{self.pickle_storage_type()}" if dtype is None else self._cast(dtype)
 
     def _cast(self, dtype: dt.DType) -> TypedStorage:
-        return self if dtype is self.dtype else typed(self._elements().to(dtype).storage, dtype)
+        return self if dtype is self.dtype else typed(self._elements().to(dtype)._storage, dtype)
 
     def __eq__(self, other: object) -> bool:
         same = isinstance(other, TypedStorage) and self._storage is other._storage
@@ -340,7 +340,7 @@ def content(data: Any, dtype: dt.DType, who: str) -> Storage:
         raise RuntimeError(f"{who}: Expected a sequence type, but got {type(data).__name__}")
     from flambeau.literal import tensor
 
-    return tensor(data, dtype=dtype).storage
+    return tensor(data, dtype=dtype)._storage
 
 
 def cut(storage: Storage, start: int, nbytes: int) -> Storage:

@@ -73,9 +73,9 @@ class Tensor(Recorded):
 
     def _take(self, other: Any) -> Any:
         """Become another tensor: its memory, its view of it, its history."""
-        self.storage, self.spec, self.offset = other.storage, other.spec, other.offset
-        self.stretch, self.slot, self.edge = other.stretch, other.slot, other.edge
-        self.base, self.meta = other.base, other.meta
+        self._storage, self._spec, self._offset = other._storage, other._spec, other._offset
+        self._stretch, self._slot, self._edge = other._stretch, other._slot, other._edge
+        self._viewed, self._meta = other._viewed, other._meta
         return self
 
     # ---------------------------------------------------------------- what it is
@@ -83,34 +83,34 @@ class Tensor(Recorded):
     @property
     def shape(self) -> Size:
         """The size of each dim."""
-        return Size(self.spec.size)
+        return Size(self._spec.size)
 
     def size(self, dim: int | None = None) -> Any:
-        return Size(self.spec.size) if dim is None else self.spec.size[one_dim(dim, self.ndim)]
+        return Size(self._spec.size) if dim is None else self._spec.size[one_dim(dim, self.ndim)]
 
     def stride(self, dim: int | None = None) -> Any:
-        return self.spec.stride if dim is None else self.spec.stride[one_dim(dim, self.ndim)]
+        return self._spec.stride if dim is None else self._spec.stride[one_dim(dim, self.ndim)]
 
     def storage_offset(self) -> int:
-        return self.offset
+        return self._offset
 
     @property
     def ndim(self) -> int:
-        return len(self.spec.size)
+        return len(self._spec.size)
 
     def dim(self) -> int:
-        return len(self.spec.size)
+        return len(self._spec.size)
 
     ndimension = dim
 
     def numel(self) -> int:
-        return self.spec.numel
+        return self._spec.numel
 
     nelement = numel
 
     @property
     def dtype(self) -> dt.DType:
-        return self.spec.dtype.plain
+        return self._spec.dtype.plain
 
     @property
     def device(self) -> Any:
@@ -126,33 +126,33 @@ class Tensor(Recorded):
 
     @property
     def itemsize(self) -> int:
-        return self.spec.dtype.itemsize
+        return self._spec.dtype.itemsize
 
     def element_size(self) -> int:
-        return self.spec.dtype.itemsize
+        return self._spec.dtype.itemsize
 
     @property
     def nbytes(self) -> int:
-        return self.spec.numel * self.spec.dtype.itemsize
+        return self._spec.numel * self._spec.dtype.itemsize
 
     def get_device(self) -> int:
         return -1
 
     def is_contiguous(self, memory_format: Any = contiguous_format) -> bool:
         if memory_format in (contiguous_format, preserve_format):
-            return is_contiguous(self.spec.size, self.spec.stride)
+            return is_contiguous(self._spec.size, self._spec.stride)
         raise NotImplementedError(
             f"is_contiguous(memory_format={memory_format}) is not supported yet"
         )
 
     def is_floating_point(self) -> bool:
-        return self.spec.dtype.kind == "f"
+        return self._spec.dtype.kind == "f"
 
     def is_complex(self) -> bool:
-        return self.spec.dtype.kind == "c"
+        return self._spec.dtype.kind == "c"
 
     def is_signed(self) -> bool:
-        return self.spec.dtype.is_signed
+        return self._spec.dtype.is_signed
 
     def is_pinned(self, device: Any = None) -> bool:
         return False
@@ -161,18 +161,18 @@ class Tensor(Recorded):
         return self
 
     def is_inference(self) -> bool:
-        return self.storage.inference
+        return self._storage.inference
 
     def _is_view(self) -> bool:
-        return self.base is not None
+        return self._viewed is not None
 
     @property
     def _base(self) -> Any:
-        return self.base
+        return self._viewed
 
     @property
     def _version(self) -> int:
-        if self.storage.inference:
+        if self._storage.inference:
             raise RuntimeError("Inference tensors do not track version counter.")
         return self._counter().version
 
@@ -182,36 +182,36 @@ class Tensor(Recorded):
     def requires_grad(self) -> bool:
         if inplace.stale(self):
             inplace.refresh_history(self)
-        return self.spec.requires_grad
+        return self._spec.requires_grad
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        if self.edge is not None and not requires_grad:
+        if self._edge is not None and not requires_grad:
             raise RuntimeError(
                 "you can only change requires_grad flags of leaf variables. If you want to use a "
                 "computed variable in a subgraph that doesn't require differentiation use "
                 "var_no_grad = var.detach()."
             )
-        if requires_grad and self.spec.dtype.kind not in "fc":
+        if requires_grad and self._spec.dtype.kind not in "fc":
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
         if requires_grad:
-            refuse_inference(self.storage)
-        if self.spec.requires_grad != bool(requires_grad):
-            self.spec = self.spec.with_grad(bool(requires_grad))
-            self.stretch = None  # it enters anew, as what it is now
+            refuse_inference(self._storage)
+        if self._spec.requires_grad != bool(requires_grad):
+            self._spec = self._spec.with_grad(bool(requires_grad))
+            self._stretch = None  # it enters anew, as what it is now
         return self
 
     @property
     def output_nr(self) -> int:
-        return self.edge.number if isinstance(self.edge, Edge) else 0
+        return self._edge.number if isinstance(self._edge, Edge) else 0
 
     @property
     def grad(self) -> Any:
-        meta = self.meta
-        if self.edge is not None and (meta is None or not meta.retains_grad and meta.grad is None):
+        meta = self._meta
+        if self._edge is not None and (meta is None or not meta.retains_grad and meta.grad is None):
             warnings.warn(
                 "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its "
                 ".grad attribute won't be populated during autograd.backward(). Call "
@@ -224,11 +224,11 @@ class Tensor(Recorded):
     def grad(self, grad: Any) -> None:
         if grad is not None:
             check_grad(self, grad)
-        self._meta().grad = grad
+        self._made_meta().grad = grad
 
     @grad.deleter
     def grad(self) -> None:
-        self._meta().grad = None
+        self._made_meta().grad = None
 
     def backward(
         self,
@@ -246,30 +246,30 @@ class Tensor(Recorded):
 
     def detach(self) -> Tensor:
         """The same memory without history; the version is shared, too."""
-        spec, stretch = self.spec.with_grad(False), self.stretch
-        out = assemble(Tensor, self.storage, spec, self.offset)
-        if spec is self.spec and self.edge is None:
-            out.stretch, out.slot = stretch, self.slot
-        if self.meta is not None and self.meta.counter is not None:
-            out._meta().counter = self.meta.counter
+        spec, stretch = self._spec.with_grad(False), self._stretch
+        out = assemble(Tensor, self._storage, spec, self._offset)
+        if spec is self._spec and self._edge is None:
+            out._stretch, out._slot = stretch, self._slot
+        if self._meta is not None and self._meta.counter is not None:
+            out._made_meta().counter = self._meta.counter
         return out
 
     def detach_(self) -> Tensor:
-        if self.base is not None:
+        if self._viewed is not None:
             raise RuntimeError(
                 "Can't detach views in-place. Use detach() instead. If you are using "
                 "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view "
                 "is set as True, gradients are views of DDP buckets, and hence detach_() "
                 "cannot be called on these gradients."
             )
-        self.edge, self.spec, self.stretch = None, self.spec.with_grad(False), None
+        self._edge, self._spec, self._stretch = None, self._spec.with_grad(False), None
         return self
 
     @property
     def data(self) -> Tensor:
         """The same memory without history, and with a version of its own."""
-        out = assemble(Tensor, self.storage, self.spec.with_grad(False), self.offset)
-        out._meta().counter = Counter()
+        out = assemble(Tensor, self._storage, self._spec.with_grad(False), self._offset)
+        out._made_meta().counter = Counter()
         return out
 
     @data.setter
@@ -277,31 +277,31 @@ class Tensor(Recorded):
         if not isinstance(new, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(new).__name__}")
         version = self._counter().version
-        counter = self._meta().counter = Counter()
+        counter = self._made_meta().counter = Counter()
         counter.version = version
-        self.storage, self.offset, self.stretch = new.storage, new.offset, None
-        self.spec = new.spec.with_grad(self.spec.requires_grad)
+        self._storage, self._offset, self._stretch = new._storage, new._offset, None
+        self._spec = new._spec.with_grad(self._spec.requires_grad)
         here.stretch.walk = False  # a backward that was walked before read other memory
 
     # ---------------------------------------------------------------- looking at values
 
     def _memory(self) -> np.ndarray:
         """The elements as they lie in memory, after everything pending that concerns them ran."""
-        storage = self.storage
+        storage = self._storage
         if storage.stretch is not None:
             flush.settle_all(storage)
         if storage.rare is not None and storage.error is not None:
             raise storage.error
-        spec = self.spec
+        spec = self._spec
         assert isinstance(storage.buffer, Buffer)
-        return storage.buffer.array(spec.size, spec.stride, self.offset, spec.dtype.numpy)
+        return storage.buffer.array(spec.size, spec.stride, self._offset, spec.dtype.numpy)
 
     def _numbers(self) -> np.ndarray:
         """The elements as NumPy can compute with them (bfloat16 and float16 as float32)."""
-        return dt.widen(self._memory(), self.spec.dtype)
+        return dt.widen(self._memory(), self._spec.dtype)
 
     def item(self) -> Any:
-        spec, storage = self.spec, self.storage
+        spec, storage = self._spec, self._storage
         if spec.numel != 1:
             raise RuntimeError(
                 f"a Tensor with {spec.numel} elements cannot be converted to Scalar"
@@ -312,15 +312,15 @@ class Tensor(Recorded):
         if storage.rare is not None or dtype not in AS_THEY_LIE:
             return self._numbers().item()
         assert buffer is not None
-        start = buffer.start + self.offset * dtype.itemsize
+        start = buffer.start + self._offset * dtype.itemsize
         return np.ndarray((), dtype.numpy, buffer.block, start).item()
 
     def tolist(self) -> Any:
         return self._numbers().tolist()
 
     def __bool__(self) -> bool:
-        if self.spec.numel != 1:
-            many = "more than one value" if self.spec.numel else "no values"
+        if self._spec.numel != 1:
+            many = "more than one value" if self._spec.numel else "no values"
             raise RuntimeError(f"Boolean value of Tensor with {many} is ambiguous")
         return bool(self._numbers().item())
 
@@ -342,27 +342,27 @@ class Tensor(Recorded):
         return value
 
     def _one(self) -> Any:
-        if self.spec.numel != 1:
+        if self._spec.numel != 1:
             raise ValueError("only one element tensors can be converted to Python scalars")
         return self._numbers().item()
 
     def __index__(self) -> int:
-        if self.spec.numel != 1 or self.spec.dtype.kind not in "iub":
+        if self._spec.numel != 1 or self._spec.dtype.kind not in "iub":
             raise TypeError("only integer tensors of a single element can be converted to an index")
         return int(self._memory().item())
 
     def __len__(self) -> int:
-        if not self.spec.size:
+        if not self._spec.size:
             raise TypeError("len() of a 0-d tensor")
-        return self.spec.size[0]
+        return self._spec.size[0]
 
     def __iter__(self) -> Any:
-        if not self.spec.size:
+        if not self._spec.size:
             raise TypeError("iteration over a 0-d tensor")
         return iter(self.unbind(0))  # type: ignore[attr-defined]
 
     def __reversed__(self) -> Any:
-        return self.flip(0) if self.spec.size else self  # type: ignore[attr-defined]
+        return self.flip(0) if self._spec.size else self  # type: ignore[attr-defined]
 
     def __contains__(self, element: Any) -> bool:
         if isinstance(element, (Tensor, int, float, complex)):
@@ -382,15 +382,15 @@ class Tensor(Recorded):
         node = self.grad_fn  # type: ignore[attr-defined]
         return printing.format_tensor(
             self._numbers(),
-            self.spec.dtype.plain,
+            self._spec.dtype.plain,
             default_dtype=here.stretch.mode.default_dtype,
-            requires_grad=self.spec.requires_grad,
+            requires_grad=self._spec.requires_grad,
             prefix=prefix,
             grad_fn=None if node is None else walk.node_name(node),
         )
 
     def __format__(self, spec: str) -> str:
-        if not self.spec.size:
+        if not self._spec.size:
             return format(self.item(), spec)
         return object.__format__(self, spec)
 
@@ -402,7 +402,7 @@ def from_array(array: np.ndarray, dtype: dt.DType, stride: Ints | None = None) -
     """A tensor with a copy of an array's elements, which are as they lie in memory."""
     out = empty_of(spec_of(array.shape, stride, dtype))
     if array.size:
-        out.storage.buffer.array(out.spec.size, out.spec.stride, 0, dtype.numpy)[...] = array
+        out._storage.buffer.array(out._spec.size, out._spec.stride, 0, dtype.numpy)[...] = array
     return out
 
 

@@ -45,7 +45,7 @@ def view(self: Any, *shape: Any, dtype: Any = None, size: Any = None) -> Any:
     """The same elements in another shape, or the same bytes as another dtype."""
     if dtype is not None or (len(shape) == 1 and isinstance(shape[0], DType)):
         return view_dtype(self, dtype or shape[0])
-    size, stride = another_size(self.spec, shape if size is None else (size,))
+    size, stride = another_size(self._spec, shape if size is None else (size,))
     if stride is None:
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at "
@@ -73,12 +73,12 @@ def sized(spec: Spec, shape: Ints) -> tuple[Ints, Ints | None]:
 
 
 def view_as(self: Any, other: Any) -> Any:
-    return view(self, other.spec.size)
+    return view(self, other._spec.size)
 
 
 def view_dtype(self: Any, dtype: DType) -> Any:
     """The bytes read as another type; the last dim shrinks or grows where the widths differ."""
-    spec, (old, new) = self.spec, (self.spec.dtype.itemsize, dtype.itemsize)
+    spec, (old, new) = self._spec, (self._spec.dtype.itemsize, dtype.itemsize)
     if old == new:
         return record_view(views.as_type, self, None, 1, spec.size, spec.stride, dtype)
     if not spec.size:
@@ -97,7 +97,7 @@ def view_dtype(self: Any, dtype: DType) -> Any:
             f"self.size(-1) must be divisible by {new // old} to view {spec.dtype.legacy} "
             f"as {dtype.legacy} (different element sizes), but got {spec.size[-1]}"
         )
-    counts = (nbytes, self.offset * old, *(s * old for s in spec.stride[:-1]))
+    counts = (nbytes, self._offset * old, *(s * old for s in spec.stride[:-1]))
     if any(n % new for n in counts):
         raise RuntimeError(
             f"sizes, strides and storage_offset must be divisible by {new // old} to "
@@ -105,13 +105,13 @@ def view_dtype(self: Any, dtype: DType) -> Any:
         )
     size = (*spec.size[:-1], nbytes // new)
     stride = (*(s * old // new for s in spec.stride[:-1]), 1)
-    shift = self.offset * old // new - self.offset
+    shift = self._offset * old // new - self._offset
     return record_view(views.as_type, self, 1 if shift else None, shift, size, stride, dtype)
 
 
 def reshape(input: Any, *given: Any, shape: Any = None) -> Any:
     """A view where the memory allows it, else a copy."""
-    size, stride = another_size(input.spec, given if shape is None else (shape,))
+    size, stride = another_size(input._spec, given if shape is None else (shape,))
     if stride is not None:
         return record_view(views.reshaped, input, None, 1, size, stride)
     copy = input.clone(memory_format="torch.contiguous_format")
@@ -119,12 +119,12 @@ def reshape(input: Any, *given: Any, shape: Any = None) -> Any:
 
 
 def reshape_as(self: Any, other: Any) -> Any:
-    return reshape(self, other.spec.size)
+    return reshape(self, other._spec.size)
 
 
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     """Several dims as one."""
-    size = input.spec.size
+    size = input._spec.size
     flat = flattened(size, start_dim, end_dim)
     return input if flat == size else reshape(input, flat)
 
@@ -142,7 +142,7 @@ def flattened(size: Ints, start_dim: int, end_dim: int) -> Ints:
 
 def unflatten(input: Any, dim: int, sizes: Any) -> Any:
     """One dim as several."""
-    old, dim = input.spec.size, one_dim(dim, input.ndim)
+    old, dim = input._spec.size, one_dim(dim, input.ndim)
     sizes = tuple(map(whole, sizes))
     if sizes.count(-1) == 1 and prod(n for n in sizes if n != -1):
         rest = old[dim] // prod(n for n in sizes if n != -1)
@@ -162,7 +162,7 @@ def ravel(input: Any) -> Any:
 
 def squeeze(input: Any, dim: Any = None, *, axis: Any = None) -> Any:
     """Without the dims of size 1, all or those that are named."""
-    size, stride = input.spec.size, input.spec.stride
+    size, stride = input._spec.size, input._spec.stride
     dim = dim if axis is None else axis
     if dim is None:
         op, gone = views.squeeze, set(range(len(size)))
@@ -179,7 +179,7 @@ def squeeze(input: Any, dim: Any = None, *, axis: Any = None) -> Any:
 def unsqueeze(input: Any, dim: Any = None, *, axis: Any = None) -> Any:
     """With one more dim, of size 1."""
     dim = axis if dim is None else dim
-    size, stride = input.spec.size, input.spec.stride
+    size, stride = input._spec.size, input._spec.stride
     d = one_dim(dim, len(size) + 1)
     step = size[d] * stride[d] if d < len(size) else 1
     return record_view(
@@ -189,18 +189,18 @@ def unsqueeze(input: Any, dim: Any = None, *, axis: Any = None) -> Any:
 
 def expand(self: Any, *given: Any, size: Any = None, implicit: bool = False) -> Any:
     """Dims of size 1 repeated, without copies."""
-    old, size = self.spec.size, ints(given if size is None else (size,))
+    old, size = self._spec.size, ints(given if size is None else (size,))
     lead = len(size) - len(old)
     if lead < 0:
         raise RuntimeError(
-            f"expand(torch.{self.spec.dtype.legacy}Tensor{{{list(old)}}}, "
+            f"expand(torch.{self._spec.dtype.legacy}Tensor{{{list(old)}}}, "
             f"size={list(size)}): the number of sizes provided ({len(size)}) must be "
             f"greater or equal to the number of dimensions in the tensor "
             f"({len(old)})"
         )
     new = tuple(expanded(old, size, d, lead) for d in range(len(size)))
     return record_view(
-        views.expand, self, None, 1, new, expanded_strides(old, self.spec.stride, new)
+        views.expand, self, None, 1, new, expanded_strides(old, self._spec.stride, new)
     )
 
 
@@ -237,7 +237,7 @@ def expanded(old: Any, size: Any, d: int, lead: int) -> int:
 
 
 def expand_as(self: Any, other: Any) -> Any:
-    return expand(self, other.spec.size)
+    return expand(self, other._spec.size)
 
 
 def broadcast_to(input: Any, size: Any) -> Any:
@@ -276,7 +276,7 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
 
 def t(input: Any) -> Any:
     """A matrix transposed."""
-    n = len(input.spec.size)
+    n = len(input._spec.size)
     if n > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {n}D")
     return record_view(views.t, input, None, 1, (1, 0)[2 - n :])
@@ -354,8 +354,8 @@ def in_place(make: Any) -> Any:
             check_write(self)
         view = make(self, *args, **kwargs)
         if view is not self:
-            self.spec, self.offset, self.edge = view.spec, view.offset, view.edge
-            self.stretch, self.slot = view.stretch, view.slot
+            self._spec, self._offset, self._edge = view._spec, view._offset, view._edge
+            self._stretch, self._slot = view._stretch, view._slot
         self._counter().version += 1
         return self
 
@@ -374,16 +374,16 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
             "as_strided: Negative strides are not supported at the moment, got strides: "
             f"{list(stride)}"
         )
-    offset = input.offset if storage_offset is None else storage_offset
-    item = input.spec.dtype.itemsize
+    offset = input._offset if storage_offset is None else storage_offset
+    item = input._spec.dtype.itemsize
     last = offset + sum((n - 1) * s for n, s in zip(size, stride)) + 1
-    if 0 not in size and last * item > input.storage.nbytes:
+    if 0 not in size and last * item > input._storage.nbytes:
         raise RuntimeError(
             f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset "
             f"{offset}, and itemsize {item} requiring a storage size of {last * item} "
-            f"are out of bounds for storage of size {input.storage.nbytes}"
+            f"are out of bounds for storage of size {input._storage.nbytes}"
         )
-    start = None if storage_offset is None else storage_offset - input.offset
+    start = None if storage_offset is None else storage_offset - input._offset
     return record_view(views.as_strided, input, start, 1, size, stride)
 
 

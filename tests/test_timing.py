@@ -38,10 +38,10 @@ def test_a_range_runs_what_it_recorded():
     with profiler.profile():
         with profiler.record_function("range"):
             y = x + 1
-        assert y.storage.buffer is not None
+        assert y._storage.buffer is not None
     with profiler.record_function("nobody measures"):
         z = x + 2
-    assert z.storage.buffer is None
+    assert z._storage.buffer is None
 
 
 def test_decorator_and_trace(tmp_path):

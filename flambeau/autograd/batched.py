@@ -23,7 +23,7 @@ def grad_rows(outputs: Any, inputs: Any, grad_outputs: Any, *, retain_graph: boo
     if not count:
         wanted = listed(inputs)
         check_inputs(wanted)
-        return tuple(x.new_zeros((0, *x.spec.size)) for x in wanted)
+        return tuple(x.new_zeros((0, *x._spec.size)) for x in wanted)
     unused = allow_unused or materialize_grads
     retain = create_graph if retain_graph is None else retain_graph
     found = []
@@ -44,7 +44,7 @@ def rows_of(roots: list[Any], grads: list[Any]) -> int | None:
     for n, (root, g) in enumerate(zip(roots, grads)):
         if g is None:
             continue
-        if g.spec.size[1:] != root.spec.size or not g.spec.size:
+        if g._spec.size[1:] != root._spec.size or not g._spec.size:
             raise RuntimeError(
                 "If `is_grads_batched=True`, we interpret the first dimension of each grad_output "
                 "as the batch dimension. The sizes of the remaining dimensions are expected to "
@@ -52,7 +52,7 @@ def rows_of(roots: list[Any], grads: list[Any]) -> int | None:
                 f"grad_output[{n}] has a shape of {g.shape} and output[{n}] has a shape of "
                 f"{root.shape}. If you only want some tensors in `grad_output` to be considered "
                 "batched, consider using vmap.")  # fmt: skip
-        sizes.append(g.spec.size[0])
+        sizes.append(g._spec.size[0])
     if len(set(sizes)) > 1:
         raise ValueError("vmap: Expected all tensors to have the same size in the mapped "
                          f"dimension, got sizes {sizes} for the mapped dimension")  # fmt: skip

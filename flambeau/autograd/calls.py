@@ -27,7 +27,7 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
     retain = create_graph if retain_graph is None else retain_graph
     if grad_tensors is None and inputs is None and isinstance(tensors, Recorded):
         check_root(0, tensors)
-        if tensors.spec.numel != 1:
+        if tensors._spec.numel != 1:
             raise RuntimeError("grad can be implicitly created only for scalar outputs")
         check_real(tensors)
         backward_from(tensors, retain, create_graph)
@@ -100,7 +100,7 @@ def check_root(number: int, root: Any) -> None:
     """Gradients can come from what has a history."""
     if inplace.stale(root):
         inplace.refresh_history(root)
-    if not root.spec.requires_grad:
+    if not root._spec.requires_grad:
         raise RuntimeError(f"element {number} of tensors does not require grad and does not have a "
                            "grad_fn")  # fmt: skip
 
@@ -119,36 +119,36 @@ def root_grads(roots: list[Any], given: Any) -> list[Any]:
 def root_grad(number: int, root: Any, grad: Any) -> Any:
     """The gradient given for a root, checked, or 1."""
     if grad is None:
-        if root.spec.requires_grad and root.spec.numel != 1:
+        if root._spec.requires_grad and root._spec.numel != 1:
             raise RuntimeError("grad can be implicitly created only for scalar outputs")
         check_real(root)
         return ones_like(root)
     if not isinstance(grad, Recorded):
         raise TypeError(f"gradients can be either Tensors or None, but got {type(grad).__name__}")
-    if grad.spec.size != root.spec.size:
+    if grad._spec.size != root._spec.size:
         raise RuntimeError(f"Mismatch in shape: grad_output[{number}] has a shape of "
-                           f"torch.Size({list(grad.spec.size)}) and output[{number}] has a "
+                           f"torch.Size({list(grad._spec.size)}) and output[{number}] has a "
                            "shape of "
-                           f"torch.Size({list(root.spec.size)}).")  # fmt: skip
+                           f"torch.Size({list(root._spec.size)}).")  # fmt: skip
     typed: Any = grad
-    if (grad.spec.dtype.kind == "c") != (root.spec.dtype.kind == "c"):
-        kinds = ["complex" if t.spec.dtype.kind == "c" else "real" for t in (grad, root)]
+    if (grad._spec.dtype.kind == "c") != (root._spec.dtype.kind == "c"):
+        kinds = ["complex" if t._spec.dtype.kind == "c" else "real" for t in (grad, root)]
         raise RuntimeError(
             f"For complex Tensors, both grad_output and output are required to have the same "
-            f"dtype. Mismatch in dtype: grad_output[{number}] has a dtype of {grad.spec.dtype} "
-            f"({kinds[0]}) and output[{number}] has a dtype of {root.spec.dtype} "
+            f"dtype. Mismatch in dtype: grad_output[{number}] has a dtype of {grad._spec.dtype} "
+            f"({kinds[0]}) and output[{number}] has a dtype of {root._spec.dtype} "
             f"({kinds[1]}).")  # fmt: skip
-    wanted = root.spec.dtype.plain
-    return typed if grad.spec.dtype.plain is wanted else typed.to(wanted)
+    wanted = root._spec.dtype.plain
+    return typed if grad._spec.dtype.plain is wanted else typed.to(wanted)
 
 
 def check_real(root: Any) -> None:
     """A gradient of 1 to begin with makes sense where the root is real."""
-    if root.spec.dtype.kind == "c" and root.spec.requires_grad:
+    if root._spec.dtype.kind == "c" and root._spec.requires_grad:
         raise RuntimeError("grad can be implicitly created only for real scalar outputs but got "
-                           f"{root.spec.dtype}")  # fmt: skip
+                           f"{root._spec.dtype}")  # fmt: skip
 
 
 def zeros_like(tensor: Any) -> Any:
     """A gradient for an input that was not used."""
-    return tensor.new_zeros(tensor.spec.size)
+    return tensor.new_zeros(tensor._spec.size)

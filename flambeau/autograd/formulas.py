@@ -118,12 +118,12 @@ def fit(grad: Any, spec: Spec) -> Any:
     """A gradient in the size and type of its argument: broadcasting undone, cast back."""
     if grad is None:
         return None
-    if grad.spec.size != spec.size:
+    if grad._spec.size != spec.size:
         grad = grad.sum_to_size(spec.size)
     wanted = spec.dtype.plain
-    if grad.spec.dtype.kind == "c" and wanted.kind != "c":
+    if grad._spec.dtype.kind == "c" and wanted.kind != "c":
         grad = grad.real
-    return grad if grad.spec.dtype.plain is wanted else grad.to(wanted)
+    return grad if grad._spec.dtype.plain is wanted else grad.to(wanted)
 
 
 def readings(node: Node, arrived: dict[int, Any], walk: Any) -> Any:
@@ -217,11 +217,11 @@ def unpack(saved: Any, history: Any) -> Any:
         return leaf
     tensor = assemble(above.result_class, storage, spec, offset)
     if history is not None and not isinstance(history, Recorded):
-        tensor.edge = history
+        tensor._edge = history
     elif spec.requires_grad:
-        tensor.spec = spec.with_grad(False)
+        tensor._spec = spec.with_grad(False)
     if not isinstance(counter, Storage):
-        tensor._meta().counter = counter
+        tensor._made_meta().counter = counter
     return tensor
 
 

@@ -73,7 +73,7 @@ def check_level(level: int | None, says: str) -> None:
 
 def check_float(x: Any, what: str) -> None:
     """Derivatives are those of real or complex numbers."""
-    if x.spec.dtype.kind not in "fc":
+    if x._spec.dtype.kind not in "fc":
         raise ValueError(f"Expected {what} to be floating point or complex, but got: {x.dtype}")
 
 
@@ -94,11 +94,11 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
     check_float(tensor, "primal")
     check_float(tangent, "tangent")
     check_level(level, "Invalid level given to _make_dual")
-    if tensor.spec.size != tangent.spec.size:
+    if tensor._spec.size != tangent._spec.size:
         raise RuntimeError(
             "Trying to set a forward gradient that has a different size than that of the original "
-            f"Tensor, this is not supported. Tensor is of size {list(tensor.spec.size)} while the "
-            f"given forward gradient is of size {list(tangent.spec.size)}.")  # fmt: skip
+            f"Tensor, this is not supported. Tensor is of size {list(tensor._spec.size)} while the "
+            f"given forward gradient is of size {list(tangent._spec.size)}.")  # fmt: skip
     if any(x is tensor for x in _level.inputs):
         raise RuntimeError("Making a dual Tensor based on a Tensor that already has a forward "
                            "gradient at the same level 0 is not supported.")  # fmt: skip
@@ -122,7 +122,7 @@ def unpack_dual(tensor: Any, *, level: int | None = None) -> UnpackedDualTensor:
         linear = Linear(_level, _level.inputs, [tensor])
         (tangent,) = linear(_level.tangents)
         if tangent is None and any(p is not None for p in linear.pulled):
-            tangent = tensor.new_zeros(tensor.spec.size)  # type: ignore[attr-defined]
+            tangent = tensor.new_zeros(tensor._spec.size)  # type: ignore[attr-defined]
     _level.outer, _level.active = here.stretch.mode.grad, 0  # as seen from outside
     unpacked = UnpackedDualTensor(_level.release(tensor), _level.release(tangent))
     _level.active = 1

@@ -150,7 +150,7 @@ def checked(node: FunctionCtx, number: int, grad: Any, spec: Any) -> Any:
     except RuntimeError:
         raise RuntimeError(f"Function {node.name()} returned an invalid gradient at index "
                            f"{number} - "
-                           f"got {list(grad.spec.size)} but expected shape compatible with "
+                           f"got {list(grad._spec.size)} but expected shape compatible with "
                            f"{list(spec.size)}") from None  # fmt: skip
 
 
@@ -238,8 +238,8 @@ def connect(node: FunctionCtx, args: tuple[Any, ...], output: Any, differentiabl
 def prepare_node(node: FunctionCtx, args: tuple[Any, ...], outs: tuple[Any, ...]) -> None:
     """Where gradients go next."""
     node.next = tuple(results.next_of(a) if isinstance(a, Recorded) else None for a in args)
-    node.input_specs = tuple(a.spec if isinstance(a, Recorded) else None for a in args)
-    node.specs = tuple(o.spec if isinstance(o, Recorded) else None for o in outs)
+    node.input_specs = tuple(a._spec if isinstance(a, Recorded) else None for a in args)
+    node.specs = tuple(o._spec if isinstance(o, Recorded) else None for o in outs)
     node.state = Facts(type(node).__name__, node.specs)
     node.order = next(order)
 
@@ -247,21 +247,21 @@ def prepare_node(node: FunctionCtx, args: tuple[Any, ...], outs: tuple[Any, ...]
 def joined(node: FunctionCtx, number: int, out: Any, args: tuple[Any, ...]) -> Any:
     """A result with the node as its history."""
     same = any(out is tensor for tensor in node.non_differentiable)
-    if same or out.spec.dtype.kind not in "fc":
+    if same or out._spec.dtype.kind not in "fc":
         return out
     dirty = any(out is tensor for tensor in node.dirty_tensors)
     edge: Any = Edge(node, number) if number else node
     if dirty:
-        if out.edge is None and out.spec.requires_grad:
+        if out._edge is None and out._spec.requires_grad:
             raise RuntimeError(
                 "a leaf Variable that requires grad has been used in an in-place operation."
             )
-        if out.base is not None:
+        if out._viewed is not None:
             above.rebase(here.stretch, out, edge)
             return out
     elif any(out is a for a in args):
         out = view_without_history(out)
-    out.edge, out.spec, out.stretch = edge, out.spec.with_grad(True), None
+    out._edge, out._spec, out._stretch = edge, out._spec.with_grad(True), None
     return out
 
 
@@ -270,7 +270,7 @@ def view_without_history(x: Any) -> Any:
     recording = here.stretch.mode.grad
     set_mode(grad=False)
     try:
-        return x.view(x.spec.size)
+        return x.view(x._spec.size)
     finally:
         set_mode(grad=recording)
 
@@ -284,10 +284,10 @@ def save_tensors(node: FunctionCtx, results: tuple[Any, ...], outs: tuple[Any, .
             kept.append((None, None))
             continue
         number = next((n for n, o in enumerate(outs) if o is tensor), None)
-        if number is not None and results[number].spec.requires_grad:
+        if number is not None and results[number]._spec.requires_grad:
             kept.append((keep(results[number]), number))
         else:
-            kept.append((keep(tensor), tensor.edge))
+            kept.append((keep(tensor), tensor._edge))
     node.saved, node.to_save = tuple(kept), ()
 
 
@@ -302,7 +302,7 @@ def once_differentiable(fn: Any) -> Any:
             outputs = fn(ctx, *args)
         finally:
             set_mode(grad=recording)
-        needed = any(isinstance(a, Recorded) and a.spec.requires_grad for a in args)
+        needed = any(isinstance(a, Recorded) and a._spec.requires_grad for a in args)
         if not recording or not needed:
             return outputs
         results = outputs if isinstance(outputs, tuple) else (outputs,)

@@ -92,7 +92,7 @@ class Calling:
     def vectors(self, v: Any, places: Sequence[Any], several: bool, what: str) -> list[Any]:
         """What is multiplied with a derivative: as many, and as large, as `places`."""
         if v is None:
-            if len(places) != 1 or places[0].spec.numel != 1:
+            if len(places) != 1 or places[0]._spec.numel != 1:
                 raise RuntimeError(f"The vector v can only be None if {what} a single Tensor with "
                                    "a single element.")  # fmt: skip
             return [zeros(places[0]) + 1]
@@ -124,7 +124,7 @@ def tensors(given: Any, what: str, name: str) -> tuple[bool, list[Any]]:
 
 
 def zeros(x: Any) -> Any:
-    return x.new_zeros(x.spec.size)
+    return x.new_zeros(x._spec.size)
 
 
 def check_depend(values: Sequence[Any], says: str, strict: bool) -> None:
@@ -136,7 +136,7 @@ def check_depend(values: Sequence[Any], says: str, strict: bool) -> None:
 
 def check_element(x: Any, name: str) -> None:
     """What is differentiated twice has one element."""
-    if x.spec.numel != 1:
+    if x._spec.numel != 1:
         raise RuntimeError(f"The Tensor returned by the function given to {name} should contain a "
                            "single element")  # fmt: skip
 
@@ -285,15 +285,15 @@ def transposed(found: list[list[Any]], places: Sequence[Any]) -> Any:
 
 def block(values: Sequence[Any], out: Any, x: Any) -> Any:
     """Derivatives of each element of `out`, each in the size of x, in one tensor."""
-    size = (*out.spec.size, *x.spec.size)
+    size = (*out._spec.size, *x._spec.size)
     return stacked(values).view(size) if values else x.new_zeros(size)
 
 
 def units(x: Any) -> Any:
     """Each tensor in the size of `x` with a single 1."""
-    n = x.spec.numel
+    n = x._spec.numel
     whole = recorder.record(TABLE["diag_embed"], zeros(x).new_ones((n,)), 0, -2, -1) if n else None
-    return () if whole is None else whole.view((n, *x.spec.size)).unbind(0)
+    return () if whole is None else whole.view((n, *x._spec.size)).unbind(0)
 
 
 def hessian(func: Any, inputs: Any, create_graph: bool = False, strict: bool = False,
@@ -308,7 +308,7 @@ def hessian(func: Any, inputs: Any, create_graph: bool = False, strict: bool = F
                        False)  # fmt: skip
         check_depend(call.outputs, NO_GRAD, strict)
         call.single()
-        found = [b.view(x.spec.size) for b, x in zip(rows(call, 0), call.inputs)]
+        found = [b.view(x._spec.size) for b, x in zip(rows(call, 0), call.inputs)]
         check_depend(found, LINEAR, strict)
         return call.finished(found, call.several_in)
 

@@ -82,7 +82,7 @@ def in_pairs(func: Function, inputs: list[Any]) -> tuple[Function, list[Any]]:
 
 
 def is_complex(x: Any) -> bool:
-    return isinstance(x, Recorded) and x.spec.dtype.kind == "c"
+    return isinstance(x, Recorded) and x._spec.dtype.kind == "c"
 
 
 def check(func: Function, inputs: list[Any], eps: float, atol: float, rtol: float,
@@ -94,7 +94,7 @@ def check(func: Function, inputs: list[Any], eps: float, atol: float, rtol: floa
                          "but none of "
                          "the them have requires_grad=True.")  # fmt: skip
     for number, x in enumerate(inputs):
-        if needs_grad(x) and x.spec.dtype.name not in ("float64", "complex128"):
+        if needs_grad(x) and x._spec.dtype.name not in ("float64", "complex128"):
             warnings.warn(f"Input #{number} requires gradient and is not a double precision "
                           "floating "
                           "point or complex. This check will likely fail if all the inputs "
@@ -126,11 +126,11 @@ def compare(out: int, arg: int, numerical: Any, analytical: Any, atol: float, rt
 
 def jacobian_rows(out: Any, wanted: Sequence[Any]) -> list[np.ndarray]:
     """What backward says: for each input a matrix (its elements × the output's)."""
-    blocks = [np.zeros((x.spec.numel, out.spec.numel)) for x in wanted]
-    for column in range(out.spec.numel):
-        unit = np.zeros(out.spec.numel)
+    blocks = [np.zeros((x._spec.numel, out._spec.numel)) for x in wanted]
+    for column in range(out._spec.numel):
+        unit = np.zeros(out._spec.numel)
         unit[column] = 1
-        found = grad(out, wanted, tensor_of(unit.reshape(out.spec.size), out), retain_graph=True,
+        found = grad(out, wanted, tensor_of(unit.reshape(out._spec.size), out), retain_graph=True,
                      allow_unused=True)  # fmt: skip
         for block, g in zip(blocks, found):
             if g is not None:
@@ -154,14 +154,14 @@ def differences(
         for row, low, high in zip(rows, *ends):
             row.append((high - low) / (2 * eps))
     set_values(x, start)
-    sizes = [out.spec.numel for out in differentiable(func(*inputs))]
+    sizes = [out._spec.numel for out in differentiable(func(*inputs))]
     return [np.array(row).reshape(start.size, n) for row, n in zip(rows, sizes)]
 
 
 def expect_constant(func: Function, inputs: list[Any], wanted: list[Any], eps: float) -> None:
     """Outputs without a gradient must not depend on the inputs."""
     outs = [
-        o for o in listed(func(*inputs)) if isinstance(o, Recorded) and o.spec.dtype.kind == "f"
+        o for o in listed(func(*inputs)) if isinstance(o, Recorded) and o._spec.dtype.kind == "f"
     ]
     for x in wanted if outs else ():
         start = values(x).copy()
@@ -182,7 +182,7 @@ def listed(given: Any) -> list[Any]:
 
 
 def needs_grad(x: Any) -> bool:
-    return isinstance(x, Recorded) and x.spec.requires_grad
+    return isinstance(x, Recorded) and x._spec.requires_grad
 
 
 def differentiable(outputs: Any) -> list[Any]:
@@ -194,7 +194,7 @@ def values(x: Any) -> np.ndarray:
     """The elements as an array, which may change with the tensor."""
     from flambeau.ir.dtype import widen
 
-    return np.array(widen(x.detach()._memory(), x.spec.dtype), dtype=np.float64)
+    return np.array(widen(x.detach()._memory(), x._spec.dtype), dtype=np.float64)
 
 
 def tensor_of(array: np.ndarray, like: Any) -> Any:
@@ -202,7 +202,7 @@ def tensor_of(array: np.ndarray, like: Any) -> Any:
     import flambeau
 
     make: Any = flambeau.tensor  # the function, which hides the module of that name
-    return make(array, dtype=like.spec.dtype)
+    return make(array, dtype=like._spec.dtype)
 
 
 def set_values(x: Any, array: np.ndarray) -> None:
@@ -215,4 +215,4 @@ def random_like(outputs: list[Any]) -> list[Any]:
     """Weights for the outputs, which require gradients too."""
     import flambeau
 
-    return [flambeau.randn(o.spec.size, dtype=o.spec.dtype).requires_grad_() for o in outputs]
+    return [flambeau.randn(o._spec.size, dtype=o._spec.dtype).requires_grad_() for o in outputs]

@@ -123,7 +123,7 @@ def pair(target: Any) -> tuple[Any, int]:
 
 def grad_fn_of(tensor: Any) -> Any:
     """The node that made a tensor."""
-    edge = tensor.edge
+    edge = tensor._edge
     return facade(edge.node if isinstance(edge, Edge) else edge)
 
 
@@ -160,7 +160,7 @@ def get_gradient_edge(tensor: Any) -> Any:
     if not tensor.requires_grad:
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not "
                            "require gradients")  # fmt: skip
-    return GradientEdge(*pair(tensor if tensor.edge is None else tensor.edge))
+    return GradientEdge(*pair(tensor if tensor._edge is None else tensor._edge))
 
 
 # ------------------------------------------------------------------ what is saved
@@ -206,6 +206,6 @@ def save_on_cpu(pin_memory: bool = False, device_type: str = "cuda") -> Iterator
 def increment_version(tensor: Any) -> None:
     """Count a write that autograd could not see, to one tensor or several."""
     for x in (tensor,) if isinstance(tensor, Recorded) else tensor:
-        if x.storage.inference:
+        if x._storage.inference:
             raise RuntimeError("increment_version: inference tensors have no versions")
         x._counter().version += 1

@@ -33,7 +33,7 @@ class NodeHooks:
 def hooks_of(node: Any) -> NodeHooks:
     """The hooks of a node, or of a leaf, where gradients are accumulated."""
     if isinstance(node, Recorded):
-        meta = node._meta()
+        meta = node._made_meta()
         if meta.backward_hooks is None:
             meta.backward_hooks = NodeHooks()
         hooks: NodeHooks = meta.backward_hooks
@@ -52,8 +52,8 @@ def tensor_hooks(tensor: Any) -> OrderedDict[int, Hook]:
     """The dictionary that keeps the hooks of a tensor."""
     if not tensor.requires_grad:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-    if tensor.edge is None:
-        meta = tensor._meta()
+    if tensor._edge is None:
+        meta = tensor._made_meta()
         if meta.hooks is None:
             meta.hooks = OrderedDict()
         found: OrderedDict[int, Hook] = meta.hooks
@@ -66,9 +66,9 @@ def post_accumulate_hooks(tensor: Any) -> OrderedDict[int, Hook]:
     """The dictionary that keeps what is called after a leaf's `.grad` has changed."""
     if not tensor.requires_grad:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-    if tensor.edge is not None:
+    if tensor._edge is not None:
         raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
-    meta = tensor._meta()
+    meta = tensor._made_meta()
     if meta.post_hooks is None:
         meta.post_hooks = OrderedDict()
     found: OrderedDict[int, Hook] = meta.post_hooks
@@ -79,16 +79,16 @@ def retain_grad(tensor: Any) -> None:
     """Let a tensor that is no leaf have a `.grad` after backward."""
     if not tensor.requires_grad:
         raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-    if tensor.edge is None:
+    if tensor._edge is None:
         return
-    tensor._meta().retains_grad = True
+    tensor._made_meta().retains_grad = True
     node, number = output_of(tensor)
     hooks_of(node).retained[number] = ref(tensor)
 
 
 def output_of(tensor: Any) -> tuple[Any, int]:
     """The node that made a tensor, and which of its results it is."""
-    edge = tensor.edge
+    edge = tensor._edge
     return (edge.node, edge.number) if hasattr(edge, "number") else (edge, 0)
 
 
@@ -104,12 +104,12 @@ def checked(hook: Hook, before: Any, after: Any) -> Any:
     """What a hook returned, if it can stand for the gradient."""
     if not isinstance(after, Recorded):
         raise TypeError(f"expected Variable, but hook returned '{type(after).__name__}'")
-    if before is not None and after.spec.size != before.spec.size:
+    if before is not None and after._spec.size != before._spec.size:
         raise RuntimeError(f"hook '{name_of(hook)}' has changed the size of value")
-    if before is not None and after.spec.dtype is not before.spec.dtype:
+    if before is not None and after._spec.dtype is not before._spec.dtype:
         raise RuntimeError(f"hook '{name_of(hook)}' has changed the type of value (was "
-                           f"torch.{before.spec.dtype.legacy}Tensor got "
-                           f"torch.{after.spec.dtype.legacy}Tensor)")  # fmt: skip
+                           f"torch.{before._spec.dtype.legacy}Tensor got "
+                           f"torch.{after._spec.dtype.legacy}Tensor)")  # fmt: skip
     return after
 
 
@@ -169,7 +169,7 @@ def retain_grads(hooks: NodeHooks, arrived: dict[int, Any]) -> None:
     for number, reference in hooks.retained.items():
         tensor, grad = reference(), arrived.get(number)
         if tensor is not None and grad is not None:
-            meta = tensor._meta()
+            meta = tensor._made_meta()
             meta.grad = grad.clone() if meta.grad is None else meta.grad + grad
 
 

@@ -48,8 +48,8 @@ MANY_VIEWS = {"SplitBackward0": "Split", "SplitWithSizesBackward0": "SplitWithSi
 
 def before_write(stretch: Stretch, op: Op, target: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Refuse writes that PyTorch refuses; the arguments, as derivatives are to see them."""
-    if target.storage.inference and not stretch.mode.inference:
-        if target._counter() is target.storage:  # but x.data may be written to
+    if target._storage.inference and not stretch.mode.inference:
+        if target._counter() is target._storage:  # but x.data may be written to
             raise RuntimeError(INFERENCE)
     if not stretch.mode.grad:
         return args
@@ -75,29 +75,29 @@ def old_value(target: Any) -> Any:
         copy = recorder.record(TABLE["clone"], target, None)
     finally:
         set_mode(grad=True)
-    copy.edge, copy.spec = target.edge, copy.spec.with_grad(target.spec.requires_grad)
+    copy._edge, copy._spec = target._edge, copy._spec.with_grad(target._spec.requires_grad)
     return copy
 
 
 def check_write(target: Any) -> None:
     """Refuse writes that gradients could not follow."""
-    base = target.base
+    base = target._viewed
     if base is None:
-        if target.spec.requires_grad and target.edge is None:
+        if target._spec.requires_grad and target._edge is None:
             raise RuntimeError(LEAF)
         return
     if stale(target):
         refresh_history(target)
-        target.stretch = None
-    if target.edge is None:
-        if target.spec.requires_grad:
+        target._stretch = None
+    if target._edge is None:
+        if target._spec.requires_grad:
             raise RuntimeError(LEAF)
-        if base.spec.requires_grad:
+        if base._spec.requires_grad:
             raise RuntimeError(AMBIGUOUS)
-    elif base.spec.requires_grad and base.edge is None:
+    elif base._spec.requires_grad and base._edge is None:
         raise RuntimeError("a view of " + LEAF)
     else:
-        check_single(target.edge)
+        check_single(target._edge)
 
 
 def check_single(edge: Any) -> None:
@@ -116,25 +116,25 @@ def check_single(edge: Any) -> None:
 def rebase(stretch: Stretch, target: Any, node: Any) -> None:
     """Give the written tensor (and its base, where it is a view) a new history."""
     stretch.walk = False
-    base = target.base
+    base = target._viewed
     if base is None:
-        if target.edge is not None and not any(n is target.edge for n in node.next):
+        if target._edge is not None and not any(n is target._edge for n in node.next):
             node = Replaced(target, node)
         move_retained(target, node)
-        target.edge, target.spec = node, target.spec.with_grad(True)
+        target._edge, target._spec = node, target._spec.with_grad(True)
         new_history(stretch, target)
         return
-    base.edge = CopySlices(base, target, node)
-    base.spec = base.spec.with_grad(True)
-    base.stretch = None
+    base._edge = CopySlices(base, target, node)
+    base._spec = base._spec.with_grad(True)
+    base._stretch = None
     new_history(stretch, base)
     refresh_history(target)
-    target.stretch = None
+    target._stretch = None
 
 
 def move_retained(tensor: Any, node: Any) -> None:
     """retain_grad() is about the tensor as it is after the write."""
-    if tensor.meta is None or not tensor.meta.retains_grad:
+    if tensor._meta is None or not tensor._meta.retains_grad:
         return
     from flambeau.autograd.hooks import hooks_of, output_of
 
@@ -146,30 +146,30 @@ def move_retained(tensor: Any, node: Any) -> None:
 
 def new_history(stretch: Stretch, base: Any) -> None:
     """Views of this tensor that were made before must look their history up again."""
-    base._meta().history += 1
+    base._made_meta().history += 1
     for reference in stretch.views:
         view = reference()
-        if view is not None and view.base is base:
-            view.stretch = None  # it enters anew, with the history of then
+        if view is not None and view._viewed is base:
+            view._stretch = None  # it enters anew, with the history of then
 
 
 def refresh_history(view: Any) -> None:
     """A view whose base got a new history since: take it over."""
-    base = view.base
-    if not stale(view) or not base.spec.requires_grad or base.edge is None:
+    base = view._viewed
+    if not stale(view) or not base._spec.requires_grad or base._edge is None:
         return
-    view._meta().history = base.meta.history
+    view._made_meta().history = base._meta.history
     edge: Any = ViewNode(base, view)
     move_retained(view, edge)
-    view.edge, view.spec = edge, view.spec.with_grad(True)
+    view._edge, view._spec = edge, view._spec.with_grad(True)
 
 
 def stale(tensor: Any) -> bool:
     """Whether a view must look its history up again."""
-    base = tensor.base
-    if base is None or base.meta is None:
+    base = tensor._viewed
+    if base is None or base._meta is None:
         return False
-    return base.meta.history != (tensor.meta.history if tensor.meta is not None else 0)
+    return base._meta.history != (tensor._meta.history if tensor._meta is not None else 0)
 
 
 # ------------------------------------------------------------------ nodes
@@ -179,9 +179,9 @@ class Written:
     """What nodes of written views have in common: where the view lies in the base."""
 
     def __init__(self, name: str, result: Spec, base: Any, view: Any) -> None:
-        self.spec, self.view_spec = base.spec, view.spec
-        item = base.spec.dtype.itemsize
-        self.offset = view.offset - base.offset * item // view.spec.dtype.itemsize
+        self.spec, self.view_spec = base._spec, view._spec
+        item = base._spec.dtype.itemsize
+        self.offset = view._offset - base._offset * item // view._spec.dtype.itemsize
         self.order = next(order)
         self.saved: Any = ()
         self.hooks: Any = None
@@ -219,9 +219,9 @@ def contiguous() -> Any:
 
 def seen_as(flat: Any, dtype: DType) -> Any:
     """Memory laid out as a base's, as a view of another type sees it."""
-    if flat.spec.dtype.kind == "c" and dtype.kind == "f":
+    if flat._spec.dtype.kind == "c" and dtype.kind == "f":
         flat = flat.view_as_real()
-    elif flat.spec.dtype.kind == "f" and dtype.kind == "c":
+    elif flat._spec.dtype.kind == "f" and dtype.kind == "c":
         flat = flat.reshape((-1, 2)).view_as_complex()
     return flat.turned() if dtype.lazy else flat
 
@@ -234,11 +234,11 @@ class CopySlices(Written):
     """
 
     def __init__(self, base: Any, view: Any, node: Node) -> None:
-        super().__init__("CopySlices", base.spec, base, view)
+        super().__init__("CopySlices", base._spec, base, view)
         self.inner: Any = node.node if isinstance(node, Edge) else node
         self.number = node.number if isinstance(node, Edge) else 0
-        history = base.edge if base.edge is not None else (
-            base if base.spec.requires_grad else None)  # fmt: skip
+        history = base._edge if base._edge is not None else (
+            base if base._spec.requires_grad else None)  # fmt: skip
         self.next = (history, *self.inner.next)
 
     def apply_backward(self, arrived: dict[int, Any], walk: Any) -> Any:
@@ -250,7 +250,7 @@ class CopySlices(Written):
         inner = part.clone()
         part.zero_()
         if self.next[0] is not None:
-            yield self.whole(rest) if rest.spec.size != self.spec.size else rest
+            yield self.whole(rest) if rest._spec.size != self.spec.size else rest
         yield from gradients(self.inner, {self.number: inner}, walk)
         if not walk.retain:
             self.inner = None
@@ -260,16 +260,16 @@ class Ended:
     """The node of a write that no gradient passes through: what was there before gets zeros."""
 
     def __init__(self, target: Any, call: Any) -> None:
-        self.next = (target.edge,)
+        self.next = (target._edge,)
         self.order = next(order)
         self.saved: Any = ()
         self.hooks: Any = None
         self.metadata: dict[Any, Any] = {}
-        self.state = Facts(ended_name(call), (target.spec,))
+        self.state = Facts(ended_name(call), (target._spec,))
 
     def apply_backward(self, arrived: dict[int, Any], walk: Any) -> Any:
         """Zeros."""
-        yield arrived[0].new_zeros(arrived[0].spec.size)
+        yield arrived[0].new_zeros(arrived[0]._spec.size)
 
 
 class Replaced(Ended):
@@ -278,7 +278,7 @@ class Replaced(Ended):
     def __init__(self, target: Any, inner: Any) -> None:
         super().__init__(target, inner.state.event)
         self.inner = inner.node if isinstance(inner, Edge) else inner
-        self.next = (target.edge, *self.inner.next)
+        self.next = (target._edge, *self.inner.next)
 
     def apply_backward(self, arrived: dict[int, Any], walk: Any) -> Any:
         """Zeros, then what the inner call sends back."""
@@ -304,8 +304,8 @@ class ViewNode(Written):
     """The history of a view after a write under it: it reads a part of its base."""
 
     def __init__(self, base: Any, view: Any) -> None:
-        super().__init__("AsStridedBackward0", view.spec, base, view)
-        self.next = (base.edge,)
+        super().__init__("AsStridedBackward0", view._spec, base, view)
+        self.next = (base._edge,)
 
     def apply_backward(self, arrived: dict[int, Any], walk: Any) -> Any:
         """Zeros with the gradient where the view is; elements seen twice get both gradients."""
@@ -317,7 +317,7 @@ class ViewNode(Written):
             g = g.sum(repeated, keepdim=True)
         size = tuple(1 if d in repeated else n for d, n in enumerate(spec.size))
         seen_as(zeros, spec.dtype).as_strided(size, spec.stride, self.offset).copy_(g)
-        yield self.whole(zeros) if zeros.spec.size != self.spec.size else zeros
+        yield self.whole(zeros) if zeros._spec.size != self.spec.size else zeros
 
 
 above.before_write, above.rebase = before_write, rebase

@@ -18,17 +18,17 @@ def check_grad(tensor: Recorded, grad: Any) -> None:
         )
     if grad is tensor:
         raise RuntimeError("can't assign Variable as its own grad")
-    if grad.spec.dtype.plain is not tensor.spec.dtype.plain:
+    if grad._spec.dtype.plain is not tensor._spec.dtype.plain:
         raise RuntimeError(
-            f"attempting to assign a gradient with dtype '{grad.spec.dtype.legacy.lower()}' to a "
-            f"tensor with grad_dtype '{tensor.spec.dtype.legacy}'. The gradient must match the "
+            f"attempting to assign a gradient with dtype '{grad._spec.dtype.legacy.lower()}' to a "
+            f"tensor with grad_dtype '{tensor._spec.dtype.legacy}'. The gradient must match the "
             "tensor's grad_dtype (defaults to the tensor's dtype)."
         )
-    if grad.spec.size != tensor.spec.size:
+    if grad._spec.size != tensor._spec.size:
         raise RuntimeError(
-            f"attempting to assign a gradient of size '{list(grad.spec.size)}' to a tensor of size "
-            f"'{list(tensor.spec.size)}'. Please ensure that the gradient and the tensor are the "
-            "same size"
+            f"attempting to assign a gradient of size '{list(grad._spec.size)}' to a tensor of "
+            f"size '{list(tensor._spec.size)}'. Please ensure that the gradient and the tensor are "
+            "the same size"
         )
 
 

@@ -40,7 +40,7 @@ class Level:
 
     def zeros(self, x: Any) -> Any:
         """A leaf of zeros in the size of `x`."""
-        return self.leaf(x.new_zeros(x.spec.size))
+        return self.leaf(x.new_zeros(x._spec.size))
 
     def leaf(self, x: Any) -> Any:
         """Make a tensor a leaf that nobody outside this level knows."""
@@ -53,7 +53,7 @@ class Level:
 
     def release(self, x: Any) -> Any:
         """A result for the outside."""
-        if isinstance(x, Recorded) and x.spec.requires_grad and not self.outlasts([x]):
+        if isinstance(x, Recorded) and x._spec.requires_grad and not self.outlasts([x]):
             return x.detach()  # type: ignore[attr-defined]
         return x
 

@@ -57,7 +57,7 @@ class Start:
     def __init__(self, root: Any, retain: bool) -> None:
         stretch = here.stretch
         self.stretch, self.state = stretch, stretch.state
-        self.key = (root.slot, retain) if root.stretch is stretch else None
+        self.key = (root._slot, retain) if root._stretch is stretch else None
         self.numbers, self.offsets = len(stretch.numbers), tuple(stretch.offsets)
         self.inputs = len(stretch.inputs)
         self.known = dict(stretch.offset_index)
@@ -69,9 +69,9 @@ def follow(root: Any, retain: bool) -> bool:
     stretch.busy = True
     try:
         macros = stretch.state.macros
-        if macros is None or root.stretch is not stretch or not stretch.walk:
+        if macros is None or root._stretch is not stretch or not stretch.walk:
             return False
-        macro = macros.get((root.slot, retain))
+        macro = macros.get((root._slot, retain))
         if macro is None:
             return False
         leaves = [stretch.leaves.get(slot) for slot in macro.leaves]
@@ -89,7 +89,7 @@ def before(stretch: Stretch, leaf: Any) -> Any:
     """What of a leaf's gradient decides how a walk accumulates into it."""
     if leaf is None:
         return "gone"
-    meta = leaf.meta
+    meta = leaf._meta
     if meta is None:
         return None
     if meta.hooks or meta.post_hooks or meta.backward_hooks:
@@ -97,14 +97,14 @@ def before(stretch: Stretch, leaf: Any) -> Any:
     grad = meta.grad
     if grad is None:
         return None
-    if grad.stretch is stretch:
-        return grad.slot
-    storage = grad.storage
+    if grad._stretch is stretch:
+        return grad._slot
+    storage = grad._storage
     if storage.rare is not None and (storage.pin is not None or storage.error is not None):
         return "special"
-    if grad.offset or grad.base is not None:
+    if grad._offset or grad._viewed is not None:
         return "special"
-    return grad.spec, storage.born if storage.stretch is stretch else -1
+    return grad._spec, storage.born if storage.stretch is stretch else -1
 
 
 def usable(stretch: Stretch, case: Case) -> bool:
@@ -129,8 +129,8 @@ def apply(stretch: Stretch, case: Case, leaves: list[Any], retain: bool) -> None
         stretch.offsets.extend(case.offsets)
         stretch.offset_index.update(case.offset_index)
     for place, slot, new, value in case.entered:  # a gradient from before enters as in the walk
-        grad = leaves[place].meta.grad
-        grad.stretch, grad.slot, storage = stretch, slot, grad.storage
+        grad = leaves[place]._meta.grad
+        grad._stretch, grad._slot, storage = stretch, slot, grad._storage
         if new:
             storage.stretch, storage.born = stretch, slot
             stretch.inputs.append(storage)
@@ -138,9 +138,9 @@ def apply(stretch: Stretch, case: Case, leaves: list[Any], retain: bool) -> None
         storage.version += 1
     for place, slot, value, spec in case.fresh:
         leaf = leaves[place]
-        leaf._meta().grad = fresh_gradient(stretch, slot, value, spec)
+        leaf._made_meta().grad = fresh_gradient(stretch, slot, value, spec)
     for place, value in case.added:
-        storage = leaves[place].meta.grad.storage
+        storage = leaves[place]._meta.grad._storage
         storage.index = value
         storage.version += 1
     if not retain:
@@ -155,8 +155,8 @@ def apply(stretch: Stretch, case: Case, leaves: list[Any], retain: bool) -> None
 def fresh_gradient(stretch: Stretch, slot: int, value: int, spec: Spec) -> Any:
     storage = Storage(spec.numel * spec.dtype.itemsize)
     grad = assemble(above.result_class, storage, spec)
-    grad.stretch = storage.stretch = stretch
-    grad.slot = storage.born = slot
+    grad._stretch = storage.stretch = stretch
+    grad._slot = storage.born = slot
     storage.index = value
     stretch.results.append(ref(storage))
     return grad
@@ -178,7 +178,7 @@ def remember(start: Start, walk: Any) -> None:
         macros = start.state.macros
         if macros is None:
             macros = start.state.macros = {}
-        slots = tuple(leaf.slot for leaf, _ in walk.reached)
+        slots = tuple(leaf._slot for leaf, _ in walk.reached)
         macro = macros.setdefault(start.key, Macro(slots))
         if macro.leaves == slots:
             macro.cases[case[0]] = case[1]
@@ -193,26 +193,26 @@ def describe(start: Start, walk: Any) -> tuple[tuple[Any, ...], Case] | None:
     entered, fresh, added = [], [], []
     storages = stretch.inputs[start.inputs :]
     for place, (leaf, grad) in enumerate(walk.reached):
-        if leaf.stretch is not stretch or stretch.leaves.get(leaf.slot) is not leaf:
+        if leaf._stretch is not stretch or stretch.leaves.get(leaf._slot) is not leaf:
             return None
-        now = leaf.meta.grad
-        if now.stretch is not stretch:
+        now = leaf._meta.grad
+        if now._stretch is not stretch:
             return None
-        storage = now.storage
+        storage = now._storage
         if grad is None:
-            if storage.born != now.slot or now.base is not None or now.offset:
+            if storage.born != now._slot or now._viewed is not None or now._offset:
                 return None
             key.append(None)
-            fresh.append((place, now.slot, storage.index, now.spec))
-        elif now is not grad or storage.pin is not None or now.offset or now.base is not None:
+            fresh.append((place, now._slot, storage.index, now._spec))
+        elif now is not grad or storage.pin is not None or now._offset or now._viewed is not None:
             return None
-        elif now.slot < walk.first_slot:  # it was in this stretch before the walk
-            key.append(now.slot)
+        elif now._slot < walk.first_slot:  # it was in this stretch before the walk
+            key.append(now._slot)
             added.append((place, storage.index))
         else:
             new = storage in storages
-            key.append((now.spec, -1 if new else storage.born))
-            entered.append((now.slot, place, new, storage.index))
+            key.append((now._spec, -1 if new else storage.born))
+            entered.append((now._slot, place, new, storage.index))
     if len(storages) != sum(new for _, _, new, _ in entered):
         return None  # something else entered: formulas that bring tensors of their own
     numbers = tuple(provenance(n) for n in stretch.numbers[start.numbers :])

@@ -118,7 +118,7 @@ class Walk:
         """Accumulate into `.grad`, or keep what autograd.grad asked for."""
         if grad is None:
             return
-        meta = leaf.meta
+        meta = leaf._meta
         hooks = meta.backward_hooks if meta else None
         grad = run_hooks(meta.hooks if meta else None, grad)
         if hooks is not None:
@@ -194,7 +194,7 @@ def part_of(node: Any) -> Any:
 
 def place_of(tensor: Any) -> tuple[Any, int]:
     """Where gradients of a tensor arrive: its node and output, or itself."""
-    edge = tensor.edge
+    edge = tensor._edge
     if edge is None:
         return tensor, 0
     return (edge.node, edge.number) if isinstance(edge, Edge) else (edge, 0)
@@ -233,7 +233,7 @@ def useful_nodes(nodes: list[Any], ends: set[Any]) -> set[Any]:
 
 def accumulate(walk: Walk, leaf: Any, grad: Any) -> None:
     """Add to `.grad`: the first gradient is taken as it is where nobody else holds it."""
-    meta = leaf._meta()
+    meta = leaf._made_meta()
     walk.reached.append((leaf, meta.grad))
     if meta.hooks or meta.post_hooks or meta.backward_hooks:
         walk.impure()
@@ -251,23 +251,23 @@ def accumulate(walk: Walk, leaf: Any, grad: Any) -> None:
 
 def own(walk: Walk, leaf: Any, grad: Any) -> Any:
     """The gradient itself if it is fresh, not a view, and nobody else's; else a copy."""
-    storage = grad.storage
+    storage = grad._storage
     fresh = storage.stretch is here.stretch and storage.born >= walk.first_slot
-    mine = fresh and grad.base is None and id(storage) not in walk.given
-    if mine and grad.spec.stride == leaf.spec.stride and not walk.create:
+    mine = fresh and grad._viewed is None and id(storage) not in walk.given
+    if mine and grad._spec.stride == leaf._spec.stride and not walk.create:
         walk.given.add(id(storage))
         return grad
     copy = laid_out(leaf, grad if walk.create else grad.detach())
-    walk.given.add(id(copy.storage))
+    walk.given.add(id(copy._storage))
     return copy
 
 
 def laid_out(leaf: Any, grad: Any) -> Any:
     """A copy of the gradient in the leaf's order of dims."""
-    spec = leaf.spec
+    spec = leaf._spec
     if spec.contiguous:
         return grad.clone(memory_format="torch.contiguous_format")
-    if grad.spec.stride == spec.stride or not is_dense(spec.size, spec.stride):
+    if grad._spec.stride == spec.stride or not is_dense(spec.size, spec.stride):
         return grad.clone()
     return grad.new_empty_strided(spec.size, spec.stride).copy_(grad)
 
@@ -299,7 +299,7 @@ def backward_from(root: Any, retain: bool, create: bool) -> None:
 
 def ones_like(root: Any) -> Any:
     """The gradient of a root with respect to itself."""
-    return recorder.record(TABLE["full"], root.spec.size, 1, root.spec.dtype)
+    return recorder.record(TABLE["full"], root._spec.size, 1, root._spec.dtype)
 
 
 __all__ = ["Walk", "backward", "backward_from", "node_name"]

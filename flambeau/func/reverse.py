@@ -113,7 +113,7 @@ def jacrev(func, argnums=0, *, has_aux=False, chunk_size=None,
             output, aux = with_aux(func(*args, **kwargs), has_aux, "vjp(f, *primals)")
         results, spec = tensors_of(output, "vjp(f, *primals)")
         for result in results:
-            if result.spec.dtype.kind not in "fc":
+            if result._spec.dtype.kind not in "fc":
                 raise RuntimeError("vjp(f, ...): All outputs of f must be floating-point or "
                                    "complex Tensors, got Tensor with dtype "
                                    f"{result.dtype}")  # fmt: skip

@@ -24,15 +24,15 @@ def init_reductions():
 
 def reduce_tensor(x):
     """A tensor by its storage and its view; gradients and histories stay behind."""
-    if x.edge is not None and x.requires_grad:
+    if x._edge is not None and x.requires_grad:
         raise RuntimeError(
             "Cowardly refusing to serialize non-leaf tensor which requires_grad, since autograd "
             "does not support crossing process boundaries.  If you just want to transfer the data, "
             "call detach() on the tensor before serializing (e.g., putting it on the queue)."
         )
-    spec = x.spec
-    view = x.offset, spec.size, spec.stride, spec.dtype.name, spec.requires_grad
-    return rebuild_tensor, (type(x), x.storage, *view, x.__dict__)
+    spec = x._spec
+    view = x._offset, spec.size, spec.stride, spec.dtype.name, spec.requires_grad
+    return rebuild_tensor, (type(x), x._storage, *view, x.__dict__)
 
 
 def rebuild_tensor(cls, storage, offset, size, stride, dtype, requires_grad, attributes):

@@ -160,10 +160,10 @@ def dropout(input, p=0.5, training=True, inplace=False):
     """Zero elements with probability p and scale the others by 1 / (1 - p)."""
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-    if not training or p == 0 or input.spec.numel == 0:
+    if not training or p == 0 or input._spec.numel == 0:
         return input
     if p == 1:
-        mask = FUNCTIONS["full"]((), 0, dtype=input.spec.dtype)
+        mask = FUNCTIONS["full"]((), 0, dtype=input._spec.dtype)
     else:
         mask = dropout_mask(input, p)
     return input.mul_(mask) if inplace else input * mask

@@ -18,13 +18,13 @@ class _Kinds(type(Tensor)):
 
 def same_memory(cls, data, requires_grad):
     """A tensor of another class on the memory of `data`, without its history."""
-    if requires_grad and data.spec.dtype.kind not in "fc":
+    if requires_grad and data._spec.dtype.kind not in "fc":
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
     if requires_grad:
-        refuse_inference(data.storage)
-    out = assemble(cls, data.storage, data.spec.with_grad(bool(requires_grad)), data.offset)
-    if data.meta is not None and data.meta.counter is not None:
-        out._meta().counter = data.meta.counter
+        refuse_inference(data._storage)
+    out = assemble(cls, data._storage, data._spec.with_grad(bool(requires_grad)), data._offset)
+    if data._meta is not None and data._meta.counter is not None:
+        out._made_meta().counter = data._meta.counter
     return out
 
 
@@ -89,15 +89,15 @@ def is_lazy(param):
 class UninitializedTensorMixin:
     """A parameter or buffer whose size is known when data comes; until then it has no elements.
 
-    Everything that reads a tensor reads its `spec`, which is refused here; the few things that make
-    sense without a size read it under its other name.
+    Everything that reads a tensor reads its `_spec`, which is refused here; the few things that
+    make sense without a size read it under its other name.
     """
 
     __slots__ = ()
-    _known = Tensor.spec  # the slot itself
+    _known = Tensor._spec  # the slot itself
 
     @property
-    def spec(self):
+    def _spec(self):
         raise ValueError(
             "Attempted to use an uninitialized parameter. This error happens when you are using a "
             "`LazyModule` or explicitly manipulating "
@@ -106,8 +106,8 @@ class UninitializedTensorMixin:
             "functions"
         )
 
-    @spec.setter
-    def spec(self, spec):
+    @_spec.setter
+    def _spec(self, spec):
         self._known = spec
 
     def materialize(self, shape, device=None, dtype=None):
@@ -146,8 +146,8 @@ class UninitializedTensorMixin:
 
     @data.setter
     def data(self, new):
-        self.storage, self.offset, self.stretch = new.storage, new.offset, None
-        self._known = new.spec.with_grad(self._known.requires_grad)
+        self._storage, self._offset, self._stretch = new._storage, new._offset, None
+        self._known = new._spec.with_grad(self._known.requires_grad)
 
     def share_memory_(self):
         raise RuntimeError(
@@ -164,7 +164,7 @@ class UninitializedTensorMixin:
 
 def without_elements(lazy):
     """The empty tensor that an uninitialized one is underneath."""
-    return assemble(Tensor, lazy.storage, lazy._known, lazy.offset)
+    return assemble(Tensor, lazy._storage, lazy._known, lazy._offset)
 
 
 def usable(name):

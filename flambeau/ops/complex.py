@@ -94,7 +94,7 @@ def real(x: Any) -> Any:
 
 def imag(x: Any) -> Any:
     """The imaginary part; zeros for a real tensor."""
-    return x.imag if x.is_complex() else x.new_zeros(x.spec.size)
+    return x.imag if x.is_complex() else x.new_zeros(x._spec.size)
 
 
 # ------------------------------------------------------------------ angle, conjugate
@@ -117,7 +117,7 @@ def angle_numpy(x: Any) -> Any:
 def angle_grad(g: Any, input: Any) -> Any:
     """i · z / |z|² turns with the angle; 0 at 0, and for real numbers."""
     if not input.is_complex():
-        return g.new_zeros(input.spec.size)
+        return g.new_zeros(input._spec.size)
     size = input.abs()
     turn = (input / size / size) * 1j
     return g * turn.masked_fill(size.eq(0), 0)

@@ -47,28 +47,28 @@ WRITES = "announce_writes(here.stretch, ({written},))\n    "
 INPLACE = '''
 def {name}({parameters}):
     _stretch = here.stretch
-    if _stretch.mode.grad or {target}.storage.rare is not None:
+    if _stretch.mode.grad or {target}._storage.rare is not None:
         return record_write(_op, {target}, {args})
     _stretch.busy = True
     try:
-        _slot = {target}.slot if {target}.stretch is _stretch else enter_tensor(_stretch, {target})
-        _key = (_op, "write", _stretch.mode, _slot, {keys})
+        _at = {target}._slot if {target}._stretch is _stretch else enter_tensor(_stretch, {target})
+        _key = (_op, "write", _stretch.mode, _at, {keys})
         _state = _stretch.state.edges.get(_key)
         if _state is None:
             _state = first_time(_stretch, _op, _key, ({args},), {target})
         if _state.shares:
             check_write(_stretch, _state, {target}, ({args},))
         _stretch.state = _state
-        _meta = {target}.meta
-        if {target}.edge is not None or _meta is not None and _meta.counter is not None:
+        _meta = {target}._meta
+        if {target}._edge is not None or _meta is not None and _meta.counter is not None:
             follow_write(_stretch, _state, {target}, ({args},))
         elif _stretch.guests is not None:
             follow_write(_stretch, _state, {target}, ({args},))
         else:  # what `follow_write` does for most, written out
-            _storage = {target}.storage
+            _storage = {target}._storage
             _storage.index = _state.slot
             _storage.version += 1
-            _stretch.updated |= {target}.spec.requires_grad
+            _stretch.updated |= {target}._spec.requires_grad
         if _state.depth >= _stretch.limit:
             at_limit(_stretch)
         return {target}
@@ -213,7 +213,7 @@ def key_of(p: Param) -> str:
 
 def tensor_key(name: str, otherwise: str) -> str:
     """The source that gives the key of what should be a tensor."""
-    return (f"(({name}.slot if {name}.stretch is _stretch else enter_tensor(_stretch, {name})) "
+    return (f"(({name}._slot if {name}._stretch is _stretch else enter_tensor(_stretch, {name})) "
             f"if {name}.__class__ in _tensors else {otherwise})")  # fmt: skip
 
 
@@ -247,7 +247,7 @@ def announce_writes(stretch: Any, written: tuple[Any, ...]) -> None:
     """A call that changes memory which somebody outside sees runs right after it was recorded."""
     for group in written:
         for x in group if isinstance(group, (list, tuple)) else (group,):
-            if x.storage.rare is not None and x.storage.pinned():
+            if x._storage.rare is not None and x._storage.pinned():
                 stretch.limit = 0
 
 

@@ -80,7 +80,7 @@ def rule_of(op: Op, args: tuple[Any, ...]) -> str:
 
 def by_operand(input: Any, other: Any) -> str:
     """Of two tensors as other elementwise calls, of one as functions of one."""
-    return "promotes" if hasattr(other, "spec") else "unary"
+    return "promotes" if hasattr(other, "_spec") else "unary"
 
 
 def asked_for(op: Op, args: tuple[Any, ...], out: DType) -> tuple[Any, ...]:
@@ -103,14 +103,14 @@ def write_out(op: Op, out: Any, args: tuple[Any, ...]) -> Any:
     if not isinstance(out, Recorded):
         raise TypeError(f"{op.name}(): argument 'out' must be Tensor, not {type(out).__name__}")
     refuse_gradient(op.name, out, *args)
-    rule, dtype = rule_of(op, args), out.spec.dtype.plain
+    rule, dtype = rule_of(op, args), out._spec.dtype.plain
     if rule == "asked":
         args = asked_for(op, args, dtype)
     (size, made, *_), *_ = sighting.results_of(op, args)
     RULES[rule](op.name, made, dtype)
     if op.name in APART:
-        sighting.check_repeats(out.spec)
-    if tuple(size) != out.spec.size:
+        sighting.check_repeats(out._spec)
+    if tuple(size) != out._spec.size:
         out._resize_for_out(tuple(size))  # type: ignore[attr-defined]  # a method of Tensor
     if op.name in APART:
         refuse_overlap(out, args)
@@ -125,11 +125,11 @@ def write_several(op: Op, outs: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
                         f"{len(outs)}")  # fmt: skip
     refuse_gradient(op.name, *outs, *args)
     for (_, made, *_), out in zip(specs, outs):
-        RULES[rule_of(op, args)](op.name, made, out.spec.dtype.plain)
+        RULES[rule_of(op, args)](op.name, made, out._spec.dtype.plain)
     for out, result in zip(outs, recorder.record(op, *args)):
         refuse_overlap(out, args)
-        if result.spec.size != out.spec.size:
-            out._resize_for_out(result.spec.size)
+        if result._spec.size != out._spec.size:
+            out._resize_for_out(result._spec.size)
         out.copy_(result)
     return tuple(outs)
 
@@ -148,9 +148,9 @@ def refuse_overlap(out: Any, args: tuple[Any, ...]) -> None:
 
 def overlap(a: Any, b: Any) -> bool:
     """Whether two tensors may share memory: by where they begin and end, as dense ones do."""
-    if a.storage is not b.storage or not (a.spec.numel and b.spec.numel):
+    if a._storage is not b._storage or not (a._spec.numel and b._spec.numel):
         return False
-    if not (writes.dense(a.spec) and writes.dense(b.spec)):
+    if not (writes.dense(a._spec) and writes.dense(b._spec)):
         return False
     (low, high), (low2, high2) = span(a), span(b)
     return low < high2 and low2 < high
@@ -158,5 +158,5 @@ def overlap(a: Any, b: Any) -> bool:
 
 def span(x: Any) -> tuple[int, int]:
     """The bytes that a tensor touches, from its storage's start."""
-    item = x.spec.dtype.itemsize
-    return x.offset * item, (x.offset + x.spec.extent) * item
+    item = x._spec.dtype.itemsize
+    return x._offset * item, (x._offset + x._spec.extent) * item

@@ -221,7 +221,7 @@ def if_tensor(place: int, then: int, otherwise: int) -> Callable[..., int]:
 
 def zeros(g: Any) -> Any:
     """The gradient of a function that is constant in pieces."""
-    return g.new_zeros(g.spec.size)
+    return g.new_zeros(g._spec.size)
 
 
 def wanted_again(*tensors: Any) -> bool:
@@ -231,4 +231,4 @@ def wanted_again(*tensors: Any) -> bool:
 
 def lifted(x: Any, g: Any) -> Any:
     """An operand as a tensor, where a number may stand."""
-    return x if hasattr(x, "spec") else g.new_zeros(()) + x
+    return x if hasattr(x, "_spec") else g.new_zeros(()) + x

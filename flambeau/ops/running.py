@@ -73,7 +73,7 @@ def running_log(x: Any, dim: int) -> Any:
 
 def running_log_grad(g: Any, input: Any, out: Any, call: Any) -> Any:
     """exp(x) times the sum of g exp(-out) from here on, in logarithms: nothing overflows."""
-    if not (input.spec.numel and input.spec.size):
+    if not (input._spec.numel and input._spec.size):
         return g
     if input.is_complex():
         return later_logs(g.log() - out, call.dim, input)

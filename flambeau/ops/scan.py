@@ -93,7 +93,7 @@ cumprod = structured(
 
 def cumprod_grad(g: Any, input: Any, dim: int) -> Any:
     """(product of those before) · (g here + next · (g there + …)): no division, so zeros may be."""
-    if input.spec.numel <= 1:
+    if input._spec.numel <= 1:
         return g
     x, g = input.transpose(dim, -1), g.transpose(dim, -1)
     x = x if x.dtype is g.dtype else x.to(g.dtype)

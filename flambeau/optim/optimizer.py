@@ -80,7 +80,7 @@ class Optimizer:
         """Forget (or zero) the gradients of all parameters."""
         for group in self.param_groups:
             for param in group["params"]:
-                meta = param.meta
+                meta = param._meta
                 if meta is None or meta.grad is None:
                     continue
                 if set_to_none:
@@ -263,7 +263,7 @@ def check_parameter(param):
     if not isinstance(param, Tensor):
         raise TypeError("optimizer can only optimize Tensors, but one of the params is "
                         + type(param).__name__)  # fmt: skip
-    if not (param.is_leaf or (param.meta is not None and param.meta.retains_grad)):
+    if not (param.is_leaf or (param._meta is not None and param._meta.retains_grad)):
         raise ValueError("can't optimize a non-leaf Tensor")
 
 

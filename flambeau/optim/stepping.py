@@ -88,7 +88,7 @@ class Stepping(Optimizer):
 
     def write(self, rule, *args):
         """Record an update, or run its formula where it is to be differentiated."""
-        if any([p.spec.dtype.kind == "c" for p in args[0]]):
+        if any([p._spec.dtype.kind == "c" for p in args[0]]):
             args = [list(map(real_view, a)) if isinstance(a, list) else a for a in args]
         (rule.formula if self.defaults.get("differentiable") else rule.record)(*args)
 
@@ -97,7 +97,7 @@ class Stepping(Optimizer):
         for param, numbers in self.stepped:
             own = self.state.get(param, {})
             tensors = [v for v in dict.values(own) if isinstance(v, Tensor)]
-            if any(t.storage.error is not None for t in tensors):
+            if any(t._storage.error is not None for t in tensors):
                 del self.state[param]
             else:
                 own.update(zip(self.counted, numbers))
@@ -112,12 +112,12 @@ def real_view(x):
     """A complex tensor as pairs of real numbers."""
     import flambeau as fl
 
-    return fl.view_as_real(x) if x.spec.dtype.kind == "c" else x
+    return fl.view_as_real(x) if x._spec.dtype.kind == "c" else x
 
 
 def with_gradients(params):
     """The parameters that have a gradient, and their gradients."""
-    metas = [p.meta for p in params]
+    metas = [p._meta for p in params]
     grads = [None if m is None else m.grad for m in metas]
     for grad in grads:
         if grad is None:
@@ -128,7 +128,7 @@ def with_gradients(params):
 
 def separately(params):
     """Whether each parameter has memory of its own, so that one call may write them all."""
-    return len({id(p.storage) for p in params}) == len(params)
+    return len({id(p._storage) for p in params}) == len(params)
 
 
 def number(value):

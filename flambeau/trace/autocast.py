@@ -48,7 +48,7 @@ def rule_of(op: Op, mode: Mode, args: tuple[Any, ...]) -> str | None:
     if how is None:
         return None
     target = target_of(how, mode, args)
-    return how if any(x.spec.dtype is not target for x in eligible(args)) else None
+    return how if any(x._spec.dtype is not target for x in eligible(args)) else None
 
 
 def eligible(args: Any) -> Any:
@@ -61,14 +61,14 @@ def eligible(args: Any) -> Any:
 
 
 def is_eligible(x: Recorded) -> bool:
-    return x.spec.dtype.kind == "f" and x.spec.dtype is not dt.float64
+    return x._spec.dtype.kind == "f" and x._spec.dtype is not dt.float64
 
 
 def target_of(how: str, mode: Mode, args: Any) -> Any:
     """The type to cast to; "widest": float32 where some argument has it."""
     if how == "lower":
         return mode.autocast
-    types = {x.spec.dtype for x in eligible(args)}
+    types = {x._spec.dtype for x in eligible(args)}
     return dt.float32 if how == "float32" or types != {mode.autocast} else mode.autocast
 
 
@@ -109,10 +109,10 @@ def in_type(target: Any, mode: Mode, x: Any) -> Any:
     """An argument in the type that is wanted; lists one by one."""
     if isinstance(x, (tuple, list)):
         return type(x)(in_type(target, mode, part) for part in x)
-    if not isinstance(x, Recorded) or not is_eligible(x) or x.spec.dtype is target:
+    if not isinstance(x, Recorded) or not is_eligible(x) or x._spec.dtype is target:
         return x
     tensor: Any = x
-    parameter = x.edge is None and x.base is None and x.spec.requires_grad
+    parameter = x._edge is None and x._viewed is None and x._spec.requires_grad
     if not (parameter and local.enabled and target is mode.autocast):
         return tensor.to(target)
     facts = x._counter().version, mode.grad, target

@@ -37,7 +37,7 @@ def enter(stretch: Stretch, x: Any) -> Any:
     if isinstance(x, Recorded):
         if cls not in tensors:
             tensors.add(cls)
-        return enter_tensor(stretch, x) if x.stretch is not stretch else x.slot
+        return enter_tensor(stretch, x) if x._stretch is not stretch else x._slot
     if isinstance(x, (tuple, list)):
         return slots(stretch, tuple(x))
     if isinstance(x, (FloatSymbol, IntSymbol, ComplexSymbol)):
@@ -58,7 +58,7 @@ def slots(stretch: Stretch, given: Any) -> Any:
     if given.__class__ is not list and given.__class__ is not tuple:
         return enter(stretch, given)
     return tuple([
-        x.slot if x.__class__ in tensors and x.stretch is stretch else enter(stretch, x)
+        x._slot if x.__class__ in tensors and x._stretch is stretch else enter(stretch, x)
         for x in given
     ])  # fmt: skip
 
@@ -66,18 +66,18 @@ def slots(stretch: Stretch, given: Any) -> Any:
 @hot
 def enter_tensor(stretch: Stretch, x: Any) -> int:
     """Give a tensor from outside a slot; its storage becomes an input where it is new here."""
-    storage, meta = x.storage, x.meta
+    storage, meta = x._storage, x._meta
     if (
-        storage.stretch is None and storage.rare is None and x.edge is None and x.base is None
-        and not x.offset and (meta is None or meta.counter is None) and stretch.guests is None
+        storage.stretch is None and storage.rare is None and x._edge is None and x._viewed is None
+        and not x._offset and (meta is None or meta.counter is None) and stretch.guests is None
     ):  # fmt: skip  # by far the most: a parameter, a batch, what a stretch before has made
-        spec = x.spec
+        spec = x._spec
         state = stretch.state.edges.get(spec)
         if state is None:
             state = first_entry(stretch, spec, spec, False, None)
         stretch.state = state
-        slot = x.slot = storage.born = storage.index = state.slot
-        x.stretch = storage.stretch = stretch
+        slot = x._slot = storage.born = storage.index = state.slot
+        x._stretch = storage.stretch = stretch
         stretch.inputs.append(storage)
         if storage.nbytes > LITTLE:
             stretch.bytes += storage.nbytes
@@ -91,24 +91,24 @@ def enter_tensor(stretch: Stretch, x: Any) -> int:
 
 def enter_other(stretch: Stretch, x: Any) -> int:
     """The same for views, results with a history, storages that are here already, pinned memory."""
-    storage = x.storage
+    storage = x._storage
     if stretch.guests is not None and storage.__class__ is Storage:
         return enter_guest(stretch, x)
     if storage.rare is not None or storage.buffer is None and storage.stretch is not stretch:
         settled(stretch, storage)
         if storage.pinned():
             return enter_pinned(stretch, x)
-    if x.base is not None:
+    if x._viewed is not None:
         above.refresh_history(x)
         stretch.views.append(ref(x))
     here_already = storage.stretch is stretch
     offset = None
-    if x.offset:
-        offset = offset_key(stretch, storage, x.offset, storage.born if here_already else -1)
-    spec = x.spec
-    leaf = x.edge is None
+    if x._offset:
+        offset = offset_key(stretch, storage, x._offset, storage.born if here_already else -1)
+    spec = x._spec
+    leaf = x._edge is None
     kind: Any = leaf if storage.rare is None else (leaf, storage.inference)
-    if x.meta is not None and x.meta.counter is not None:
+    if x._meta is not None and x._meta.counter is not None:
         kind = kind, "own version"  # writes to it are not noticed where the storage was saved
     key = ("enter", spec, storage.index if here_already else -1, offset, kind)
     state = stretch.state.edges.get(key)
@@ -126,7 +126,7 @@ def enter_other(stretch: Stretch, x: Any) -> int:
         stretch.slot_offset[slot] = offset
     if leaf and spec.requires_grad:
         stretch.leaves[slot] = x
-    x.stretch, x.slot = stretch, slot
+    x._stretch, x._slot = stretch, slot
     return slot
 
 
@@ -148,22 +148,22 @@ def enter_pinned(stretch: Stretch, x: Any) -> int:
 
     Nothing of it stays known to the stretch: the next call must look again.
     """
-    nbytes = x.spec.extent * x.spec.dtype.itemsize
-    if nbytes > SNAPSHOT or stretch.limit == 0 or not x.spec.numel:
+    nbytes = x._spec.extent * x._spec.dtype.itemsize
+    if nbytes > SNAPSHOT or stretch.limit == 0 or not x._spec.numel:
         return enter_at_once(stretch, x)
     storage = flush.snapshot(x, nbytes)
-    leaf = x.edge is None
-    key = ("enter", x.spec, -1, None, (leaf, x.storage.inference))
+    leaf = x._edge is None
+    key = ("enter", x._spec, -1, None, (leaf, x._storage.inference))
     state = stretch.state.edges.get(key)
     if state is None:
-        state = first_entry(stretch, key, x.spec, False, None)
+        state = first_entry(stretch, key, x._spec, False, None)
     stretch.state = state
     storage.stretch, storage.born, storage.index = stretch, state.slot, state.slot
     stretch.inputs.append(storage)
     stretch.bytes += storage.nbytes
     if stretch.bytes > stretch.most:
         flush.limit_bytes(stretch)
-    if leaf and x.spec.requires_grad:
+    if leaf and x._spec.requires_grad:
         stretch.leaves[state.slot] = x
     return state.slot
 
@@ -171,11 +171,11 @@ def enter_pinned(stretch: Stretch, x: Any) -> int:
 def enter_at_once(stretch: Stretch, x: Any) -> int:
     """Enter as usual; the call that follows is flushed as soon as it is recorded."""
     stretch.limit = 0
-    rare, x.storage.rare = x.storage.rare, None
+    rare, x._storage.rare = x._storage.rare, None
     try:
         return enter_tensor(stretch, x)
     finally:
-        x.storage.rare = rare
+        x._storage.rare = rare
 
 
 def enter_guest(stretch: Stretch, x: Any) -> int:
@@ -183,9 +183,9 @@ def enter_guest(stretch: Stretch, x: Any) -> int:
 
     Another thread may be using x, and know by x and its storage what they are in its stretch.
     """
-    if x.base is not None:
+    if x._viewed is not None:
         above.refresh_history(x)
-    storage, guests = x.storage, stretch.guests
+    storage, guests = x._storage, stretch.guests
     try:
         flush.settle_all(storage)
     except BaseException:
@@ -195,8 +195,8 @@ def enter_guest(stretch: Stretch, x: Any) -> int:
     shared = guests.get(id(storage))
     if shared is None or shared.buffer is not storage.buffer:
         shared = guests[id(storage)] = Guest(storage)
-    guest: Any = assemble(Recorded, shared, x.spec, x.offset)
-    guest.edge, guest.meta = x.edge, x.meta
+    guest: Any = assemble(Recorded, shared, x._spec, x._offset)
+    guest._edge, guest._meta = x._edge, x._meta
     guests[id(x)] = guest, x
     slot = enter_tensor(stretch, guest)
     if slot in stretch.leaves:
@@ -218,17 +218,17 @@ class Guest(Storage):
 
 def guest_of(stretch: Stretch, x: Any) -> Any:
     """What stands for a tensor in this stretch: itself, or its guest."""
-    if stretch.guests is None or x.stretch is stretch:
+    if stretch.guests is None or x._stretch is stretch:
         return x
     return stretch.guests[id(x)][0]
 
 
 def written(stretch: Stretch, target: Any) -> Storage:
     """What stands for a storage that is about to be written; nothing that reads it is pending."""
-    other = target.storage.stretch
+    other = target._storage.stretch
     if other is not None and other is not stretch:
         flush.flush(other)
-    guest: Storage = guest_of(stretch, target).storage
+    guest: Storage = guest_of(stretch, target)._storage
     return guest
 
 

@@ -101,7 +101,7 @@ def _results(call: Call, results: Any, tensors: list[Any]) -> list[Any]:
 
 
 def _out_ref(stretch: Stretch, tensor: Any) -> Ref:
-    return sighting.ref_of(stretch, tensor, tensor.slot)
+    return sighting.ref_of(stretch, tensor, tensor._slot)
 
 
 def _settled(part: Any, offsets: list[int]) -> Any:

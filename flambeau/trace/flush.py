@@ -117,9 +117,9 @@ def free(stretch: Stretch, inputs: list[Storage]) -> None:
 def forget_gradients(leaves: dict[int, Any]) -> None:
     """Gradients that were never computed: backward, which would have made them, was not reached."""
     for leaf in leaves.values():
-        grad = leaf.meta.grad if leaf.meta is not None else None
-        if grad is not None and grad.storage.error is not None:
-            leaf.meta.grad = None
+        grad = leaf._meta.grad if leaf._meta is not None else None
+        if grad is not None and grad._storage.error is not None:
+            leaf._meta.grad = None
 
 
 # ------------------------------------------------------------------ the limit
@@ -158,8 +158,8 @@ ALONE = references_alone()
 def snapshot(x: Any, nbytes: int) -> Storage:
     """A copy of what a view of pinned memory touches, as a storage of its own."""
     buffer = allocate(nbytes)
-    start = x.offset * x.spec.dtype.itemsize
-    buffer.memory[:nbytes] = x.storage.buffer.memory[start : start + nbytes]
+    start = x._offset * x._spec.dtype.itemsize
+    buffer.memory[:nbytes] = x._storage.buffer.memory[start : start + nbytes]
     return Storage(nbytes, buffer)
 
 

@@ -74,10 +74,10 @@ Saved = tuple[Any, ...]
 
 def keep(tensor: Any) -> Saved:
     """Keep a tensor for backward: a reference to its storage and layout, and the version it has."""
-    storage, meta, spec = tensor.storage, tensor.meta, tensor.spec
+    storage, meta, spec = tensor._storage, tensor._meta, tensor._spec
     counter = storage if meta is None or meta.counter is None else meta.counter
-    leaf = tensor if tensor.edge is None and spec.requires_grad else None
-    return storage, spec, tensor.offset, counter, counter.version, leaf
+    leaf = tensor if tensor._edge is None and spec.requires_grad else None
+    return storage, spec, tensor._offset, counter, counter.version, leaf
 
 
 # ------------------------------------------------------------------ making nodes
@@ -91,12 +91,12 @@ def make(stretch, state, args, out):
     node.state, node.rare, node.order = state, None, next(order)"""
 ARGUMENT = """
     a{i} = args[{i}]
-    e{i} = a{i}.edge"""
+    e{i} = a{i}._edge"""
 KEPT = """
-    s{n} = {x}.storage
-    m{n} = {x}.meta
+    s{n} = {x}._storage
+    m{n} = {x}._meta
     c{n} = s{n} if m{n} is None or m{n}.counter is None else m{n}.counter
-    p{n} = {x}.spec"""
+    p{n} = {x}._spec"""
 TAIL = """
     node.next = ({next})
     node.saved = ({saved})
@@ -125,7 +125,7 @@ def maker(needs: tuple[int, ...], keeps: tuple[int, ...], plain: tuple[int, ...]
         x = "out" if i < 0 else f"a{i}"
         leaf = "None" if i < 0 else f"a{i} if e{i} is None and p{n}.requires_grad else None"
         source += KEPT.format(n=n, x=x)
-        saved += f"(s{n}, p{n}, {x}.offset, c{n}, c{n}.version, {leaf}), "
+        saved += f"(s{n}, p{n}, {x}._offset, c{n}, c{n}.version, {leaf}), "
     following = "".join(f"a{i} if e{i} is None else e{i}, " for i in needs)
     own = "()" if numbers is None else f"tuple(stretch.numbers[{numbers[0]}:{numbers[1]}])"
     source += TAIL.format(next=following, saved=saved, numbers=own)

@@ -36,7 +36,7 @@ def look(places: Places, args: tuple[Any, ...], most: int = FEW) -> None:
         x = args[place] if item is None else args[place][item]
         if not isinstance(x, Recorded):
             continue
-        storage = x.storage
+        storage = x._storage
         known = getattr(storage, "extremes", None)
         if known is not None and known[0] == storage.version:
             if bound.low <= known[1] and known[2] < bound.high:
@@ -52,7 +52,7 @@ def being_written(storage: Storage) -> bool:
 
 def look_at(x: Any, bound: Bound, most: int) -> None:
     """Look at the whole storage, which is remembered; where that is not enough, at the tensor."""
-    storage, spec = x.storage, x.spec
+    storage, spec = x._storage, x._spec
     dtype = spec.dtype.numpy
     if spec.dtype.kind not in "iu" or not spec.numel:
         return
@@ -64,7 +64,7 @@ def look_at(x: Any, bound: Bound, most: int) -> None:
         if bound.low <= low and high < bound.high:
             return
     if spec.numel <= most:
-        bound.check(storage.buffer.array(spec.size, spec.stride, x.offset, dtype))
+        bound.check(storage.buffer.array(spec.size, spec.stride, x._offset, dtype))
 
 
 @hot

@@ -48,7 +48,7 @@ def record(op: Op, *args: Any) -> Any:
 def key_part(stretch: Stretch, param: Param, arg: Any) -> Any:
     """One argument's part of the key."""
     if arg.__class__ in tensors:
-        return arg.slot if arg.stretch is stretch else enter(stretch, arg)
+        return arg._slot if arg._stretch is stretch else enter(stretch, arg)
     if param.kind == "static":
         return static(arg)
     return arg if given_default(param, arg) else enter(stretch, arg)

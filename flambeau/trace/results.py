@@ -28,16 +28,16 @@ def follow_one(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
     """The one fresh result of a call."""
     storage = new_storage(Storage)
     out = new_tensor(above.result_class)
-    out.slot = storage.born = storage.index = state.slot
-    out.stretch = storage.stretch = stretch
+    out._slot = storage.born = storage.index = state.slot
+    out._stretch = storage.stretch = stretch
     storage.buffer = storage.rare = None
     storage.nbytes, storage.version = state.size, 0
-    out.storage, out.spec, out.offset = storage, state.spec, 0
-    out.base = out.meta = None
+    out._storage, out._spec, out._offset = storage, state.spec, 0
+    out._viewed = out._meta = None
     stretch.results.append(ref(storage))
-    out.edge = None
+    out._edge = None
     if state.needs is not None:
-        out.edge = state.node(stretch, state, args, out)
+        out._edge = state.node(stretch, state, args, out)
     return out
 
 
@@ -47,17 +47,17 @@ def follow_many(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
     for number, spec in enumerate(state.specs):
         storage = Storage(spec.numel * spec.dtype.itemsize)
         out = new_tensor(above.result_class)
-        out.slot = storage.born = storage.index = state.slot + number
-        out.stretch = storage.stretch = stretch
-        out.storage, out.spec, out.offset = storage, spec, 0
-        out.edge = out.base = out.meta = None
+        out._slot = storage.born = storage.index = state.slot + number
+        out._stretch = storage.stretch = stretch
+        out._storage, out._spec, out._offset = storage, spec, 0
+        out._edge = out._viewed = out._meta = None
         stretch.results.append(ref(storage))
         outs.append(out)
     if state.needs is not None:
         node = make_node(stretch, state, args, tuple(outs))
         for number, out in enumerate(outs):
-            if out.spec.requires_grad:
-                out.edge = Edge(node, number) if number else node
+            if out._spec.requires_grad:
+                out._edge = Edge(node, number) if number else node
     return tuple(outs)
 
 
@@ -70,7 +70,7 @@ def follow_effect(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
         for target in arg if arg.__class__ in (list, tuple) else (arg,):
             if target is None:
                 continue
-            storage, meta = target.storage, target.meta
+            storage, meta = target._storage, target._meta
             (storage if stretch.guests is None else written(stretch, target)).index = value
             (storage if meta is None or meta.counter is None else meta.counter).version += 1
             value += 1
@@ -83,7 +83,7 @@ def follow_inference(follow: Callable[..., Any], *args: Any) -> Any:
     """A call in inference mode: its results are marked."""
     results = follow(*args)
     for result in results if isinstance(results, tuple) else (results,):
-        result.storage.mark_inference()
+        result._storage.mark_inference()
     return results
 
 
@@ -97,7 +97,7 @@ def make_node(stretch: Stretch, state: State, args: tuple[Any, ...], outs: tuple
         node.saved = tuple([save(args[i]) if i >= 0 else keep(outs[-1 - i]) for i in state.keeps])
     else:
         sources = [args[i] for i in state.needs]  # type: ignore[union-attr]
-        node.next = tuple([a if a.edge is None else a.edge for a in sources])
+        node.next = tuple([a if a._edge is None else a._edge for a in sources])
         node.saved = tuple([save(args[i]) if i >= 0 else keep(outs[-1 - i]) for i in state.keeps])
     first = state.first_number
     node.numbers = tuple(stretch.numbers[first : state.numbers]) if first >= 0 else ()
@@ -127,9 +127,9 @@ def next_of(arg: Any) -> Any:
         return tuple(map(next_of, arg))
     if not isinstance(arg, Recorded):
         return None
-    if arg.edge is not None:
-        return arg.edge
-    return arg if arg.spec.requires_grad else None
+    if arg._edge is not None:
+        return arg._edge
+    return arg if arg._spec.requires_grad else None
 
 
 @cache

@@ -135,10 +135,10 @@ def describe(stretch: Stretch, op: Op, args: tuple[Any, ...],
     number = stretch.state.numbers
     for param, arg, slot in zip(op.params, args, slots):
         if isinstance(arg, Recorded):
-            facts.append(arg.spec.resolved)
+            facts.append(arg._spec.resolved)
             refs.append(ref_of(stretch, arg, slot))
         elif param.kind == "tensors":
-            facts.append(tuple(a.spec.resolved for a in arg))
+            facts.append(tuple(a._spec.resolved for a in arg))
             refs.append(tuple(ref_of(stretch, a, s) for a, s in zip(arg, slot)))
         elif param.kind != "static" and arg is not None and not given_default(param, arg):
             n = Number(number, number_type(stretch.numbers[number]))
@@ -154,14 +154,14 @@ def describe(stretch: Stretch, op: Op, args: tuple[Any, ...],
 def ref_of(stretch: Stretch, x: Any, slot: int) -> Ref:
     """A tensor argument as the program will see it."""
     x = guest_of(stretch, x)
-    storage = x.storage
-    if x.stretch is not stretch:  # a snapshot of pinned memory, which entered for this call alone
-        return Ref(slot, Layout(x.spec.size, x.spec.stride), x.spec.dtype)
-    index = stretch.slot_offset.get(x.slot)
-    offset: int | Offset = x.offset if index is None else Offset(index)
-    if index is None and x.offset:
-        raise AssertionError(f"an offset that is not an input: {x.offset}")
-    return Ref(storage.index, Layout(x.spec.size, x.spec.stride, offset), x.spec.dtype)
+    storage = x._storage
+    if x._stretch is not stretch:  # a snapshot of pinned memory, which entered for this call alone
+        return Ref(slot, Layout(x._spec.size, x._spec.stride), x._spec.dtype)
+    index = stretch.slot_offset.get(x._slot)
+    offset: int | Offset = x._offset if index is None else Offset(index)
+    if index is None and x._offset:
+        raise AssertionError(f"an offset that is not an input: {x._offset}")
+    return Ref(storage.index, Layout(x._spec.size, x._spec.stride, offset), x._spec.dtype)
 
 
 def fresh_outs(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...],
@@ -197,10 +197,10 @@ def fresh_outs(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...],
 def overwritten(stretch: Stretch, value: int, target: Any) -> Out:
     """The Out that is the next value of a tensor's storage."""
     target = guest_of(stretch, target)
-    index = stretch.slot_offset.get(target.slot)
-    offset: int | Offset = target.offset if index is None else Offset(index)
-    layout = Layout(target.spec.size, target.spec.stride, offset)
-    return Out(value, layout, target.spec.dtype, target.storage.index)
+    index = stretch.slot_offset.get(target._slot)
+    offset: int | Offset = target._offset if index is None else Offset(index)
+    layout = Layout(target._spec.size, target._spec.stride, offset)
+    return Out(value, layout, target._spec.dtype, target._storage.index)
 
 
 def gradient_plan(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...]) -> Any:
@@ -230,7 +230,7 @@ def refuse_inference(kept: Any) -> None:
     for arg in kept:
         if isinstance(arg, (tuple, list)):
             refuse_inference(arg)
-        elif isinstance(arg, Recorded) and arg.storage.inference:
+        elif isinstance(arg, Recorded) and arg._storage.inference:
             raise RuntimeError(
                 "Inference tensors cannot be saved for backward. Please do not use Tensors created "
                 "in inference mode in computation tracked by autograd. To work around this, you "
@@ -240,7 +240,7 @@ def refuse_inference(kept: Any) -> None:
 
 def wants_grad(arg: Any) -> bool:
     if isinstance(arg, Recorded):
-        return arg.spec.requires_grad
+        return arg._spec.requires_grad
     return isinstance(arg, (tuple, list)) and any(map(wants_grad, arg))
 
 
@@ -258,7 +258,7 @@ def written_out(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...],
     (size, dtype, *_), *more = results
     if more:
         raise AssertionError(f"{op.name} has several results and cannot be written in place")
-    spec = target.spec
+    spec = target._spec
     check_fits(op, tuple(size), dtype, spec)
     needs = gradient_plan(stretch, op, state, args)
     if needs is not None and spec.dtype.kind not in "fc":
@@ -278,8 +278,8 @@ def shares_memory(op: Op, target: Any, args: tuple[Any, ...]) -> bool:
     Pinned storages are no part of the key, so they are looked at in every call.
     """
     others = [a for a in args if isinstance(a, Recorded) and a is not target]
-    pinned = target.storage.pin is not None
-    return op.kind == "elementwise" and any(pinned or a.storage is target.storage for a in others)
+    pinned = target._storage.pin is not None
+    return op.kind == "elementwise" and any(pinned or a._storage is target._storage for a in others)
 
 
 def check_fits(op: Op, size: tuple[int, ...], dtype: dt.DType, target: Spec) -> None:
@@ -307,8 +307,8 @@ def check_repeats(target: Spec) -> None:
 def results_of(op: Op, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Size and type of what a call would give (for `out=`)."""
     facts = tuple(
-        a.spec.resolved if isinstance(a, Recorded)
-        else tuple(b.spec.resolved if isinstance(b, Recorded) else b for b in a)
+        a._spec.resolved if isinstance(a, Recorded)
+        else tuple(b._spec.resolved if isinstance(b, Recorded) else b for b in a)
         if isinstance(a, (tuple, list)) else a
         for a in args
     )  # fmt: skip

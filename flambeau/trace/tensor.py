@@ -37,41 +37,41 @@ class Meta:
 
 
 class Recorded:
-    """A storage and a view of it.
+    """A storage and a view of it. The slots' names begin with _: all others are the users'.
 
-    spec, offset: size, stride, dtype, requires_grad; where the view begins, in elements.
-    stretch, slot: the stretch that knows this tensor, and its number there.
-    edge: its history: a Node, an Edge, or None.
-    base: the tensor that this one is a view of.
+    _spec, _offset: size, stride, dtype, requires_grad; where the view begins, in elements.
+    _stretch, _slot: the stretch that knows this tensor, and its number there.
+    _edge: its history: a Node, an Edge, or None.
+    _viewed: the tensor that this one is a view of.
     """
 
-    __slots__ = ("storage", "spec", "offset", "stretch", "slot", "edge", "base", "meta",
+    __slots__ = ("_storage", "_spec", "_offset", "_stretch", "_slot", "_edge", "_viewed", "_meta",
                  "__dict__", "__weakref__")  # fmt: skip
 
-    storage: Storage
-    spec: Spec
-    offset: int
-    stretch: Any
-    slot: int
-    edge: Any
-    base: Any
-    meta: Meta | None
+    _storage: Storage
+    _spec: Spec
+    _offset: int
+    _stretch: Any
+    _slot: int
+    _edge: Any
+    _viewed: Any
+    _meta: Meta | None
 
-    def _meta(self) -> Meta:
-        if self.meta is None:
-            self.meta = Meta()
-        return self.meta
+    def _made_meta(self) -> Meta:
+        if self._meta is None:
+            self._meta = Meta()
+        return self._meta
 
     def _counter(self) -> Any:
         """What holds this tensor's version: its storage, or a counter of its own."""
-        meta = self.meta
-        return self.storage if meta is None or meta.counter is None else meta.counter
+        meta = self._meta
+        return self._storage if meta is None or meta.counter is None else meta.counter
 
 
 def assemble(cls: type, storage: Storage, spec: Spec, offset: int = 0) -> Any:
     """A tensor that no stretch knows yet."""
     tensor: Any = object.__new__(cls)
-    tensor.storage, tensor.spec, tensor.offset = storage, spec, offset
-    tensor.stretch = tensor.edge = tensor.base = tensor.meta = None
-    tensor.slot = -1
+    tensor._storage, tensor._spec, tensor._offset = storage, spec, offset
+    tensor._stretch = tensor._edge = tensor._viewed = tensor._meta = None
+    tensor._slot = -1
     return tensor

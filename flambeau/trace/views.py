@@ -26,9 +26,9 @@ def record_view(op: Op, x: Any, start: int | None, unit: int, *args: Any) -> Any
     stretch = here.stretch
     stretch.busy = True
     try:
-        if x.stretch is stretch:
-            slot = x.slot
-        elif stretch.guests is not None or x.storage.rare is not None and x.storage.pinned():
+        if x._stretch is stretch:
+            slot = x._slot
+        elif stretch.guests is not None or x._storage.rare is not None and x._storage.pinned():
             return view_outside(stretch, op, x, start, unit, args)  # it is not a call at all
         else:
             slot = enter(stretch, x)
@@ -36,7 +36,7 @@ def record_view(op: Op, x: Any, start: int | None, unit: int, *args: Any) -> Any
         if start is None:
             key = (op, stretch.mode, slot, args)  # statics of views are clean: ints, tuples of ints
         else:
-            index = offset_key(stretch, x.storage, x.offset + start * unit, x.storage.born)
+            index = offset_key(stretch, x._storage, x._offset + start * unit, x._storage.born)
             key = (op, stretch.mode, slot, index, args)
         state = stretch.state.edges.get(key)
         if state is None:
@@ -56,7 +56,7 @@ def record_view(op: Op, x: Any, start: int | None, unit: int, *args: Any) -> Any
 def first_view(stretch: Stretch, op: Op, key: tuple[Any, ...], x: Any, start: int | None,
                args: tuple[Any, ...]) -> State:  # fmt: skip
     state = view_state(stretch, op, stretch.state, x, args)
-    state.offset = stretch.slot_offset.get(x.slot) if start is None else key[3]
+    state.offset = stretch.slot_offset.get(x._slot) if start is None else key[3]
     state.offsets = len(stretch.offsets)
     state.next = state.slot + 1
     stretch.state.edges[key] = state
@@ -65,15 +65,15 @@ def first_view(stretch: Stretch, op: Op, key: tuple[Any, ...], x: Any, start: in
 
 def view_state(stretch: Stretch, op: Op, parent: State | None, x: Any, args: Any) -> State:
     """What a view gives, wherever it is recorded."""
-    size, stride, *other = op.infer(stretch.mode, x.spec, *args)
-    dtype = other[0] if other else x.spec.dtype
+    size, stride, *other = op.infer(stretch.mode, x._spec, *args)
+    dtype = other[0] if other else x._spec.dtype
     mode = stretch.mode
-    needs = bool(mode.grad and not mode.inference and x.spec.requires_grad and op.grad)
+    needs = bool(mode.grad and not mode.inference and x._spec.requires_grad and op.grad)
     state = State(parent)
-    state.view, state.args = op, (x.spec, *args)
+    state.view, state.args = op, (x._spec, *args)
     state.first_number, state.keeps = -1, ()
     state.needs = (0,) if needs else None
-    state.spec = spec_of(size, stride, dtype, needs, x.spec.device)
+    state.spec = spec_of(size, stride, dtype, needs, x._spec.device)
     state.specs = (state.spec,)
     return state
 
@@ -82,43 +82,43 @@ def view_state(stretch: Stretch, op: Op, parent: State | None, x: Any, args: Any
 def follow_view(stretch: Stretch, state: State, x: Any, start: int | None, unit: int) -> Any:
     """A tensor on the same storage."""
     out = new_tensor(above.result_class)
-    slot = out.slot = state.slot
-    out.stretch, out.storage, out.spec = stretch, x.storage, state.spec
-    out.offset = x.offset if start is None else x.offset + start * unit
-    out.edge = out.meta = None
-    out.base = x if x.base is None else x.base
-    if x.meta is not None:
+    slot = out._slot = state.slot
+    out._stretch, out._storage, out._spec = stretch, x._storage, state.spec
+    out._offset = x._offset if start is None else x._offset + start * unit
+    out._edge = out._meta = None
+    out._viewed = x if x._viewed is None else x._viewed
+    if x._meta is not None:
         inherit(out, x)
     stretch.views.append(ref(out))
     if state.offset is not None:
         stretch.slot_offset[slot] = state.offset
     if state.needs is not None:
-        node = out.edge = new_node(Node)
+        node = out._edge = new_node(Node)
         node.state, node.saved, node.numbers, node.rare = state, (), (start,), None
-        node.next, node.order = (x.edge if x.edge is not None else x,), next(order)
+        node.next, node.order = (x._edge if x._edge is not None else x,), next(order)
         stretch.nodes.append(node)
     return out
 
 
 def inherit(out: Any, x: Any) -> None:
     """A view shares the version counter of what it views."""
-    if x.meta.counter is not None:
-        out._meta().counter = x.meta.counter
-    if x.meta.history:
-        out._meta().history = x.meta.history
+    if x._meta.counter is not None:
+        out._made_meta().counter = x._meta.counter
+    if x._meta.history:
+        out._made_meta().history = x._meta.history
 
 
 def view_outside(stretch: Stretch, op: Op, x: Any, start: int | None, unit: int,
                  args: tuple[Any, ...]) -> Any:  # fmt: skip
     """A view of pinned memory, or where every call runs at once: no stretch knows it."""
-    if x.base is not None:
+    if x._viewed is not None:
         above.refresh_history(x)
-    key = ("outside", op, stretch.mode, x.spec, args)
+    key = ("outside", op, stretch.mode, x._spec, args)
     state = ROOT.edges.get(key)
     if state is None:
         state = ROOT.edges[key] = view_state(stretch, op, None, x, args)
     out = follow_view(stretch, state, x, start, unit)
-    out.stretch = None
+    out._stretch = None
     stretch.views.pop()
     if state.needs is not None:
         stretch.nodes.pop()

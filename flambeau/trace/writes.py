@@ -24,12 +24,12 @@ parts_of: dict[Op, Callable[..., tuple[Any, ...]]] = {}
 def record_write(op: Op, target: Any, *args: Any) -> Any:
     """Record a call whose result replaces the elements of `target`: in-place and `out=` calls."""
     kept, stretch = args, here.stretch
-    if stretch.mode.grad or target.storage.rare is not None:
+    if stretch.mode.grad or target._storage.rare is not None:
         kept = above.before_write(stretch, op, target, args)
         stretch = here.stretch
     stretch.busy = True
     try:
-        slot = target.slot if target.stretch is stretch else enter_target(stretch, target)
+        slot = target._slot if target._stretch is stretch else enter_target(stretch, target)
         key = (op, "write", stretch.mode, slot, *parts_of[op](stretch, *args))
         state = stretch.state.edges.get(key)
         if state is None:
@@ -50,7 +50,7 @@ def record_write(op: Op, target: Any, *args: Any) -> Any:
 
 def enter_target(stretch: Stretch, target: Any) -> int:
     """A write to pinned memory runs right after it was recorded."""
-    if settled(stretch, target.storage).pinned():
+    if settled(stretch, target._storage).pinned():
         stretch.limit = 0
     return enter(stretch, target)
 
@@ -69,7 +69,11 @@ def check_write(stretch: Stretch, state: State, target: Any, args: tuple[Any, ..
 def check_overlap(stretch: Stretch, target: Any, args: tuple[Any, ...]) -> None:
     """Refuse operands that lie partly in the memory that is written, where that can be told."""
     for arg in args:
-        if isinstance(arg, Recorded) and arg.storage is target.storage and partly_same(arg, target):
+        if (
+            isinstance(arg, Recorded)
+            and arg._storage is target._storage
+            and partly_same(arg, target)
+        ):
             forget_numbers(stretch)
             raise RuntimeError(
                 "unsupported operation: some elements of the input tensor and the written-to "
@@ -79,13 +83,13 @@ def check_overlap(stretch: Stretch, target: Any, args: tuple[Any, ...]) -> None:
 
 def partly_same(a: Any, b: Any) -> bool:
     """Whether two dense views of one storage overlap without being the same view."""
-    if not (a.spec.numel and b.spec.numel and dense(a.spec) and dense(b.spec)):
+    if not (a._spec.numel and b._spec.numel and dense(a._spec) and dense(b._spec)):
         return False
-    if a.spec.dtype.itemsize != b.spec.dtype.itemsize:  # counted in other units
+    if a._spec.dtype.itemsize != b._spec.dtype.itemsize:  # counted in other units
         return False
-    if a.offset == b.offset and a.spec.numel == b.spec.numel:
-        return bool(a.spec.stride != b.spec.stride)
-    return bool(a.offset < b.offset + b.spec.numel and b.offset < a.offset + a.spec.numel)
+    if a._offset == b._offset and a._spec.numel == b._spec.numel:
+        return bool(a._spec.stride != b._spec.stride)
+    return bool(a._offset < b._offset + b._spec.numel and b._offset < a._offset + a._spec.numel)
 
 
 def dense(spec: Spec) -> bool:
@@ -95,15 +99,15 @@ def dense(spec: Spec) -> bool:
 @hot
 def follow_write(stretch: Stretch, state: State, target: Any, args: tuple[Any, ...]) -> None:
     """The storage's next value; history where gradients are recorded."""
-    storage, meta = target.storage, target.meta
+    storage, meta = target._storage, target._meta
     counter = storage if meta is None or meta.counter is None else meta.counter
     if stretch.guests is not None:
         storage = written(stretch, target)
     if state.needs is None:
         storage.index = state.slot
         counter.version += 1
-        if target.edge is None:
-            stretch.updated |= target.spec.requires_grad
+        if target._edge is None:
+            stretch.updated |= target._spec.requires_grad
         elif stretch.mode.grad:
             above.forget(stretch, target, state.event)
         return

@@ -210,7 +210,7 @@ def without_reentrance(function, args, kwargs, preserve, context_fn, check):
 
 def nodes_behind(output, start):
     """The nodes with saved tensors behind results, made since `start`, in order."""
-    found, stack = {}, [x.edge for x in tensors_in(output)]
+    found, stack = {}, [x._edge for x in tensors_in(output)]
     while stack:
         target = stack.pop()
         node = target.node if isinstance(target, Edge) else target

@@ -129,7 +129,7 @@ def test_nothing_is_kept():
 
     def part(x):
         inner = x.exp()
-        kept.append(weakref.ref(inner.storage))
+        kept.append(weakref.ref(inner._storage))
         return inner.sin().cos()
 
     x = flambeau.ones(3, requires_grad=True)

@@ -216,9 +216,9 @@ def outcome(call: Callable[[], Any], facts: Callable[[Any], tuple[Any, ...]]) ->
 
 
 def our_facts(x: Any) -> tuple[Any, ...]:
-    if not hasattr(x, "spec"):
+    if not hasattr(x, "_spec"):
         return (type(x).__name__, (), (), x)
-    spec = x.spec
+    spec = x._spec
     return spec.dtype.name, spec.size, spec.stride, np.array(x.tolist(), dtype=object)
 
 

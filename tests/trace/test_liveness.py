@@ -82,7 +82,7 @@ def test_dead_code_is_dropped_when_compiled():
     x = torch.ones(11)
     y = x + 1
     (x * 5).sum()  # dropped at once
-    state, live = here.stretch.state, (x.slot, y.slot)
+    state, live = here.stretch.state, (x._slot, y._slot)
     program = programs.new_entry(state, live).program
     assert [c.op.name for c in program.calls] == ["full", "add", "mul", "sum_all"]
     kept = {v for c in clusters_of(program).clusters for v in c.made}
@@ -183,8 +183,8 @@ def test_programs_hold_shapes_never_data():
 
     x = torch.ones(1000) * 2
     x.tolist()
-    buffer = weakref.ref(x.storage.buffer)
-    storage = weakref.ref(x.storage)
+    buffer = weakref.ref(x._storage.buffer)
+    storage = weakref.ref(x._storage)
     y = x + 1
     y.tolist()
     del x, y
@@ -202,7 +202,7 @@ def test_no_reference_cycles_in_a_step():
         hidden = (w * 2).tanh()
         loss = (hidden[1:] * hidden[:-1]).sum()
         loss.backward()
-        found = [weakref.ref(t.storage) for t in (hidden, loss)]
+        found = [weakref.ref(t._storage) for t in (hidden, loss)]
         del hidden, loss
         assert all(r() is None for r in found)
     finally:

@@ -207,7 +207,7 @@ def test_eager_runs_each_call_when_it_is_made():
         before = counters.flushes
         x = torch.ones(3) + 1
         assert counters.flushes == before + 2
-        assert x.storage.buffer is not None
+        assert x._storage.buffer is not None
 
 
 # ------------------------------------------------------------------ the random stream

@@ -212,7 +212,7 @@ def old_backward_hooks(module):
 
 
 def is_tensor(value):
-    return hasattr(value, "spec")
+    return hasattr(value, "_spec")
 
 
 def replaced(values, places, new):

@@ -236,6 +236,6 @@ def dtype_among(args, kwargs):
     for value in (*args, *kwargs.values()):
         if isinstance(value, dt.DType):
             return value
-        if hasattr(value, "spec"):
-            return value.spec.dtype
+        if hasattr(value, "_spec"):
+            return value._spec.dtype
     return None

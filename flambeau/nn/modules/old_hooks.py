@@ -23,9 +23,9 @@ def hook_last_node(module, args, result, hooks):
 
 def first_tensor(result):
     """The first tensor within a result."""
-    while not hasattr(result, "spec"):
+    while not hasattr(result, "_spec"):
         if isinstance(result, dict):
-            result = next((v for v in result.values() if hasattr(v, "spec")), None)
+            result = next((v for v in result.values() if hasattr(v, "_spec")), None)
         else:
             result = result[0]
         if result is None:
@@ -36,7 +36,7 @@ def first_tensor(result):
 def tensors_of(values):
     """A tensor or a tuple of tensors as a tuple; None for anything else."""
     values = values if isinstance(values, tuple) else (values,)
-    return values if all(hasattr(v, "spec") for v in values) else None
+    return values if all(hasattr(v, "_spec") for v in values) else None
 
 
 def warn(args, result, node):

@@ -70,7 +70,7 @@ class _SpectralNorm(Module):
 def spectral_norm(module, name="weight", n_power_iterations=1, eps=1e-12, dim=None):
     """Divide a weight by its largest singular value, which each reading estimates better."""
     weight = getattr(module, name, None)
-    if not hasattr(weight, "spec"):
+    if not hasattr(weight, "_spec"):
         raise ValueError(f"Module '{module}' has no parameter or buffer with name '{name}'")
     if dim is None:
         dim = 1 if type(module).__name__.startswith("ConvTranspose") else 0
@@ -185,7 +185,7 @@ class _Orthogonal(Module):
 def orthogonal(module, name="weight", orthogonal_map=None, *, use_trivialization=True):
     """Keep a matrix orthogonal, whatever the optimizer does with its original."""
     weight = getattr(module, name, None)
-    if not hasattr(weight, "spec"):
+    if not hasattr(weight, "_spec"):
         raise ValueError(f"Module '{module}' has no parameter or buffer with name '{name}'")
     if weight.ndim < 2:
         raise ValueError(

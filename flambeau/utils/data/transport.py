@@ -44,17 +44,17 @@ class Packer(pickle.Pickler):
 
 def reduce_tensor(x):
     """A tensor by its storage and its view; of a storage that is larger, only what it sees."""
-    if x.edge is not None:
+    if x._edge is not None:
         raise RuntimeError(
             "Cowardly refusing to serialize non-leaf tensor which requires_grad, since autograd "
             "does not support crossing process boundaries.  If you just want to transfer the data, "
             "call detach() on the tensor before serializing (e.g., putting it on the queue)."
         )
-    spec = x.spec
-    if x.storage.nbytes > max(spec.numel, 1) * spec.dtype.itemsize:
+    spec = x._spec
+    if x._storage.nbytes > max(spec.numel, 1) * spec.dtype.itemsize:
         x = x.detach().clone()
-    place = x.offset, x.spec.size, x.spec.stride, x.spec.dtype.name, spec.requires_grad
-    return tensor_on, (x.storage, *place)
+    place = x._offset, x._spec.size, x._spec.stride, x._spec.dtype.name, spec.requires_grad
+    return tensor_on, (x._storage, *place)
 
 
 def storage_on(data):
