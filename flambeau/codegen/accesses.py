@@ -82,6 +82,10 @@ class AccessWriter:
         index, pointer, mask = self._spread(a, pointer, column, mask)
         return b.gather_element(access.dtype, pointer, index, mask)
 
+    def prefetch(self, a: int, pointer: Value, position: Value) -> None:
+        """Have what `read` will want from this position along the last loop brought near."""
+        self.b.prefetch(self.b.element(pointer, self.element(a), position))
+
     def pick(
         self, a: int, pointer: Value, position: Value, column: Value | None, mask: Value | None
     ) -> Value:

@@ -32,6 +32,11 @@ class Memory(Instructions):
     def store(self, value: Value, address: Value, align: Int = 0) -> None:
         self.line(f"store {value.typed}, ptr {address}, align {align or _align(value.type)}")
 
+    def prefetch(self, address: Value) -> None:
+        """Have memory brought near that will be read soon; an address outside is no error."""
+        self.declare("llvm.prefetch.p0", "void", ["ptr", "i32", "i32", "i32"])
+        self.line(f"call void @llvm.prefetch.p0({address.typed}, i32 0, i32 3, i32 1)")
+
     def load_masked(self, kind: str, address: Value, mask: Value) -> Value:
         """Load the lanes that the mask has; the others are zero and their memory is not touched."""
         name = f"llvm.masked.load.{mangled(kind)}.p0"

@@ -226,6 +226,15 @@ class NestWriter:
         strides = {s: self.nest.accesses[s.access].strides for s in stage.stores}
         return [s for s in stage.stores if strides[s][self.nest.reduced] != 0]
 
+    def _streamed(self, stage: Stage) -> list[int]:
+        """The accesses through which a stage is the first to read memory from end to end."""
+        number = self.nest.stages.index(stage)
+        before = {a for earlier in self.nest.stages[:number] for a in self._read(earlier)}
+        return [a for a in self._read(stage) - before if self.nest.accesses[a].strides[-1] == 1]
+
+    def _read(self, stage: Stage) -> set[int]:
+        return {node.data for node in walk(*self._moving_trees(stage)) if node.kind == "load"}
+
     def _body(self, stage: Stage, place: Place, known: Known, states: list[State]) -> list[State]:
         """One vector: every load and value first, then the partial results, then the stores."""
         emitter, stores = self._emitter(place, dict(known)), self._moving(stage)

@@ -18,6 +18,10 @@ from .reduce import State
 from .scalar import cost
 from .values import Value, lanes_of
 
+# Bytes between what is read and what is brought near meanwhile. The processor does the same by
+# itself, but begins anew at each page.
+AHEAD = 2048
+
 
 def unroll(nest: Nest, stage: Stage) -> int:
     """How many vectors a turn of the innermost loop does."""
@@ -81,6 +85,7 @@ class RowWriter(NestWriter):
         b, several, wide = self.b, unroll(self.nest, stage), self._width(stage)
         step = several * wide * self.lanes
         full = b.add(begin, b.int("and", b.sub(end, begin), -step))
+        streamed = self._streamed(stage)
         with self._wider(wide):
             spread = {node: repeat(b, value, wide) for node, value in known.items()}
             states = [self._starts(stage) for _ in range(several)]
@@ -89,6 +94,9 @@ class RowWriter(NestWriter):
                 for u in range(several):
                     column = b.add(loop.index, u * self.lanes) if u else loop.index
                     here = Place(place.pointers, place.coords, column)
+                    for a in streamed:
+                        ahead = AHEAD // self.nest.accesses[a].dtype.itemsize
+                        self.access.prefetch(a, place.pointers[a], b.add(column, ahead))
                     inside[u] = self._body(stage, here, spread, inside[u])
                 loop.next = flatten(inside)
         states = [
