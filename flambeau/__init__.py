@@ -101,6 +101,7 @@ _ELSEWHERE = {
     "save": "serialization",
     "set_grad_enabled": "autograd.modes",
     "to_dlpack": "exchange",
+    "explain": "cli.explanation",
     "vmap": "func",
 }
 

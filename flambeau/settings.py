@@ -45,6 +45,9 @@ class Settings:
     show: frozenset[str] = _setting(
         frozenset(), "What to print while it happens: words such as trace,fuse,llvm."
     )
+    log: frozenset[str] = _setting(
+        frozenset(), "What to say in a line each: words of compile,cache,run."
+    )
     cache: str = _setting(default_cache, "The folder that keeps compiled kernels between runs.")
     threads: int = _setting(0, "Threads of the pool; 0 takes OMP_NUM_THREADS, else every core.")
 

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from math import prod
 from typing import Any
 
 from flambeau.codegen import loops
 from flambeau.codegen.cpu.target import cpu
-from flambeau.codegen.scalar import cost
-from flambeau.compiler.emit import Compiled, Emitter, reaches_memory, run_source
-from flambeau.compiler.fuse import Cluster, Fused
+from flambeau.compiler.emit import (
+    Compiled,
+    Emitter,
+    Run,
+    reaches_memory,
+    run_source,
+    scratch_of,
+)
+from flambeau.compiler.estimate import call_bytes, kernel_cost, nest_cost
+from flambeau.compiler.fuse import Fused
 from flambeau.compiler.schedule import Operand, Scheduled
-from flambeau.ir.kernel import Nest, Stage, Word, leaves, words
+from flambeau.ir.kernel import Nest, Word, words
 from flambeau.ir.layout import Offset
 from flambeau.ir.program import POSITIONS, Call, Number
 from flambeau.ir.record import record
@@ -49,8 +55,16 @@ class Observer(Emitter):
         super().__init__(fused, fixed)
         self.notes: list[Note] = []
         self.texts: dict[int, tuple[str, str]] = {}  # address → name and text of a kernel
+        self.done: dict[int, int] = {}  # cluster → steps of its product that have launches
+        self.scratch: dict[tuple[int, Any], int] = {}  # (cluster, what for) → bytes
         self.arena = 0
+        self.run: Run = nothing_emitted
         self.pending: Scheduled | None = None
+
+    def place(self, plans: list[Any]) -> tuple[dict[Any, int], int]:
+        self.scratch = {(n, key): size for n, plan in enumerate(plans)
+                        for key, size in scratch_of(plan)}  # fmt: skip
+        return super().place(plans)
 
     def step(self, number: int, plan: Any) -> None:
         before = len(self.steps)
@@ -75,16 +89,25 @@ class Observer(Emitter):
         note = Note(number, call, "", launch, scheduled=scheduled)
         if scheduled is not None:
             note.name, note.text = nest_code(scheduled.nest)
-            note.operations, note.bytes = nest_operations(scheduled), nest_bytes(scheduled)
+            note.operations, note.bytes = nest_cost(scheduled)
         else:
             name, text = self.texts[launch.address]
             note.name, note.text = name, lambda: text
-            note.operations, note.bytes = kernel_cost(name, cluster)
+            done = self.done.get(number, 0)
+            (note.operations, note.bytes), steps = kernel_cost(name, launch, cluster, done)
+            self.done[number] = done + steps
         self.notes.append(note)
 
     def compiled(self, arena: int) -> Compiled:
         self.arena = arena
-        return super().compiled(arena)
+        made = super().compiled(arena)
+        self.run = made.run
+        return made
+
+
+def nothing_emitted(*_: Any) -> Any:
+    """What an observer runs before it has emitted anything."""
+    raise AssertionError("the program was not emitted")
 
 
 @contextmanager
@@ -115,63 +138,20 @@ def nest_code(nest: Nest) -> tuple[str, Callable[[], str]]:
     return nest.mode, text
 
 
-# ------------------------------------------------------------------ estimates
-
-
-def nest_operations(scheduled: Scheduled) -> float:
-    """Operations of a launch: those of each pass, for every element that it visits."""
-    nest, sizes = scheduled.nest, scheduled.sizes
-    total = 0.0
-    for stage in nest.stages:
-        operations, _ = cost(*stage_trees(stage))
-        total += (operations + len(stage.reduces)) * prod(sizes)
-    return total
-
-
-def stage_trees(stage: Stage) -> list[Any]:
-    return [r.value for r in stage.reduces] + [s.value for s in stage.stores]
-
-
-def nest_bytes(scheduled: Scheduled) -> float:
-    """Memory that a launch must move at least: each element once in, once out."""
-    nest, total = scheduled.nest, 0.0
-    stored = {store.access for stage in nest.stages for store in stage.stores}
-    loaded: set[int] = set()
-    for tree in nest.trees():
-        loaded |= leaves(tree, "load") | leaves(tree, "pick")
-    for number, operand in enumerate(scheduled.operands):
-        if operand.home is not None:
-            touched = prod(n for n, s in zip(scheduled.sizes, operand.strides) if s)
-            total += touched * operand.dtype.itemsize * ((number in stored) + (number in loaded))
-    return total
-
-
-def kernel_cost(name: str, cluster: Cluster) -> tuple[float, float]:
-    """Of a kernel that is no nest: a product's multiplications; else only the bytes of the call."""
-    moved = call_bytes([member.call for member in cluster.members])
-    if name not in ("gemm", "dot"):
-        return 0.0, moved if cluster.kind != "matmul" else 0.0
-    a = next(cluster.members[0].call.refs())
-    return 2.0 * prod(cluster.domain) * a.size[-1], moved
-
-
-def call_bytes(calls: list[Call]) -> float:
-    """What calls read from outside and write."""
-    made = {out.value for call in calls for out in call.outs}
-    reads = {ref for call in calls for ref in call.refs() if ref.value not in made}
-    total = sum(r.layout.numel * r.dtype.itemsize for r in reads if r.value != POSITIONS)
-    return float(total + sum(o.layout.numel * o.dtype.itemsize for o in calls[-1].outs))
-
-
 # ------------------------------------------------------------------ as text
 
 
-def show_schedule(observer: Observer) -> str:
+def chosen(observer: Observer, only: int | None) -> list[tuple[int, Note]]:
+    """The launches with their numbers; or the one of this number."""
+    return [(n, note) for n, note in enumerate(observer.notes, 1) if only in (None, n)]
+
+
+def show_schedule(observer: Observer, only: int | None = None) -> str:
     """Every launch, in order: its kernel, its loops, and the memory that it touches."""
     lines: list[str] = []
     program = observer.fused.program
     layouts = layouts_of(program.calls, program.inputs)
-    for number, note in enumerate(observer.notes, 1):
+    for number, note in chosen(observer, only):
         lines += [f"{number:3}  {launch_line(note)}"]
         if note.scheduled is not None:
             told = {n: place(observer, note.cluster, n, operand)
@@ -238,17 +218,18 @@ def show_memory(observer: Observer) -> str:
         if home in stored:
             rows.append(f"  {start:>9}  %{home}, {observer.sizes[home]} bytes")
         elif not isinstance(home, int):
-            rows.append(f"  {start:>9}  scratch of cluster {home[0]}")
+            rows.append(f"  {start:>9}  scratch of cluster {home[0] + 1}, {observer.scratch[home]} "
+                        "bytes")  # fmt: skip
     live = sum(observer.sizes[home] for home in observer.live)
     first = f"arena {observer.arena} bytes; results {live} bytes in {len(observer.live)} buffers"
     return "\n".join([first, *rows])
 
 
-def show_tape(observer: Observer) -> str:
+def show_tape(observer: Observer, only: int | None = None) -> str:
     """What one run does: the function that fills the frame, and the words of each launch."""
     parts = [step.call or step for step in observer.steps]
-    lines = run_source(observer, parts, observer.arena)
-    for number, note in enumerate(observer.notes, 1):
+    lines = run_source(observer, parts, observer.arena) if only is None else []
+    for number, note in chosen(observer, only):
         if note.launch is not None:
             lines.append(f"{number:3}  {note.name}: {' · '.join(words_of(note))}")
     return "\n".join(part for line in lines for part in folded(line, WIDTH, "", (", ", " · ")))
@@ -279,11 +260,11 @@ def name_of(word: Word) -> str:
     return short.get(word.what, f"{word.what} {word.number}")
 
 
-def show_code(observer: Observer, assembly: bool = False) -> str:
+def show_code(observer: Observer, assembly: bool = False, only: int | None = None) -> str:
     """The LLVM IR of each distinct kernel, or this machine's assembly for it."""
     seen: set[int] = set()
     parts = []
-    for number, note in enumerate(observer.notes, 1):
+    for number, note in chosen(observer, only):
         if note.launch is None or note.text is None or note.launch.address in seen:
             continue
         seen.add(note.launch.address)

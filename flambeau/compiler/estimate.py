@@ -1,0 +1,111 @@
+"""What a launch should cost: the operations that it does, and the bytes that it must move.
+
+An operation is one sign or function of a scalar tree at one element; a step of a product is two.
+Bytes are what must be read and written at least, each element once. Read by people only
+(observe.py): nothing is decided by these numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import prod
+from typing import Any
+
+from flambeau.codegen.cpu.gemm import combine, dot, kernel, pack
+from flambeau.codegen.scalar import cost
+from flambeau.compiler.fuse import Cluster, Member
+from flambeau.compiler.schedule import Scheduled
+from flambeau.ir.kernel import Stage, leaves
+from flambeau.ir.program import POSITIONS, Call
+from flambeau.runtime.threads import Launch
+
+Cost = tuple[float, float]  # operations, bytes
+
+WORDS = {"gemm": kernel.WORDS, "dot": dot.WORDS, "combine": combine.WORDS, "pack": pack.WORDS}
+
+
+def nest_cost(scheduled: Scheduled) -> Cost:
+    """Of a loop nest."""
+    return nest_operations(scheduled), nest_bytes(scheduled)
+
+
+def nest_operations(scheduled: Scheduled) -> float:
+    """Those of each pass, for every element that it visits."""
+    total = 0.0
+    for stage in scheduled.nest.stages:
+        operations, _ = cost(*stage_trees(stage))
+        total += (operations + len(stage.reduces)) * prod(scheduled.sizes)
+    return total
+
+
+def stage_trees(stage: Stage) -> list[Any]:
+    return [r.value for r in stage.reduces] + [s.value for s in stage.stores]
+
+
+def nest_bytes(scheduled: Scheduled) -> float:
+    """Each element once in, once out."""
+    nest, total = scheduled.nest, 0.0
+    stored = {store.access for stage in nest.stages for store in stage.stores}
+    loaded: set[int] = set()
+    for tree in nest.trees():
+        loaded |= leaves(tree, "load") | leaves(tree, "pick")
+    for number, operand in enumerate(scheduled.operands):
+        if operand.home is not None:
+            touched = prod(n for n, s in zip(scheduled.sizes, operand.strides) if s)
+            total += touched * operand.dtype.itemsize * ((number in stored) + (number in loaded))
+    return total
+
+
+def kernel_cost(name: str, launch: Launch, cluster: Cluster, done: int) -> tuple[Cost, int]:
+    """Of a kernel that is no nest; and how many steps of the cluster's product it does.
+
+    done: how many steps earlier launches of the same product did, where k is cut into parts.
+    """
+    calls = [member.call for member in cluster.members]
+    if cluster.kind != "matmul":
+        return (0.0, call_bytes(calls)), 0
+    if name not in WORDS:
+        return (0.0, 0.0), 0
+    words = {word: value for word, (_, value) in zip(WORDS[name], launch.words)}
+    item = next(calls[0].refs()).dtype.itemsize
+    if name == "pack":
+        batch = prod(size for _, size in launch.words[len(pack.WORDS) :: 3])
+        return (0.0, 2.0 * words["lines"] * words["k"] * item * batch), 0
+    elements = prod(cluster.domain)
+    if name == "combine":
+        return (float(words["parts"] * elements), (words["parts"] + 1.0) * elements * item), 0
+    depth = next(calls[0].refs()).size[-1]
+    steps = (depth - done) // max(words["k"], 1) * words["k"]
+    after = elements * (len(calls) - 1) if steps == depth else 0
+    share = steps / depth if depth else 1.0
+    return (2.0 * elements * steps + after, share * call_bytes(calls)), steps
+
+
+def shares(cluster: Cluster) -> list[float]:
+    """How a kernel's time is divided among its calls: by the elements that each visits.
+
+    A guess, as they run in one loop: an addition at the end of a product costs next to nothing, and
+    that is what it gets.
+    """
+    weights = [visits(member, cluster) for member in cluster.members]
+    total = sum(weights)
+    return [weight / total if total else 1 / len(weights) for weight in weights]
+
+
+def visits(member: Member, cluster: Cluster) -> float:
+    """The elements that a call visits; a product visits each once for a step."""
+    if member.level == "core" and cluster.kind == "matmul":
+        return 2.0 * prod(cluster.domain) * next(member.call.refs()).size[-1]
+    return float(prod(cluster.kept if member.level == "row" else cluster.domain))
+
+
+def call_bytes(calls: Iterable[Call]) -> float:
+    """What calls read from outside, and what the last one writes."""
+    calls = list(calls)
+    made = {out.value for call in calls for out in call.outs}
+    reads = {ref for call in calls for ref in call.refs() if ref.value not in made}
+    total = sum(r.layout.numel * r.dtype.itemsize for r in reads if r.value != POSITIONS)
+    return float(total + sum(o.layout.numel * o.dtype.itemsize for o in calls[-1].outs))
+
+
+__all__ = ["Cost", "call_bytes", "kernel_cost", "nest_cost", "shares"]
