@@ -7,6 +7,8 @@ import warnings
 from typing import Any
 
 from flambeau.ir import dtype as dt
+from flambeau.ir.layout import broadcast_sizes
+from flambeau.ops.attention import ATTENTION, WIDEST, composed_shares
 from flambeau.products import linear
 from flambeau.tensor import FUNCTIONS as row
 from flambeau.trace.autocast import whole
@@ -35,26 +37,38 @@ def scaled_dot_product_attention(
     from flambeau.nn.functional import dropout
 
     check_operands(query, key, value, attn_mask, is_causal)
+    if not 0 <= dropout_p <= 1:
+        raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
     dtype = query.dtype
     q, k, v = (x.to(dt.compute_dtype(dtype)) for x in (query, key, value))
     if enable_gqa:
         k, v = shared_heads(q, k), shared_heads(q, v)
-    scale = 1 / math.sqrt(max(q.shape[-1], 1)) if scale is None else scale
-    scores = (q * scale) @ k.transpose(-2, -1)
-    if is_causal:
-        scores = scores.masked_fill(later_keys(*scores.shape[-2:]), -math.inf)
-    unseen = None
-    if attn_mask is not None:
-        scores = masked(scores, attn_mask)
-        unseen = (scores == -math.inf).all(-1, keepdim=True)
-        scores = scores.masked_fill(unseen, 0)
-    shares = scores.softmax(-1)
-    shares = shares if unseen is None else shares.masked_fill(unseen, 0)
-    if not 0 <= dropout_p <= 1:
-        raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
+    scale = 1 / math.sqrt(max(q.shape[-1], 1)) if scale is None else float(scale)
+    mask = None if attn_mask is None else added(attn_mask, q.dtype)
+    if dropout_p == 0 and has_kernel(q, v, mask):
+        return in_blocks(q, k, v, mask, scale, is_causal).to(dtype)
+    shares = composed_shares(q, k, mask, scale, is_causal)
     if dropout_p > 0:
         shares = dropout(shares, dropout_p, True)
     return (shares @ v).to(dtype)
+
+
+def has_kernel(q: Any, v: Any, mask: Any) -> bool:
+    """Whether the row of attention takes this: rows that are not too long, a constant mask."""
+    return max(q.shape[-1], v.shape[-1]) <= WIDEST and (mask is None or not mask.requires_grad)
+
+
+def in_blocks(q: Any, k: Any, v: Any, mask: Any, scale: float, causal: bool) -> Any:
+    """By the row of attention: operands of the same heads, whose rows lie in one piece."""
+    heads = [tuple(x.shape[:-2]) for x in (q, k, v)]
+    if mask is not None:
+        heads.append(tuple(mask.shape[:-2]))
+    common = broadcast_sizes(heads)
+    operands = [x.expand((*common, *x.shape[-2:])) for x in (q, k, v)]
+    operands = [x if x.stride(-1) == 1 else x.contiguous() for x in operands]
+    if mask is not None:
+        mask = mask.expand((*common, q.shape[-2], k.shape[-2]))
+    return ATTENTION(operands, mask, scale, causal)[0]
 
 
 def check_operands(query: Any, key: Any, value: Any, mask: Any, is_causal: bool) -> None:
@@ -91,16 +105,12 @@ def shared_heads(query: Any, x: Any) -> Any:
     return x if heads == own else x.repeat_interleave(heads // own, -3)
 
 
-def later_keys(queries: int, keys: int) -> Any:
-    """True where a key comes after its query."""
-    return row["full"]((queries, keys), True, dtype=dt.bool_).triu(1)
-
-
-def masked(scores: Any, mask: Any) -> Any:
-    """Scores where the mask lets them be: -inf where it is False, or added to."""
-    if mask.dtype is dt.bool_:
-        return scores.masked_fill(mask.logical_not(), -math.inf)
-    return scores + mask
+def added(mask: Any, dtype: Any) -> Any:
+    """A mask as what is added to scores: -inf where a bool mask is False."""
+    if mask.dtype is not dt.bool_:
+        return mask.to(dtype)
+    zeros = row["full"](tuple(mask.shape), 0.0, dtype=dtype)
+    return zeros.masked_fill(mask.logical_not(), -math.inf)
 
 
 # ------------------------------------------------------------------ many heads

@@ -18,6 +18,7 @@ def kernel_of(op: Op) -> Kernel | None:
     """The kernel of an op, if it has one."""
     if op.kernel is not None or op.kind not in ("effect", "structured"):
         return op.kernel
-    from flambeau.compiler import drawing, scanning
+    from flambeau.compiler import attending, drawing, scanning
 
-    return drawing.KERNELS.get(op.name) or scanning.KERNELS.get(op.name)
+    rooms = drawing, scanning, attending
+    return next((room.KERNELS[op.name] for room in rooms if op.name in room.KERNELS), None)
