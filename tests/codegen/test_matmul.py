@@ -131,6 +131,51 @@ def test_half_precision(dtype: DType) -> None:
     assert np.abs(widen(c, dtype) - again).max() <= np.abs(wide).max() * 2.0**-8
 
 
+BFLOAT16 = [(16, 16, 32), (33, 32, 64), (31, 5, 3), (100, 77, 513), (20, 40, 5000)]
+
+
+@pytest.mark.parametrize("tiles", [True, False])
+@pytest.mark.parametrize("layouts", ["NN", "NT", "TN", "TT", "SS"])
+@pytest.mark.parametrize("sizes", BFLOAT16, ids=str)
+def test_bfloat16_with_and_without_tile_registers(
+    sizes: tuple[int, int, int], layouts: str, tiles: bool
+) -> None:
+    """Sums are kept in float32, so a float32 result is as exact as a product of float32."""
+    machine = machine_of(cpu())
+    if tiles and not machine.tiles:
+        pytest.skip("this processor has no tile registers")
+    m, n, k = sizes
+    a, b = (bfloat16(shape, layout) for shape, layout in zip(((m, k), (k, n)), layouts))
+    c = np.full((m, n), np.nan, "f4")
+    run(plain(types.bfloat16, out=types.float32), {"a": a, "b": b, "access0": c},
+        machine=Machine(machine.vector_bytes, machine.registers, tiles))  # fmt: skip
+    first, second = widen(a, types.bfloat16), widen(b, types.bfloat16)
+    close(c, first, second, first.astype("f8") @ second.astype("f8"), 1.2e-7)
+
+
+def bfloat16(shape: tuple[int, ...], layout: str) -> np.ndarray:
+    """As `operand`, with its strides."""
+    wide = operand(shape, layout)
+    made = np.zeros(-(-wide.nbytes // 4) * 20, types.bfloat16.numpy)
+    step = [stride // 4 * 2 for stride in wide.strides]
+    view = np.lib.stride_tricks.as_strided(made, wide.shape, step)
+    view[...] = narrow(np.ascontiguousarray(wide), types.bfloat16)
+    return view
+
+
+@pytest.mark.parametrize("layouts", ["NN", "NT", "TN"])
+def test_batches_of_bfloat16_with_something_to_add(layouts: str) -> None:
+    a, b = bfloat16((3, 2, 37, 64), layouts[0]), bfloat16((3, 2, 64, 50), layouts[1])
+    b = np.broadcast_to(b[:, :1], b.shape)
+    bias, c = operand((1, 1, 1, 50), "N"), np.zeros((3, 2, 37, 50), types.bfloat16.numpy)
+    accesses = (Access(types.bfloat16, (None,) * 3 + (1,)), Access(types.float32, (0, 0, 0, 1)))
+    tree = K.maximum(SUM + Load(1, types.float32), 0.0)
+    matmul = Matmul(types.bfloat16, types.bfloat16, 2, accesses, (), (Store(0, tree),))
+    run(matmul, {"a": a, "b": b, "access0": c, "access1": bias})
+    wide = widen(a, types.bfloat16).astype("f8") @ widen(b, types.bfloat16) + bias
+    assert np.abs(widen(c, types.bfloat16) - np.maximum(wide, 0)).max() <= wide.max() * 2.0**-8
+
+
 @pytest.mark.parametrize("layouts", ["NN", "NT", "TN"])
 @pytest.mark.parametrize("batch", [(6,), (2, 3), (0,)], ids=str)
 def test_batches(batch: tuple[int, ...], layouts: str) -> None:
@@ -313,14 +358,14 @@ def test_nothing_is_read_or_written_beyond_the_arrays() -> None:
     if protect is None:
         pytest.skip("no mprotect on this system")
 
-    def fenced(rows: int, columns: int) -> np.ndarray:
-        size = rows * columns * 4
+    def fenced(rows: int, columns: int, dtype: str = "f4") -> np.ndarray:
+        size = rows * columns * np.dtype(dtype).itemsize
         pages = -(-size // page)
         memory = mmap.mmap(-1, (pages + 1) * page)
         base = np.frombuffer(memory, np.uint8)
         assert protect(ctypes.c_void_p(base.ctypes.data + pages * page), page, 0) == 0
-        x = base[pages * page - size : pages * page].view("f4").reshape(rows, columns)
-        x[...] = rng.standard_normal((rows, columns))
+        x = base[pages * page - size : pages * page].view(dtype).reshape(rows, columns)
+        x[...] = 1 if dtype == "u2" else rng.standard_normal((rows, columns))
         return x
 
     for m, n, k in [(5, 7, 3), (33, 45, 21), (70, 33, 19), (1, 300, 7), (300, 1, 7), (90, 130, 10)]:
@@ -330,3 +375,7 @@ def test_nothing_is_read_or_written_beyond_the_arrays() -> None:
             c = fenced(m, n)
             run(plain(types.float32), {"a": a, "b": b, "access0": c})
             assert np.abs(c - a.astype("f8") @ b.astype("f8")).max() < 1e-4
+            a = fenced(m, k, "u2") if layouts[0] == "N" else fenced(k, m, "u2").T
+            b = fenced(k, n, "u2") if layouts[1] == "N" else fenced(n, k, "u2").T
+            run(plain(types.bfloat16, out=types.float32), {"a": a, "b": b, "access0": c})
+            assert not c.any()  # the smallest numbers there are: their products are 0

@@ -67,6 +67,13 @@ class CPU:
         return 32 if self.vector_bytes == 64 or "x86" not in self._triple else 16
 
     @functools.cached_property
+    def tiles(self) -> bool:
+        """Whether there are tile registers that multiply bfloat16, and the system lets us."""
+        wide = self.vector_bytes == 64 and sys.platform == "linux"
+        known = self.features.get("amx-tile") and self.features.get("amx-bf16")
+        return bool(wide and known and may_use_tiles())
+
+    @functools.cached_property
     def _triple(self) -> str:
         return str(self.llvm.get_default_triple())
 
@@ -172,6 +179,16 @@ class CPU:
         if not threads.installed():
             text = threads.native_text(sys.platform)
             threads.install(self.load_module(text, threads.NAMES))
+
+
+def may_use_tiles() -> bool:
+    """Ask Linux for this process's tile registers, as arch/x86/xstate.rst of its documentation
+    has it: a thread that uses them without is ended.
+    """
+    import ctypes
+
+    arch_prctl, request, tile_data = 158, 0x1023, 18
+    return ctypes.CDLL(None).syscall(arch_prctl, request, tile_data) == 0
 
 
 @functools.cache

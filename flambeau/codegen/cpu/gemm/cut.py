@@ -77,12 +77,12 @@ def fits(rows: int, vectors: int, machine: Machine) -> bool:
     return rows * vectors + vectors + 1 <= machine.registers
 
 
-def wanted_tasks(shape: Shape, columns: int) -> int:
+def wanted_tasks(shape: Shape, columns: int, task_work: int = TASK_WORK) -> int:
     """How many tasks each matrix of the batch should give; `columns` are with unused lanes."""
     matrices = math.prod(shape.batch)
     work = 2 * shape.m * columns * shape.k * matrices
-    least = 2 if work >= TASK_WORK // 2 else 1
-    wanted = ceil(min(max(least, work // TASK_WORK), MOST_TASKS), matrices)
+    least = 2 if work >= task_work // 2 else 1
+    wanted = ceil(min(max(least, work // task_work), MOST_TASKS), matrices)
     return 1 << (wanted - 1).bit_length()
 
 

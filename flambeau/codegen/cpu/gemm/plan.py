@@ -3,6 +3,7 @@
 - one row times a large matrix with contiguous rows: sums of rows (`sweep`);
 - a small C with a long sum: in parts, which are added (`combine`);
 - few rows times a matrix with contiguous columns: dot products (`dot`);
+- bfloat16, where the processor has tile registers for it: by them (`amx`);
 - else: tiles in registers (`kernel`), whose operands are read in place, packed by the tasks that
   need them, or packed before by launches of their own (`pack`).
 """
@@ -15,6 +16,7 @@ from functools import lru_cache
 from flambeau.ir.record import replace
 
 from ...values import computed
+from .amx_plan import amx_plan, is_for_amx
 from .combine import (
     ROWS_OF_A_TASK,
     Combine,
@@ -93,6 +95,8 @@ def whole_plan(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
     if few and b.order == "steps" and a.order == "steps":
         return dot_plan(Dot(matmul.a, matmul.b, matmul.element, lanes, epilogue), shape, a, b,
                         machine)  # fmt: skip
+    if is_for_amx(matmul, machine):
+        return amx_plan(matmul, shape, machine, epilogue, a, b)
     return gemm_plan(matmul, shape, machine, epilogue, a, b)
 
 

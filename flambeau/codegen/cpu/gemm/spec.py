@@ -14,15 +14,19 @@ from ....ir.tree import Leaf, Tree
 
 @frozen
 class Machine:
-    """What kernels are shaped for: the bytes of a vector register, and how many there are."""
+    """What kernels are shaped for: the bytes of a vector register, and how many there are.
+
+    `tiles`: whether there are tile registers that multiply bfloat16 (Intel AMX).
+    """
 
     vector_bytes: int
     registers: int
+    tiles: bool = False
 
 
 def machine_of(target: HasVectors) -> Machine:
     """What the kernels of a target are shaped for."""
-    return Machine(target.vector_bytes, target.registers)
+    return Machine(target.vector_bytes, target.registers, target.tiles)
 
 
 class HasVectors(Protocol):
@@ -33,6 +37,9 @@ class HasVectors(Protocol):
 
     @property
     def registers(self) -> int: ...
+
+    @property
+    def tiles(self) -> bool: ...
 
 
 @frozen

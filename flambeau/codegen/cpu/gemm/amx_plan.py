@@ -1,0 +1,100 @@
+"""How a product of bfloat16 is done with tile registers: what is packed, and the tasks."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+from flambeau.ir.record import replace
+
+from ....ir import dtype as types
+from .amx import Amx, amx_text, rows_word
+from .cut import Cut, ceil, grouped, wanted_tasks
+from .epilogue import Epilogue
+from .packing import Lines
+from .pairs import LINES, ROW, SQUARE, STEPS, Pairs, pairs_text
+from .spec import Launch, Machine, Matmul, Plan, Shape
+from .words import Operand, Words, epilogue_words, loop_words, ordered
+
+TASK_WORK = 1 << 22  # floating-point operations of a task, or more
+CHUNK_BYTES = 1 << 16  # that a task packs, about
+GROUP = 16  # panels packed together where lines are contiguous
+
+amx_source = lru_cache(maxsize=256)(amx_text)
+pairs_source = lru_cache(maxsize=256)(pairs_text)
+
+
+def is_for_amx(matmul: Matmul, machine: Machine) -> bool:
+    """Whether tile registers multiply operands of these types."""
+    return machine.tiles and matmul.a is types.bfloat16 and matmul.b is types.bfloat16
+
+
+def amx_plan(
+    matmul: Matmul, shape: Shape, machine: Machine, epilogue: Epilogue, a: Operand, b: Operand
+) -> Plan:
+    """Launches that pack B, and A unless its lines may be read where they lie."""
+    down, across = (2 if size > LINES else 1 for size in (shape.m, shape.n))
+    tiles, panels = ceil(shape.m, down * LINES), ceil(shape.n, across * LINES)
+    height = ceil(shape.m, tiles)
+    full = shape.m - tiles * (height - 1)
+    cut = Cut(across, height, tiles, full, panels, 1, 1, by_rows=False)
+    wanted = wanted_tasks(shape, panels * across * LINES, TASK_WORK)
+    cut = grouped(cut, shape, wanted, matmul.a.itemsize)
+    packing = PairPacking(shape, machine)
+    in_place = a.order == "steps" and shape.k % STEPS == 0
+    line, step, square = a.line, STEPS * a.dtype.itemsize, LINES * a.line
+    if not in_place:
+        a = packing.add(a, Lines(shape.m, height, full, tiles), down, by_lines=True)
+        line, step, square = ROW, down * SQUARE, SQUARE
+    columns = across * LINES
+    b = packing.add(b, Lines(shape.n, columns, panels, panels), across, by_lines=False)
+    amx = Amx(down, across, in_place, shape.n % columns != 0, epilogue)
+    values: Words = {
+        "a": a.where, "b": b.where, "blocks": ceil(shape.k, STEPS), "n": shape.n,
+        "full": full, "height": height, "tiles": tiles, "panels": panels,
+        "groups_m": cut.groups_m, "groups_n": cut.groups_n,
+        "rows": rows_word(height, down, across), "a_tile": a.panel,
+        "a_row": line if in_place else 0, "a_block": step, "a_square": square, "a_stride": line,
+        "b_panel": b.panel,
+    }  # fmt: skip
+    values |= loop_words(shape, a, b) | epilogue_words(shape, epilogue)
+    tasks = math.prod(shape.batch) * cut.tasks
+    text = amx_source(amx, machine.vector_bytes)
+    launch = Launch(text, "amx", ordered(amx.words, values), tasks)
+    return Plan((*packing.launches, launch), packing.scratch)
+
+
+class PairPacking:
+    """The launches that pack operands into squares, and the scratch memory that they fill."""
+
+    def __init__(self, shape: Shape, machine: Machine) -> None:
+        self.shape, self.machine = shape, machine
+        self.launches: list[Launch] = []
+        self.scratch = 0
+
+    def add(self, operand: Operand, lines: Lines, squares: int, by_lines: bool) -> Operand:
+        """Pack an operand, and answer where it lies then."""
+        blocks, beside = ceil(self.shape.k, STEPS), operand.order == "lines"
+        group = min(lines.panels, GROUP) if beside else 1
+        chunk = max(1, CHUNK_BYTES // (group * squares * SQUARE))
+        panel = blocks * squares * SQUARE
+        values: Words = {
+            "source": operand.where, "target": ("scratch", self.scratch), "lines": lines.count,
+            "k": self.shape.k, "line": operand.line, "step": operand.step, "full": lines.full,
+            "height": lines.height, "panels": lines.panels, "blocks": blocks,
+            "panel_bytes": panel, "chunk": chunk, "chunks": ceil(blocks, chunk), "group": group,
+            "groups": ceil(lines.panels, group),
+        }  # fmt: skip
+        strides: list[int] = []
+        tasks, used = ceil(blocks, chunk) * ceil(lines.panels, group), lines.panels * panel
+        for i, size in reversed(list(enumerate(self.shape.batch))):
+            size = size if operand.batch[i] else 1
+            strides.insert(0, used if operand.batch[i] else 0)
+            values |= {f"size{i}": size, f"from{i}": operand.batch[i], f"to{i}": used}
+            tasks, used = tasks * size, used * size
+        pairs = Pairs(operand.order, by_lines, squares, len(self.shape.batch))
+        text = pairs_source(pairs, self.machine.vector_bytes)
+        self.launches.append(Launch(text, "pairs", ordered(pairs.words, values), tasks))
+        where = ("scratch", self.scratch)
+        self.scratch += used
+        return replace(operand, where=where, batch=tuple(strides), size=used, panel=panel)
