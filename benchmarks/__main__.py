@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from itertools import chain, groupby
 from pathlib import Path
 
-from benchmarks import memory, report, startup, training
+from benchmarks import memory, peers, report, startup, training
 from benchmarks.limits import Limits, measure_limits
+from benchmarks.models import shapes
 from benchmarks.pair import Pair, Plan
 from benchmarks.results import Result
 from benchmarks.rows import ENVIRONMENT, Row, all_rows
@@ -28,6 +29,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
                         help=f"one of {', '.join([*report.GROUPS, 'memory'])}; all without")
     parser.add_argument("--only", default="", metavar="REGEX", help="rows whose title matches")
     parser.add_argument("--quick", action="store_true", help="a sanity run: too short to trust")
+    parser.add_argument("--peers", action="store_true",
+                        help="training: torch.compile too (takes minutes)")
     parser.add_argument("--list", action="store_true", help="print the titles and end")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--alternations", type=int, default=Plan.alternations)
@@ -41,14 +44,18 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def turn_rows(plan: Plan, rows: list[Row], limits: Limits | None) -> Iterator[Result]:
+def turn_rows(plan: Plan, rows: list[Row], limits: Limits | None,
+              with_peers: bool = False) -> Iterator[Result]:
     """Measure rows in turns; groups with other variables get processes of their own."""
+    rows = [row for row in rows if not row.passes]
     for extra, group in groupby(rows, key=lambda row: ENVIRONMENT.get(row.group)):
         pair = Pair(plan, extra)
         try:
             for row in group:
                 result = pair.measure(row)
                 result.limit = limits.seconds(row) if limits else None
+                if with_peers and row.group == "training":
+                    result.peers = peers.measure(plan, row)
                 yield result
         finally:
             pair.close()
@@ -60,14 +67,20 @@ def fresh_rows(plan: Plan, wanted: Wanted) -> Iterator[Result]:
         yield startup.measure_import(plan)
     for row in training.ROWS:
         if wanted(f"first run/{row.name}"):
-            yield startup.measure_first_run(plan, row)
+            yield from startup.measure_warm_up(plan, row)
+    for row in shapes.ROWS:
+        if wanted(row.title):
+            yield startup.measure_whole(plan, row)
 
 
 def grown(plan: Plan, wanted: Wanted, iterations: int) -> Iterator[memory.Growth]:
-    """Measure the memory of the loops."""
+    """Measure the memory of the loops, and of the rows that need most."""
     for loop in memory.LOOPS:
         if wanted(f"memory/{loop}"):
             yield from memory.measure(plan, loop, iterations)
+    for row in memory.ROWS:
+        if wanted(f"memory/{row}"):
+            yield from memory.measure(plan, row, memory.STEPS)
 
 
 def limits_of(plan: Plan, quick: bool) -> Limits:
@@ -101,7 +114,7 @@ def main() -> int:
         return 0
     results, growths = [], []
     limits = limits_of(plan, args.quick) if rows else None
-    for result in chain(turn_rows(plan, rows, limits), fresh_rows(plan, wanted)):
+    for result in chain(turn_rows(plan, rows, limits, args.peers), fresh_rows(plan, wanted)):
         show(report.terminal_line(result))
         results.append(result)
     for growth in grown(plan, wanted, memory.ITERATIONS // (100 if args.quick else 1)):

@@ -29,10 +29,13 @@ class Worker:
         self.running: Iterator[float] = iter(())
 
     def start(self, title: str) -> dict:
-        """Begin a row; answer the values of its first passes."""
+        """Begin a row; answer the values of its first passes, and how long the very first took."""
         self.running = iter(())  # frees the memory of the row before
         self.running = find_row(title).start(self.torch)
-        return {"values": list(islice(self.running, CHECKED))}
+        begin = time.perf_counter()
+        values = [next(self.running)]
+        first = time.perf_counter() - begin
+        return {"values": values + list(islice(self.running, CHECKED - 1)), "first": first}
 
     def turn(self, passes: int, seconds: float, enough: float = math.inf) -> dict:
         """Answer the times of so many passes that take at least so long; three are enough then."""

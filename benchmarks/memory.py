@@ -16,10 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.pair import Plan
+from benchmarks.rows import find_row
 from benchmarks.startup import run
 from benchmarks.training import sgd
 
 ITERATIONS = 100_000
+STEPS = 50  # of a row; a network takes long for each
 FLAT = 8.0  # megabytes that the last nine tenths of a loop may add
 
 
@@ -75,6 +77,8 @@ LOOPS = {
     "training, each looked at": train_looking,
 }
 
+ROWS = ["training/ResNet-18 16×32×32, SGD momentum", "training/transformer 6×384, 4×256, AdamW"]
+
 
 @dataclass
 class Growth:
@@ -107,14 +111,23 @@ def resident() -> float:
 
 
 def peak() -> float:
-    """Megabytes that this process held at most."""
+    """Megabytes that this process held at most.
+
+    Linux's figure in /proc is this program's own; the one of getrusage is inherited.
+    """
+    try:
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1e3
+    except FileNotFoundError:
+        pass
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def watch(torch, loop: str, iterations: int) -> dict:
-    """Run the loop in this process."""
-    begin, running, early = time.perf_counter(), LOOPS[loop](torch), 0.0
+    """Run the loop, or the row with this title, in this process."""
+    start = LOOPS.get(loop) or find_row(loop).start
+    begin, running, early = time.perf_counter(), start(torch), 0.0
     for i in range(iterations):
         next(running)
         if i == iterations // 5:

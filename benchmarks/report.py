@@ -21,9 +21,13 @@ GROUPS = {
     "matmul": "Matrix products, per product",
     "call by call": "Training without compiled programs (`FLAMBEAU_COMPILE=0`), per step",
     "first run": "Fresh processes: the import, and start-up with the first 20 steps (empty cache)",
+    "first run, warm cache": "Fresh processes: start-up with the first 20 steps (filled cache)",
+    "first step": "Fresh processes: start-up with the first step (empty cache)",
+    "first step, warm cache": "Fresh processes: start-up with the first step (filled cache)",
+    "shapes": "Changing shapes: the whole program, all its compiling included (empty cache)",
 }
-HEADER = ("| | ratio | spread | {theirs} | {ours} | at least | last value compared |\n"
-          "|---|---|---|---|---|---|---|")
+HEADER = ("| | ratio | wanted | spread | {theirs} | {ours} | at least | last value compared |\n"
+          "|---|---|---|---|---|---|---|---|")
 
 
 def duration(seconds: float | None) -> str:
@@ -43,7 +47,8 @@ def terminal_line(result: Result) -> str:
         return f"{title:48} failed: {result.error.splitlines()[-1]}"
     line = (f"{title:48} {result.ratio:6.2f}× ({result.low:.2f}–{result.high:.2f})  "
             f"{duration(result.theirs):>8} : {duration(result.ours):<8}")
-    return line + f"  at least {duration(result.limit):8} {values(result)}"
+    line += f"  at least {duration(result.limit):8} {values(result)}"
+    return line + "".join(f"\n    {name}: {said}" for name, said in result.peers.items())
 
 
 def values(result: Result) -> str:
@@ -56,9 +61,15 @@ def values(result: Result) -> str:
     return theirs if theirs == ours else f"{theirs} : {ours}"
 
 
+def in_groups(results: Iterable[Result]) -> list[Result]:
+    """The results in the order of their groups."""
+    order = list(GROUPS)
+    return sorted(results, key=lambda result: order.index(result.group))
+
+
 def summary(results: Iterable[Result]) -> Iterable[str]:
     """For each group: the geometric mean of its ratios, the lowest row, and what went wrong."""
-    for group, rows in groupby(results, key=lambda result: result.group):
+    for group, rows in groupby(in_groups(results), key=lambda result: result.group):
         rows = list(rows)
         measured = [row for row in rows if not row.error]
         if lowest := min(measured, key=lambda row: row.ratio, default=None):
@@ -81,7 +92,8 @@ def markdown_row(result: Result) -> str:
     """One result as a row of a table."""
     if result.error:
         return f"| {result.name} | failed: {result.error.splitlines()[-1]} |"
-    cells = [result.name, f"**{result.ratio:.2f}**", f"{result.low:.2f}–{result.high:.2f}",
+    cells = [result.name, f"**{result.ratio:.2f}**", f"{result.wanted:.3g}",
+             f"{result.low:.2f}–{result.high:.2f}",
              duration(result.theirs), duration(result.ours), duration(result.limit),
              values(result)]
     return f"| {' | '.join(cells)} |"
@@ -90,12 +102,23 @@ def markdown_row(result: Result) -> str:
 def tables(plan: Plan, results: Iterable[Result]) -> Iterable[str]:
     """A table for each group of rows, closed by the geometric mean of its ratios."""
     header = HEADER.format(theirs=plan.theirs, ours=plan.ours)
-    for group, rows in groupby(results, key=lambda result: result.group):
+    for group, rows in groupby(in_groups(results), key=lambda result: result.group):
         rows = list(rows)
         mean = geometric_mean([row.ratio for row in rows if not row.error])
         yield f"\n## {GROUPS[group]}\n\n{header}"
         yield from map(markdown_row, rows)
-        yield f"| geometric mean | **{mean:.2f}** | | | | | |"
+        yield f"| geometric mean | **{mean:.2f}** | | | | | | |"
+        yield from peers_table(rows)
+
+
+def peers_table(results: Sequence[Result]) -> Iterable[str]:
+    """What others need for the same, and how long their first step takes."""
+    names = list(dict.fromkeys(name for result in results for name in result.peers))
+    if not names:
+        return
+    yield f"\n| | {' | '.join(names)} |\n|---{'|---' * len(names)}|"
+    for result in results:
+        yield f"| {result.name} | {' | '.join(result.peers.get(n, '–') for n in names)} |"
 
 
 def memory_table(growths: Sequence[Growth]) -> Iterable[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-6  # how far values may lie apart, where the row does not say
@@ -26,6 +26,7 @@ class Result:
     values: tuple[float, float] | None = None  # the last of those compared
     differ: str = ""  # says where values lie too far apart
     error: str = ""
+    peers: dict[str, str] = field(default_factory=dict)  # what others need, in words
 
     @property
     def good(self) -> bool:

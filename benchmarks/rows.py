@@ -33,6 +33,7 @@ class Row:
     flops: float = 0.0  # of one unit
     bytes: float = 0.0  # that one unit must read and write
     footprint: float = 0.0  # bytes in use, which tells the cache that bounds them
+    passes: int = 0  # of the whole program, where all of it is measured in processes of its own
     wanted: float = 1.0  # the ratio that the project wants
     tolerance: float = 1e-4  # how far values may lie apart: rounding grows where steps are many
 
@@ -49,16 +50,21 @@ class Row:
 
 
 def prepared(torch: ModuleType, net: Any) -> Any:
-    """The network as it is; its compiled form in a process that measures PyTorch's compiler."""
+    """The network as it is; its compiled form in a process that measures PyTorch's compiler.
+
+    A program that never comes here has nothing to compile.
+    """
     return torch.compile(net) if os.environ.get(COMPILED) else net
 
 
 def all_rows() -> list[Row]:
-    """Every row that is measured in turns, in the order of the table."""
+    """Every row, in the order of the table."""
     from benchmarks import kernels, recording, training
+    from benchmarks.models import shapes
 
     call_by_call = [replace(row, group="call by call") for row in training.ROWS]
-    return [*recording.ROWS, *training.ROWS, *kernels.ROWS, *call_by_call]
+    return [*recording.ROWS, *training.ROWS, *kernels.ROWS, *call_by_call,
+            *shapes.ROWS]
 
 
 def find_row(title: str) -> Row:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from typing import Any
 
 from benchmarks.pair import ROOT, Plan, environment
 from benchmarks.results import Result, compare
@@ -18,12 +19,22 @@ Once = Callable[[str], tuple[float, list[float]]]  # module → seconds, and val
 FIRST_STEPS = 20
 TIME_IMPORT = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
 FIRST_RUN = """
-import importlib, itertools, json, sys
+import importlib, itertools, json, sys, time
 from benchmarks.rows import find_row
 torch = importlib.import_module(sys.argv[1])
 torch.set_num_threads(int(sys.argv[2]))
-print(json.dumps(list(itertools.islice(find_row(sys.argv[3]).start(torch), int(sys.argv[4])))))
+imported = time.time()
+values, times = [], []
+for value in itertools.islice(find_row(sys.argv[3]).start(torch), int(sys.argv[4])):
+    values.append(value)
+    times.append(time.time())
+print(json.dumps(dict(imported=imported, first=times[0], last=times[-1], values=values)))
 """
+WARM_UP = {  # the groups of its rows: what ends the time, and whether the cache is warm
+    "first step": ("first", False), "first step, warm cache": ("first", True),
+    "first run": ("last", False), "first run, warm cache": ("last", True),
+}
+
 
 def run(plan: Plan, *arguments: str, cache: str = "") -> str:
     """Run Python with these arguments in a process of its own; return what it printed."""
@@ -43,21 +54,50 @@ def measure_import(plan: Plan) -> Result:
     return in_turns(plan, "first run", "import", once)
 
 
-def measure_first_run(plan: Plan, row: Row) -> Result:
-    """Wall time of a process that runs the first steps with an empty cache, start-up included."""
-    passes = str(max(1, FIRST_STEPS // row.per))
+def first_steps(plan: Plan, row: Row, module: str, passes: int, cache: str) -> dict[str, Any]:
+    """Run the first steps in a fresh process; when it began, had imported, and came how far."""
+    begin = time.time()
+    printed = run(plan, "-c", FIRST_RUN, module, str(plan.threads), row.title, str(passes),
+                  cache=cache)
+    return {"begin": begin, **json.loads(printed)}
 
+
+def measure_warm_up(plan: Plan, row: Row) -> list[Result]:
+    """Wall times of processes that run the first steps, start-up included: to the first and to
+    the last, with an empty and with a filled disk cache."""
+    passes = max(1, FIRST_STEPS // row.per)
+
+    def once(module: str) -> list[dict[str, Any]]:
+        with tempfile.TemporaryDirectory() as cache:
+            return [first_steps(plan, row, module, passes, cache) for _ in range(2)]
+
+    try:
+        turns = [(once(plan.theirs), once(plan.ours)) for _ in range(plan.alternations)]
+    except (RuntimeError, subprocess.TimeoutExpired) as failure:
+        return [Result(group, row.name, error=str(failure)) for group in WARM_UP]
+
+    def result(group: str, end: str, warm: bool) -> Result:
+        theirs, ours = ([[turn[side][warm][end] - turn[side][warm]["begin"]] for turn in turns]
+                        for side in (0, 1))
+        values = [turns[0][side][warm]["values"] for side in (0, 1)]
+        return compare(group, row.name, theirs, ours, values, tolerance=row.tolerance)
+
+    return [result(group, *what) for group, what in WARM_UP.items()]
+
+
+def measure_whole(plan: Plan, row: Row) -> Result:
+    """The time of all passes of a program, the import apart, with an empty disk cache."""
     def once(module: str) -> tuple[float, list[float]]:
         with tempfile.TemporaryDirectory() as cache:
-            begin = time.perf_counter()
-            printed = run(plan, "-c", FIRST_RUN, module, str(plan.threads), row.title, passes,
-                          cache=cache)
-            return time.perf_counter() - begin, json.loads(printed)
+            done = first_steps(plan, row, module, row.passes, cache)
+            return done["last"] - done["imported"], done["values"]
 
-    return in_turns(plan, "first run", row.name, once)
+    result = in_turns(plan, row.group, row.name, once, row.tolerance)
+    result.wanted = row.wanted
+    return result
 
 
-def in_turns(plan: Plan, group: str, name: str, once: Once) -> Result:
+def in_turns(plan: Plan, group: str, name: str, once: Once, tolerance: float = 1e-4) -> Result:
     """One process each, again and again; the first pair only fills the file cache."""
     try:
         values = [once(module)[1] for module in (plan.theirs, plan.ours)]
@@ -66,4 +106,4 @@ def in_turns(plan: Plan, group: str, name: str, once: Once) -> Result:
     except (RuntimeError, subprocess.TimeoutExpired) as failure:
         return Result(group, name, error=str(failure))
     theirs, ours = zip(*turns, strict=True)
-    return compare(group, name, theirs, ours, values)
+    return compare(group, name, theirs, ours, values, tolerance=tolerance)

@@ -56,6 +56,7 @@ def linear_with_nn(torch, batch=10, inputs=2, batches=100):
     net = torch.nn.Linear(inputs, 1)
     criterion = torch.nn.MSELoss()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.003)
+    net = prepared(torch, net)
     while True:
         for start in range(0, len(x), batch):
             loss = criterion(net(x[start:start + batch]), y[start:start + batch])
@@ -71,6 +72,7 @@ def logistic(torch, points=1000, inputs=2):
     y = (x.sum(1, keepdim=True) + 0.1 * torch.randn(points, 1) > 0).float()
     net = torch.nn.Sequential(torch.nn.Linear(inputs, 1), torch.nn.Sigmoid())
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    net = prepared(torch, net)
     while True:
         optimizer.zero_grad()
         loss = torch.nn.functional.binary_cross_entropy(net(x), y)

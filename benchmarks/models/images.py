@@ -24,7 +24,7 @@ def learn(torch, net, data, optimizer):
             yield loss.item()
 
 
-def lenet(torch, batch=64, size=28, batches=8):
+def lenet_network(torch, size=28):
     """LeNet-5 (LeCun et al. 1998) with logistic units and mean pooling."""
     nn = torch.nn
     last = (size // 2 - 4) // 2
@@ -36,6 +36,12 @@ def lenet(torch, batch=64, size=28, batches=8):
     for layer in net:
         if isinstance(layer, (nn.Linear, nn.Conv2d)):
             nn.init.xavier_uniform_(layer.weight)
+    return net
+
+
+def lenet(torch, batch=64, size=28, batches=8):
+    """LeNet under gradient descent."""
+    net = lenet_network(torch, size)
     data = labelled(torch, batches, batch, 1, size, size)
     return learn(torch, net, data, torch.optim.SGD(net.parameters(), lr=0.9))
 
