@@ -60,7 +60,7 @@ def sections(story: Story) -> list[tuple[str, str]]:
     """The program as it was recorded, line by line, after each pass, and as kernels."""
     text = show(story.program)
     found = [("recorded", text), ("lines", "\n".join(lines(story)))]
-    for name, thing in story.stages:
+    for name, thing in story.observer.stages:
         after = show(thing)
         found.append((name, "as before" if after == text else after))
         text = after

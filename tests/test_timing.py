@@ -1,11 +1,7 @@
-"""torch.profiler and torch.utils.benchmark: what they count, and what they say."""
-
-import json
+"""torch.utils.benchmark: what it counts, and what it says."""
 
 import pytest
 
-import flambeau as torch
-from flambeau import profiler
 from flambeau.utils import benchmark
 
 
@@ -13,84 +9,6 @@ def ticking(step=1.0):
     """A clock that goes on by a step each time that it is read."""
     time = iter(range(1 << 30))
     return lambda: next(time) * step
-
-
-def test_ranges_nest(monkeypatch):
-    monkeypatch.setattr(torch.autograd.profiler, "now", ticking(10.0))
-    with profiler.profile(activities=[profiler.ProfilerActivity.CPU]) as prof:
-        for _ in range(2):
-            with profiler.record_function("outer"):
-                with profiler.record_function("inner"):
-                    torch.ones(3) + 1
-    averages = {a.key: a for a in prof.key_averages()}
-    assert averages["outer"].count == averages["inner"].count == 2
-    assert (averages["outer"].cpu_time_total, averages["outer"].self_cpu_time_total) == (60, 40)
-    assert averages["inner"].cpu_time == 10
-    lines = prof.key_averages().table(sort_by="cpu_time_total", row_limit=1).splitlines()
-    assert lines[3].split() == "outer 66.67% 40.000us 100.00% 60.000us 30.000us 2".split()
-    assert lines[-1] == "Self CPU time total: 60.000us"
-    with pytest.raises(AttributeError, match="cannot be sorted"):
-        prof.key_averages().table(sort_by="beauty")
-
-
-def test_a_range_runs_what_it_recorded():
-    x = torch.ones(4)
-    with profiler.profile():
-        with profiler.record_function("range"):
-            y = x + 1
-        assert y._storage.buffer is not None
-    with profiler.record_function("nobody measures"):
-        z = x + 2
-    assert z._storage.buffer is None
-
-
-def test_decorator_and_trace(tmp_path):
-    @profiler.record_function("work")
-    def work():
-        return torch.ones(2).sum()
-
-    with torch.autograd.profiler.profile() as prof:
-        work()
-    prof.export_chrome_trace(str(tmp_path / "trace.json"))
-    (event,) = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
-    assert event["name"] == "work" and event["ph"] == "X"
-
-
-@pytest.mark.filterwarnings("ignore:Profiler won't be using warmup")
-def test_schedules_are_pytorchs():
-    theirs = pytest.importorskip("torch.profiler")
-    options = [
-        dict(wait=1, warmup=1, active=2),
-        dict(wait=1, warmup=1, active=2, repeat=2, skip_first=3),
-        dict(wait=0, warmup=0, active=1, repeat=1),
-        dict(wait=2, warmup=1, active=1, skip_first=1, skip_first_wait=1),
-    ]
-    for option in options:
-        mine, other = profiler.schedule(**option), theirs.schedule(**option)
-        assert [mine(n).name for n in range(15)] == [other(n).name for n in range(15)]
-    with pytest.raises(AssertionError):
-        profiler.schedule(wait=0, warmup=0, active=0)
-
-
-def test_steps_of_a_schedule():
-    seen = []
-    schedule = profiler.schedule(wait=1, warmup=1, active=2, repeat=1)
-
-    def ready(prof):
-        seen.append([a.key for a in prof.key_averages()])
-
-    with profiler.profile(schedule=schedule, on_trace_ready=ready) as prof:
-        for _ in range(6):
-            with profiler.record_function("range"):
-                torch.ones(1) + 1
-            prof.step()
-    assert seen == [["range", "ProfilerStep#2", "ProfilerStep#3"]]
-
-
-def test_what_is_not_measured():
-    for option in "profile_memory", "with_flops":
-        with pytest.raises(NotImplementedError):
-            profiler.profile(**{option: True})
 
 
 def test_timer_computes_what_it_times():

@@ -1,8 +1,10 @@
-"""Profiles: how long the marked ranges of a program take.
+"""Profiles: how long ranges, programs and calls of a program take.
 
-Calls are recorded and run together, many in one kernel, so there is no time of a single one: what
-is measured are the ranges of `record_function` and the steps. While a profile is active, a range
-ends by running what it has recorded. `flambeau explain script.py` shows kernels and what they cost.
+Calls are recorded and run together, many in one kernel. What is measured are the kernels, each by
+itself, and the ranges of `record_function`; a call's time is its share of the kernels that do it
+(profiling.py), and what a program needs beside them is the program's own. While a profile is active
+a range ends by running what it has recorded, so that counts as the range's; without ranges,
+programs are what they always are. `flambeau explain` shows the same kernels with all that is known.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flambeau.trace import flush
+from flambeau.autograd.profiler_util import EventList, FunctionEvent, FunctionEventAvg, Kernel
+from flambeau.autograd.profiling import Ran, Tracer
+from flambeau.trace import flush, programs
 
 
 class ProfilerActivity(enum.Enum):
@@ -36,11 +40,15 @@ class ProfilerAction(enum.Enum):
     RECORD_AND_SAVE = 3
 
 
+RECORDING = ProfilerAction.RECORD, ProfilerAction.RECORD_AND_SAVE
+
+
 def supported_activities() -> set[ProfilerActivity]:
     return {ProfilerActivity.CPU}
 
 
 def kineto_available() -> bool:
+    """False: there is no Kineto; traces are written all the same."""
     return False
 
 
@@ -75,108 +83,42 @@ def schedule(*, wait: int, warmup: int, active: int, repeat: int = 0, skip_first
     return action
 
 
+def now() -> float:
+    """µs on the clock by which kernels are timed."""
+    return time.perf_counter_ns() / 1e3
+
+
 class Range:
-    """One time that a marked range ran; times in microseconds."""
+    """One time that a marked range ran, what ran inside, in µs of `now`."""
 
     def __init__(self, name: str, start: float) -> None:
-        self.name = self.key = name
-        self.start, self.end = start, start
-        self.inner = 0.0  # spent in ranges inside
-
-    @property
-    def cpu_time_total(self) -> float:
-        return self.end - self.start
-
-    @property
-    def self_cpu_time_total(self) -> float:
-        return self.cpu_time_total - self.inner
+        self.name, self.start, self.end = name, start, start
+        self.inside: list[Range | Ran] = []
 
 
-class Average:
-    """All runs of a range together; times in microseconds."""
-
-    device_time_total = self_device_time_total = cuda_time = device_time = 0.0
-    cpu_memory_usage = self_cpu_memory_usage = 0
-
-    def __init__(self, key: str, ranges: list[Range]) -> None:
-        self.key, self.count = key, len(ranges)
-        self.cpu_time_total = sum(r.cpu_time_total for r in ranges)
-        self.self_cpu_time_total = sum(r.self_cpu_time_total for r in ranges)
-        self.cpu_time = self.cpu_time_total / len(ranges)
-
-    def __repr__(self) -> str:
-        return (f"<FunctionEventAvg key={self.key} self_cpu_time={self.self_cpu_time_total:.3f}us "
-                f"cpu_time={self.cpu_time:.3f}us>")  # fmt: skip
+_active: list[profile] = []  # profiles that record
 
 
-COLUMNS = "Name", "Self CPU %", "Self CPU", "CPU total %", "CPU total", "CPU time avg", "# of Calls"
-
-SORTED_BY = (
-    "count", "cpu_time", "cpu_time_total", "self_cpu_time_total", "device_time",
-    "device_time_total", "self_device_time_total", "cpu_memory_usage", "self_cpu_memory_usage",
-)  # fmt: skip
+def _heard(ran: Ran) -> None:
+    """A program ran."""
+    for one in _active:
+        one._place().append(ran)
 
 
-class Averages(list[Average]):
-    """The ranges of a profile, each with all its runs."""
-
-    self_cpu_time_total = property(lambda self: sum(a.self_cpu_time_total for a in self))
-
-    def table(self, sort_by: str | None = None, row_limit: int = 100, **_: Any) -> str:
-        """The ranges as text, the largest by `sort_by` first; of other devices all are zero."""
-        rows = list(self)
-        if sort_by is not None:
-            key = sort_by.replace("cuda", "device")
-            if key not in SORTED_BY:
-                raise AttributeError(f"key_averages() cannot be sorted by '{sort_by}', only by "
-                                     + ", ".join(SORTED_BY))  # fmt: skip
-            rows.sort(key=lambda a: getattr(a, key), reverse=True)
-        total = self.self_cpu_time_total
-        cells = [COLUMNS, *[row_of(a, total) for a in rows[:row_limit]]]
-        widths = [max(len(row[n]) for row in cells) for n in range(len(COLUMNS))]
-        lines = ["  ".join(cell.rjust(w) for cell, w in zip(row, widths)) for row in cells]
-        rule = "  ".join("-" * w for w in widths)
-        lines = [rule, lines[0], rule, *lines[1:], rule]
-        return "\n".join([*lines, f"Self CPU time total: {in_units(total)}", ""])
-
-    def __str__(self) -> str:
-        return self.table()
+_tracer = Tracer(_heard)
 
 
-def row_of(a: Average, total: float) -> tuple[str, ...]:
-    """The cells of one range."""
-    shares = [f"{100 * t / total if total else 0:.2f}%"
-              for t in (a.self_cpu_time_total, a.cpu_time_total)]  # fmt: skip
-    return (a.key, shares[0], in_units(a.self_cpu_time_total), shares[1],
-            in_units(a.cpu_time_total), in_units(a.cpu_time), str(a.count))  # fmt: skip
-
-
-def in_units(microseconds: float) -> str:
-    """A time in the unit that suits it."""
-    for unit, size in ("s", 1e6), ("ms", 1e3):
-        if microseconds >= size:
-            return f"{microseconds / size:.3f}{unit}"
-    return f"{microseconds:.3f}us"
-
-
-def now() -> float:
-    return time.perf_counter() * 1e6
-
-
-_active: list[Any] = []  # profiles that record
-
-
-class record_function:
+class record_function:  # noqa: N801 PyTorch's name
     """Mark a range, as a `with` block or a decorator; it runs nothing without an active profile."""
 
     def __init__(self, name: str, args: str | None = None) -> None:
-        self.name = name
-        self.began: list[tuple[Any, Range]] = []
+        self.name, self.args = name, args
+        self.began: list[tuple[profile, Range]] = []
 
     def __call__(self, function: Any) -> Any:
         @functools.wraps(function)
         def inside(*args: Any, **kwargs: Any) -> Any:
-            with record_function(self.name):
+            with record_function(self.name, self.args):
                 return function(*args, **kwargs)
 
         return inside
@@ -192,12 +134,12 @@ class record_function:
             profile._finish(entered)
 
 
-class profile:
-    """Measure the ranges inside a `with` block, or between start() and stop(), where `enabled`.
+class profile:  # noqa: N801 PyTorch's name
+    """Measure what runs inside a `with` block, or between start() and stop(), where `enabled`.
 
     With a schedule, step() marks the end of a step, and on_trace_ready(profile) is called when a
-    cycle has been recorded. Raises NotImplementedError for what needs a record of every call:
-    memory, stacks, floating-point operations.
+    cycle has been recorded. record_shapes and with_stack add the sizes of arguments and the user's
+    line; profile_memory the bytes of results that outlive their run; with_flops the operations.
     """
 
     def __init__(self, enabled: bool = True, *, activities: Any = None,
@@ -206,16 +148,19 @@ class profile:
                  profile_memory: bool = False, with_stack: bool = False, with_flops: bool = False,
                  with_modules: bool = False, acc_events: bool = False,
                  **_: Any) -> None:  # fmt: skip
-        for name, wanted in ("profile_memory", profile_memory), ("with_flops", with_flops):
-            if wanted:
-                raise NotImplementedError(f"profile({name}=True) is not supported: calls run many "
-                                          "in one kernel; see `flambeau explain`")  # fmt: skip
+        if activities is not None and not list(activities):
+            raise AssertionError("No valid profiler activities found")
         self.enabled, self.schedule, self.on_trace_ready = enabled, schedule, on_trace_ready
+        self.record_shapes, self.profile_memory = record_shapes, profile_memory
+        self.with_stack, self.with_flops, self.with_modules = with_stack, with_flops, with_modules
         self.acc_events, self.step_num = acc_events, 0
-        self.ranges: list[Range] = []
+        self.metadata: dict[str, str] = {}
+        self.current_action = ProfilerAction.NONE
+        self._root: Range | None = None
+        self._kept = 0  # how much of what was found stays after a warm-up
+        self._saved = False  # whether a cycle is complete: the next one begins anew
         self._open: list[Range] = []
         self._step: Range | None = None
-        self.current_action = ProfilerAction.NONE
 
     def __enter__(self) -> profile:
         self.start()
@@ -230,27 +175,20 @@ class profile:
 
     def stop(self) -> None:
         """End; where something was recorded, it is ready."""
-        recording = self.current_action in (ProfilerAction.RECORD, ProfilerAction.RECORD_AND_SAVE)
+        recording = self.current_action in RECORDING
         self._switch(ProfilerAction.NONE)
         if recording and self.on_trace_ready is not None:
             self.on_trace_ready(self)
 
     def step(self) -> None:
         """The end of a step."""
-        saved = self.current_action is ProfilerAction.RECORD_AND_SAVE
         self._end_step()
-        if saved and self.on_trace_ready is not None:
-            self.on_trace_ready(self)
-        if saved and not self.acc_events:
-            self.ranges = []
+        if self.current_action is ProfilerAction.RECORD_AND_SAVE:
+            self._saved = True
+            if self.on_trace_ready is not None:
+                self.on_trace_ready(self)
         self.step_num += 1
         self._switch(self._action(self.step_num))
-
-    @property
-    def self_cpu_time_total(self) -> float:
-        """The time of all ranges, in microseconds."""
-        total: float = self.key_averages().self_cpu_time_total
-        return total
 
     def _action(self, step: int) -> ProfilerAction:
         if not self.enabled:
@@ -258,14 +196,29 @@ class profile:
         return ProfilerAction.RECORD if self.schedule is None else self.schedule(step)
 
     def _switch(self, action: ProfilerAction) -> None:
+        """From one action to the next. What warms up is timed as well, and then forgotten."""
         self._end_step()
-        self.current_action = action
+        warm, self.current_action = self.current_action is ProfilerAction.WARMUP, action
         if self in _active:
             _active.remove(self)
-        if action in (ProfilerAction.RECORD, ProfilerAction.RECORD_AND_SAVE):
+        if action is not ProfilerAction.NONE:
             flush.flush_current()  # what was recorded before belongs to nobody here
+            self._make_room(warm)
             _active.append(self)
             self._step = self._begin(f"ProfilerStep#{self.step_num}") if self.schedule else None
+        programs.timed = _tracer if _active else None
+
+    def _make_room(self, warm: bool) -> None:
+        """A place for what is found next: after a complete cycle a new one, after a warm-up too."""
+        if self._root is None or self._saved and not self.acc_events:
+            self._root, self._kept = Range("", now()), 0
+            self._open.clear()
+        elif warm:
+            del self._root.inside[self._kept :]
+            self._open.clear()
+        else:
+            self._kept = len(self._root.inside)
+        self._saved = False
 
     def _end_step(self) -> None:
         if self in _active:
@@ -274,54 +227,133 @@ class profile:
             self._finish(self._step)
             self._step = None
 
+    def _place(self) -> list[Range | Ran]:
+        """Where what happens now belongs."""
+        assert self._root is not None
+        return (self._open[-1] if self._open else self._root).inside
+
     def _begin(self, name: str) -> Range:
-        self._open.append(Range(name, now()))
-        return self._open[-1]
+        entered = Range(name, now())
+        self._place().append(entered)
+        self._open.append(entered)
+        return entered
 
     def _finish(self, entered: Range) -> None:
-        if entered not in self._open:
-            return  # it began in a cycle that is over
-        entered.end = now()
-        del self._open[self._open.index(entered) :]
-        if self._open:
-            self._open[-1].inner += entered.cpu_time_total
-        self.ranges.append(entered)
+        if entered in self._open:  # else it began in a cycle that is over
+            entered.end = now()
+            del self._open[self._open.index(entered) :]
 
-    def events(self) -> list[Range]:
-        """The ranges, in the order in which they ended."""
-        return list(self.ranges)
+    # -- what was found
+
+    def _found(self) -> Range:
+        if self._root is None:
+            raise AssertionError("Profiler must be initialized before accessing events")
+        return self._root
+
+    def events(self) -> EventList:
+        """Ranges, runs of programs, and calls in them, in the order of their beginnings."""
+        found = Events(self, self._found())
+        return EventList(found.events, profile_memory=self.profile_memory,
+                         with_flops=self.with_flops)  # fmt: skip
+
+    function_events = property(events)
 
     def key_averages(self, group_by_input_shape: bool = False, group_by_stack_n: int = 0,
-                     **_: Any) -> Averages:  # fmt: skip
-        """The ranges by name."""
-        named: dict[str, list[Range]] = {}
-        for entered in self.ranges:
-            named.setdefault(entered.name, []).append(entered)
-        return Averages(Average(key, ranges) for key, ranges in named.items())
+                     group_by_overload_name: bool = False) -> EventList:  # fmt: skip
+        """The events by name; see `EventList.table`."""
+        return self.events().key_averages(group_by_input_shape, group_by_stack_n)
+
+    def total_average(self) -> FunctionEventAvg:
+        return self.events().total_average()
+
+    def table(self, *args: Any, **kwargs: Any) -> str:
+        return self.events().table(*args, **kwargs)
+
+    @property
+    def self_cpu_time_total(self) -> float:
+        """The time of all events, in microseconds."""
+        return self.events().self_cpu_time_total
 
     def export_chrome_trace(self, path: str) -> None:
-        """Write the ranges as a file for chrome://tracing or Perfetto."""
-        import json
-        import os
+        """Write a file for chrome://tracing or Perfetto; compressed, if its name ends in .gz."""
+        from flambeau.autograd.profiler_trace import write_trace
 
-        events = [{"name": r.name, "cat": "user_annotation", "ph": "X", "ts": r.start,
-                   "dur": r.cpu_time_total, "pid": os.getpid(), "tid": 0}
-                  for r in self.ranges]  # fmt: skip
-        with open(path, "w") as file:
-            json.dump({"traceEvents": events, "displayTimeUnit": "ms"}, file)
+        write_trace(path, self._found(), self)
 
     def export_stacks(self, path: str, metric: str = "self_cpu_time_total") -> None:
-        raise NotImplementedError("export_stacks() is not supported: no stacks are recorded")
+        """Write the user's lines with what they took; needs with_stack=True."""
+        self.events().export_stacks(path, metric)
+
+    def export_memory_timeline(self, path: str, device: str | None = None) -> None:
+        raise NotImplementedError("export_memory_timeline() is not supported: memory is planned "
+                                  "once for a whole program; see `flambeau explain`")  # fmt: skip
 
     def add_metadata(self, key: str, value: str) -> None:
-        """Nothing is kept: files hold the ranges alone."""
+        """Something to be written into the trace."""
+        import json
+
+        self.metadata[key] = json.dumps(value)
+
+    def add_metadata_json(self, key: str, value: str) -> None:
+        """Something to be written into the trace, as JSON."""
+        self.metadata[key] = value
+
+
+class Events:
+    """Makes the events of a profile from what it found."""
+
+    def __init__(self, owner: profile, root: Range) -> None:
+        self.owner, self.zero = owner, root.start
+        self.events: list[FunctionEvent] = []
+        for inside in root.inside:
+            self.add(inside, None)
+
+    def add(self, one: Range | Ran, parent: FunctionEvent | None) -> None:
+        if isinstance(one, Ran):
+            self.add_run(one, parent)
+            return
+        step = one.name.startswith("ProfilerStep#")
+        name = "ProfilerStep*" if step else one.name
+        event = self.event(name, one.start, one.end, parent, annotation=True)
+        for inside in one.inside:
+            self.add(inside, event)
+
+    def event(self, name: str, start: float, end: float, parent: FunctionEvent | None,
+              **more: Any) -> FunctionEvent:  # fmt: skip
+        made = FunctionEvent(len(self.events), name, start - self.zero, end - self.zero, **more)
+        self.events.append(made)
+        if parent is not None:
+            parent.append_cpu_child(made)
+        return made
+
+    def add_run(self, ran: Ran, parent: FunctionEvent | None) -> None:
+        """A run, and inside it a call for each recorded one, with its share of the kernels."""
+        event = self.event(ran.piece.name, ran.begin / 1e3, ran.end / 1e3, parent,
+                           thread=ran.thread)  # fmt: skip
+        begun: dict[int, float] = {}
+        kernels: dict[int, list[Kernel]] = {}
+        for number, begin, end in ran.spans:
+            part = ran.piece.parts[number]
+            for call, share in part.shares:
+                begun.setdefault(call, begin / 1e3)
+                kernel = Kernel(part.name, 0, share * (end - begin) / 1e3)
+                kernels.setdefault(call, []).append(kernel)
+        for call, facts in enumerate(ran.piece.calls):
+            took = sum(kernel.duration for kernel in kernels.get(call, ()))
+            start = begun.get(call, ran.begin / 1e3)
+            made = self.event(
+                facts.name, start, start + took, event, thread=ran.thread,
+                input_shapes=facts.shapes if self.owner.record_shapes else None,
+                stack=[facts.source] if self.owner.with_stack and facts.source else None,
+                flops=facts.flops if self.owner.with_flops else 0.0,
+                memory=facts.memory if self.owner.profile_memory else 0,
+            )  # fmt: skip
+            made.kernels = kernels.get(call, [])
 
 
 def tensorboard_trace_handler(dir_name: str, worker_name: str | None = None,
                               use_gzip: bool = False) -> Callable[[profile], None]:  # fmt: skip
     """For on_trace_ready: writes each trace to a file of its own in a folder."""
-    if use_gzip:
-        raise NotImplementedError("use_gzip=True is not supported: compress the files afterwards")
 
     def handle(finished: profile) -> None:
         import os
@@ -329,13 +361,14 @@ def tensorboard_trace_handler(dir_name: str, worker_name: str | None = None,
 
         os.makedirs(dir_name, exist_ok=True)
         worker = worker_name or f"{socket.gethostname()}_{os.getpid()}"
-        path = os.path.join(dir_name, f"{worker}.{time.time_ns()}.pt.trace.json")
-        finished.export_chrome_trace(path)
+        name = f"{worker}.{time.time_ns()}.pt.trace.json{'.gz' if use_gzip else ''}"
+        finished.export_chrome_trace(os.path.join(dir_name, name))
 
     return handle
 
 
 __all__ = [
-    "ProfilerAction", "ProfilerActivity", "kineto_available", "profile", "record_function",
-    "schedule", "supported_activities", "tensorboard_trace_handler",
+    "EventList", "FunctionEvent", "FunctionEventAvg", "ProfilerAction", "ProfilerActivity",
+    "kineto_available", "profile", "record_function", "schedule", "supported_activities",
+    "tensorboard_trace_handler",
 ]  # fmt: skip

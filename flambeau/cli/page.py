@@ -198,7 +198,7 @@ def passes_views(story: Story) -> list[str]:
     observer = story.observer
     shown = {"recorded": marked(story, story.program)}
     before = show(story.program)
-    for name, thing in story.stages:
+    for name, thing in story.observer.stages:
         after = show(thing)
         shown[name] = '<p class="same">as before</p>' if after == before else (
             marked_clusters(story, thing) if name == "fuse" else marked(story, thing))  # fmt: skip

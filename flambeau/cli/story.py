@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import linecache
 import os
-from typing import Any
 
 from flambeau.cli.peak import Peak, peak
 from flambeau.cli.watch import Record
 from flambeau.compiler.estimate import shares
 from flambeau.compiler.observe import Note, Observer
 from flambeau.compiler.origins import Origins, origins
-from flambeau.compiler.pipeline import passes
 from flambeau.compiler.timing import observed
 from flambeau.ir.program import Call, Program, Source
 from flambeau.ir.record import field, record
-from flambeau.settings import settings
 
 
 @record
@@ -39,7 +36,6 @@ class Story:
     record: Record
     program: Program
     observer: Observer
-    stages: list[tuple[str, Any]]
     origins: Origins
     costs: list[Cost]
     peak: Peak | None
@@ -85,18 +81,16 @@ class Story:
 def tell(record: Record) -> Story:
     """Put together what is known about a program."""
     program = record.entry.program
-    with settings.override(check=False):
-        stages = list(passes(program))
     measured = record.measured
     observer = measured.observer if measured else observed(program, record.entry.constant or {})
-    known = origins(program, [thing for _, thing in stages])
+    known = origins(program, [thing for _, thing in observer.stages])
     if measured is None:
         costs, limits = [Cost() for _ in observer.notes], None
     else:
         limits = peak()
         costs = [cost_of(n, t, sum(measured.times), limits)
                  for n, t in zip(observer.notes, measured.times)]  # fmt: skip
-    story = Story(record, program, observer, stages, known, costs, limits)
+    story = Story(record, program, observer, known, costs, limits)
     thread(story)
     return story
 

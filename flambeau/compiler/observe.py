@@ -6,7 +6,7 @@ schedules or code, and by `flambeau explain`; programs that nobody looks at keep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,10 +49,12 @@ class Note:
 
 
 class Observer(Emitter):
-    """Emits as usual and writes down what each launch is."""
+    """Emits as usual and writes down what each launch is. stages: what each pass made."""
 
-    def __init__(self, fused: Fused, fixed: dict[int, int]) -> None:
+    def __init__(self, fused: Fused, fixed: dict[int, int],
+                 stages: Sequence[tuple[str, Any]] = ()) -> None:  # fmt: skip
         super().__init__(fused, fixed)
+        self.stages = stages
         self.notes: list[Note] = []
         self.texts: dict[int, tuple[str, str]] = {}  # address → name and text of a kernel
         self.done: dict[int, int] = {}  # cluster → steps of its product that have launches

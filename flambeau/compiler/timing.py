@@ -19,7 +19,7 @@ from typing import Any
 from flambeau.codegen.cpu.target import cpu
 from flambeau.compiler.emit import Run, Step, runner
 from flambeau.compiler.observe import Observer
-from flambeau.compiler.pipeline import clusters_of
+from flambeau.compiler.pipeline import passes
 from flambeau.ir.program import Program
 from flambeau.settings import settings
 
@@ -29,7 +29,8 @@ Heard = Callable[[int, int, int], None]
 def observed(program: Program, constant: dict[int, int]) -> Observer:
     """The program, emitted as it is when it runs; nothing is printed."""
     with settings.override(show=frozenset(), log=frozenset()):
-        observer = Observer(clusters_of(program), dict(constant))
+        stages = list(passes(program))
+        observer = Observer(stages[-1][1], dict(constant), stages)
         observer.emit()
     return observer
 

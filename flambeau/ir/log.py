@@ -19,4 +19,13 @@ def log(word: str, text: Callable[[], str]) -> None:
         print(f"flambeau {word}: {text()}", file=sys.stderr)
 
 
-__all__ = ["log"]
+kernels = {"made": 0, "read": 0}  # modules of machine code so far
+
+
+def note_kernel(what: str, key: str, nbytes: int) -> None:
+    """A module of machine code was made, or read from the disk."""
+    kernels[what] += 1
+    log("cache", lambda: f"{what} {key[:12]}, {nbytes} bytes")
+
+
+__all__ = ["kernels", "log", "note_kernel"]

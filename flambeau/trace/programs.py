@@ -56,6 +56,7 @@ class Counters:
 counters = Counters()
 # Called before each run, with an entry, its memory, numbers and offsets: `flambeau explain`.
 watchers: list[Callable[..., None]] = []
+timed: Any = None  # what programs run by instead, while a profile is active (autograd/profiling.py)
 
 
 def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[int],
@@ -70,19 +71,40 @@ def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[in
     if entry.compiled is None and worth_compiling(entry):
         from flambeau.compiler import pipeline  # a tenth of the import time, and not always needed
 
-        entry.compiled = pipeline.compile_program(entry.program, entry.constant)
+        make = pipeline.compile_program
+        if timed is not None:
+            make = timed.aside("flambeau::compile", make)
+        entry.compiled = make(entry.program, entry.constant, entry.sightings)
         counters.compiled += 1
     if watchers:
         for watcher in watchers:
             watcher(entry, memory, numbers, offsets)
     if entry.compiled is not None and may_compile():
         counters.replayed += 1
-        return entry.compiled.run(memory, numbers, offsets, done)
+        code = entry.compiled.run if timed is None else timed.compiled(entry)
+        return code(memory, numbers, offsets, done)
     counters.interpreted += 1
     if entry.interpreted is None or entry.by_numpy is not settings.numpy:
         entry.interpreted, entry.by_numpy = interpreted(entry.program), settings.numpy
-    entry.interpreted.run(memory, numbers, offsets, done)
+    calls = entry.interpreted if timed is None else timed.interpreted(entry)
+    calls.run(memory, numbers, offsets, done)
     return [done[slot] for slot in entry.live]
+
+
+def say_run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[int]) -> None:
+    """A line for each run: FLAMBEAU_LOG=run."""
+    from flambeau.ir.log import log
+
+    calls = entry.program.calls
+    source = next((call.source for call in calls if call.source is not None), None)
+    tier = "call by call" if entry.compiled is None else "compiled"
+    place = f" from {source}" if source is not None else ""
+    log("run", lambda: f"{len(calls)} call{'s' * (len(calls) != 1)}{place} · sighting "
+                       f"{entry.sightings} · {tier}")  # fmt: skip
+
+
+if "run" in settings.log:
+    watchers.append(say_run)
 
 
 def interpreted(program: Program) -> Interpreted:

@@ -11,6 +11,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from ...ir.log import note_kernel
 from ...settings import settings
 
 MAGIC = b"FLAMBEAU-OBJECT-1\n"
@@ -32,11 +33,13 @@ def read(key: str) -> bytes | None:
     payload = content[head:]
     if content[:head] != MAGIC + hashlib.sha256(payload).digest():
         return None
+    note_kernel("read", key, len(payload))
     return payload
 
 
 def write(key: str, payload: bytes) -> None:
     """Keep object code under the key; readers see the whole file or none."""
+    note_kernel("made", key, len(payload))
     place = folder()
     try:
         place.mkdir(parents=True, exist_ok=True)
