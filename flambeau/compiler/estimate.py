@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from math import prod
 from typing import Any
 
-from flambeau.codegen.cpu.gemm import combine, dot, kernel, pack
+from flambeau.codegen.cpu.gemm import amx, combine, dot, kernel, pack, pairs, sweep
 from flambeau.codegen.scalar import cost
 from flambeau.compiler.fuse import Cluster, Member
 from flambeau.compiler.schedule import Scheduled
@@ -21,7 +21,10 @@ from flambeau.runtime.threads import Launch
 
 Cost = tuple[float, float]  # operations, bytes
 
-WORDS = {"gemm": kernel.WORDS, "dot": dot.WORDS, "combine": combine.WORDS, "pack": pack.WORDS}
+WORDS = {
+    "gemm": kernel.WORDS, "amx": amx.WORDS, "dot": dot.WORDS, "sweep": sweep.WORDS,
+    "combine": combine.WORDS, "pack": pack.WORDS, "pairs": pairs.WORDS,
+}  # fmt: skip
 
 
 def nest_cost(scheduled: Scheduled) -> Cost:
@@ -68,8 +71,8 @@ def kernel_cost(name: str, launch: Launch, cluster: Cluster, done: int) -> tuple
         return (0.0, 0.0), 0
     words = {word: value for word, (_, value) in zip(WORDS[name], launch.words)}
     item = next(calls[0].refs()).dtype.itemsize
-    if name == "pack":
-        batch = prod(size for _, size in launch.words[len(pack.WORDS) :: 3])
+    if name in ("pack", "pairs"):
+        batch = prod(size for _, size in launch.words[len(WORDS[name]) :: 3])
         return (0.0, 2.0 * words["lines"] * words["k"] * item * batch), 0
     elements = prod(cluster.domain)
     if name == "combine":

@@ -3,6 +3,8 @@
     %2 = full((8, 4), 0.0)           (gone)
     %3 = mul(%1, %2)            →    %3 = mul(%1, 0.0)
     %4 = exp(%1)   # dead            (gone)
+    %7 = cast(%5), %8 = cast(%6)     (gone)
+    %9 = mm(%7, %8)             →    %9 = mm(%5, %6)   # 16-bit floats, summed in float32 anyhow
 
 Values filled with one number never reach memory unless somebody wants them there.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
 from flambeau.ir.program import Call, Number, Program, Ref
 from flambeau.ir.record import replace
@@ -81,6 +84,51 @@ def merge_common(program: Program) -> Program:
     return replace(program, calls=tuple(kept))
 
 
+def narrow_products(program: Program) -> Program:
+    """Products of 16-bit floats that were widened read them as they are.
+
+    A product is summed in float32 whatever it reads; its result stays what it was.
+    """
+    home = program.storage_of()
+    written = {home[o.over] for c in program.calls for o in c.outs if o.over is not None}
+    casts: dict[int, Call] = {}
+    kept: list[Call] = []
+    for call in program.calls:
+        (out,) = call.outs if len(call.outs) == 1 else (None,)
+        if call.op.name == "cast" and out is not None and is_widening(call):
+            (source,) = call.refs()
+            if not {home[source.value], home[out.value]} & written:
+                casts[out.value] = call
+        elif call.op.name in ("mm", "bmm"):
+            narrow = tuple(before_cast(ref, casts.get(ref.value)) for ref in call.refs())
+            if all(narrow) and len({ref.dtype for ref in narrow if ref}) == 1:
+                call = replace(call, args=narrow)
+        kept.append(call)
+    return replace(program, calls=tuple(kept))
+
+
+def is_widening(call: Call) -> bool:
+    """Whether a cast makes float32 of 16-bit floats."""
+    (source,), (out,) = call.refs(), call.outs
+    return out.dtype is dt.float32 and source.dtype in (dt.float16, dt.bfloat16)
+
+
+def before_cast(ref: Ref, cast: Call | None) -> Ref | None:
+    """The view of a cast's source that `ref` is of its result, dims in another order perhaps."""
+    if cast is None or ref.layout.offset != cast.outs[0].layout.offset:
+        return None
+    (source,), made = cast.refs(), cast.outs[0].layout
+    strides = {
+        (size, step): stride
+        for size, step, stride in zip(made.size, made.stride, source.layout.stride)
+    }
+    found = [strides.get(dim) for dim in zip(ref.layout.size, ref.layout.stride)]
+    if len(strides) < len(made.size) or ref.layout.numel != made.numel or None in found:
+        return None
+    layout = replace(source.layout, size=ref.layout.size, stride=tuple(found))
+    return replace(ref, value=source.value, layout=layout, dtype=source.dtype)
+
+
 def _renamed(arg: Any, alias: dict[int, int]) -> Any:
     if isinstance(arg, Ref):
         return replace(arg, value=alias[arg.value]) if arg.value in alias else arg
@@ -89,4 +137,4 @@ def _renamed(arg: Any, alias: dict[int, int]) -> Any:
 
 def simplify(program: Program) -> Program:
     """All of the above."""
-    return drop_dead(merge_common(drop_dead(program)))
+    return drop_dead(narrow_products(merge_common(drop_dead(program))))

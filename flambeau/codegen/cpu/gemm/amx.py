@@ -13,13 +13,13 @@ from ...builder import Builder, Value
 from .epilogue import Epilogue, Finish, Place
 from .micro import column_masks, moved
 from .pack import divided, first_line, share
-from .pairs import LINES, ROW, SQUARE
+from .pairs import LINES, ROW, SQUARE, STEPS
 
 A_TILES, B_TILES = (4, 5), (6, 7)  # the numbers of tile registers; those below hold sums
 COLUMN_BYTES = 0x0040_0040_0040_0040  # 64 for each of four tile registers, as 16-bit numbers
 CONFIG, CONFIG_BYTES, CONFIG_ROWS = 64, (16, 24), 48  # size of a configuration, and where is what
 WORDS = (
-    "a", "b", "blocks", "n", "full", "height", "tiles", "panels", "groups_m", "groups_n", "rows",
+    "a", "b", "k", "n", "full", "height", "tiles", "panels", "groups_m", "groups_n", "rows",
     "a_tile", "a_row", "a_block", "a_square", "a_stride", "b_panel",
 )  # fmt: skip
 
@@ -149,7 +149,7 @@ def multiply(b: Builder, amx: Amx, w: dict[str, Value], sums: Value, a: Value, b
     cells = [(r, c) for r in range(amx.down) for c in range(amx.across)]
     for r, c in cells:
         tiles(b, "tilezero", register(r * amx.across + c))
-    with b.loop(0, w["blocks"], carry=[a, b_]) as loop:
+    with b.loop(0, w["k"], STEPS, carry=[a, b_]) as loop:
         left, right = loop.carried
         for c in range(amx.across):
             place = moved(b, right, c * SQUARE)

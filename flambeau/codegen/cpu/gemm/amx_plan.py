@@ -50,7 +50,7 @@ def amx_plan(
     b = packing.add(b, Lines(shape.n, columns, panels, panels), across, by_lines=False)
     amx = Amx(down, across, in_place, shape.n % columns != 0, epilogue)
     values: Words = {
-        "a": a.where, "b": b.where, "blocks": ceil(shape.k, STEPS), "n": shape.n,
+        "a": a.where, "b": b.where, "k": shape.k, "n": shape.n,
         "full": full, "height": height, "tiles": tiles, "panels": panels,
         "groups_m": cut.groups_m, "groups_n": cut.groups_n,
         "rows": rows_word(height, down, across), "a_tile": a.panel,
