@@ -109,6 +109,14 @@ def untyped_storage(self: Any) -> Any:
     return untyped(self._storage)
 
 
+def storage(self: Any) -> Any:
+    """The memory that the tensor is a view of, as elements; deprecated, with PyTorch's warning."""
+    from flambeau.storage import typed, warn_of_removal
+
+    warn_of_removal()
+    return typed(self._storage, self.dtype)
+
+
 def set_(
     self: Any, source: Any = None, storage_offset: int = 0, size: Any = None, stride: Any = None
 ) -> Any:
@@ -175,7 +183,7 @@ def share_memory_(self: Any) -> Any:
     return self
 
 
-METHODS = "as_subclass set_ data_ptr untyped_storage is_shared share_memory_".split()
+METHODS = "as_subclass set_ data_ptr untyped_storage storage is_shared share_memory_".split()
 NAMED = {
     "__reduce_ex__": reduce_ex,
     "__deepcopy__": deepcopy,

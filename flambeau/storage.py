@@ -7,6 +7,7 @@ tensor of bytes or of elements on the same memory, so that pending work is seen 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from typing import Any
 from weakref import WeakValueDictionary
@@ -330,6 +331,22 @@ def typed(storage: Storage, dtype: dt.DType) -> TypedStorage:
     out = object.__new__(TypedStorage)
     out._storage, out.dtype = storage, dtype
     return out
+
+
+_warned: list[bool] = []
+
+
+def warn_of_removal() -> None:
+    """PyTorch's warning of typed storages, once in a process."""
+    if not _warned:
+        _warned.append(True)
+        warnings.warn(
+            "TypedStorage is deprecated. It will be removed in the future and UntypedStorage will "
+            "be the only storage class. This should only matter to you if you are using storages "
+            "directly.  To access UntypedStorage directly, use tensor.untyped_storage() instead of "
+            "tensor.storage()",
+            stacklevel=3,
+        )
 
 
 def content(data: Any, dtype: dt.DType, who: str) -> Storage:

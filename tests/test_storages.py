@@ -195,6 +195,19 @@ def test_pickles_from_other_threads() -> None:
     assert out[0].tolist() == [2, 2, 2] and np.array_equal(out[0].numpy(), x.numpy())
 
 
-def test_what_is_not_there_says_what_to_do() -> None:
-    with pytest.raises(NotImplementedError, match="untyped_storage"):
-        torch.ones(2).storage()
+def test_typed_storages_warn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flambeau.storage._warned", [])
+    x = torch.arange(3.0)
+    with pytest.warns(UserWarning, match="TypedStorage is deprecated"):
+        storage = x[1:].storage()
+    assert type(storage) is torch.storage.TypedStorage and storage.tolist() == [0, 1, 2]
+    x.storage()[0] = 5.0
+    assert x.tolist() == [5, 1, 2] and storage.data_ptr() == x.data_ptr()
+
+
+def test_attributes_of_users_meet_none_of_ours() -> None:
+    x = torch.arange(3.0)
+    for name in "spec offset slot stretch base meta edge".split():
+        assert not hasattr(x, name)
+        setattr(x, name, name)
+    assert (x * 2).tolist() == [0, 2, 4] and x.base == "base" and x.meta == "meta"

@@ -41,10 +41,6 @@ class Storage:
         self.stretch = self.rare = None
         self.version = 0
 
-    def __call__(self) -> Any:
-        """What `x.storage()` would be, whose dtype a storage does not know."""
-        raise NotImplementedError("Tensor.storage() is not supported; use Tensor.untyped_storage()")
-
     @property
     def pending(self) -> bool:
         return self.buffer is None
