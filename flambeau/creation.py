@@ -204,8 +204,15 @@ def full(
         raise TypeError("full(): argument 'size' (position 1) must be tuple of ints, not int")
     if dtype is None and out is not None:
         dtype = out._spec.dtype
-    made = filled(sizes((tuple(size),)), number_of(fill_value), dtype or dtype_of(fill_value))
+    made = filled(sizes((tuple(size),)), number_of(fill_value), dtype or type_of_fill(fill_value))
     return made if out is None and not requires_grad else finish(made, requires_grad, out)
+
+
+def type_of_fill(value: Any) -> dt.DType:
+    """The dtype that `full` gives: NumPy's numbers count as Python's, and its bools as floats."""
+    if isinstance(value, np.bool_):
+        return here.stretch.mode.default_dtype
+    return dtype_of(value.item() if isinstance(value, np.generic) else value)
 
 
 def dtype_of(value: Any) -> dt.DType:

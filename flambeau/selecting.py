@@ -88,11 +88,19 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: Any
 
 def index_put_(self: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
     """x[indices] = values, or += values."""
-    from flambeau.indexing import apply, ready
+    from flambeau.indexing import apply, assign, ready
 
+    # indices without dims are views, as in x[...]; the rest is put into what they show
     seen, found = apply(self, tuple(slice(None) if i is None else i for i in indices))
     tensors, dims = ready(seen, found)
-    return recorder.record_write(TABLE["_index_put"], self, self, tensors, values, dims, accumulate)
+    if tensors:
+        put = (tensors, values, dims, accumulate)
+        recorder.record_write(TABLE["_index_put"], seen, seen, *put)
+    elif accumulate:
+        seen.add_(values)
+    else:
+        assign(seen, values)
+    return self
 
 
 def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:

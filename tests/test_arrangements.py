@@ -118,6 +118,7 @@ f.half().masked_fill(f>1,-1e9) f.masked_fill(f>1,-1e39) f.masked_fill(f>1,float(
 a.masked_fill(a>1,torch.tensor(1j)) a.masked_fill(a>1,1.5) a.byte().masked_fill(a>1,-1)
 a.byte().masked_fill(a>1,256) a.masked_fill(a,1) f.masked_scatter(f,f) f.masked_scatter(f>1,f[0,:1])
 torch.full((2,),300,dtype=torch.uint8) torch.full((2,),1e9,dtype=torch.float16)
+torch.full((2,),np.float64(3)) torch.full((2,),np.int8(3)) torch.full((2,),np.bool_(True))
 torch.zeros(2).fill_(1e39) torch.full((2,),float('nan'),dtype=torch.int32)
 f[a.short()] f.gather(1,a.short()) f.take(a.int()) f.index_fill(0,a[0].int(),1)
 f.index_copy(1,a[0].int(),f) f.index_add(1,a[0],f[0]) f.index_add(1,a[0],a)
@@ -139,7 +140,7 @@ torch.normal(f,-1.) torch.normal(f,-f) torch.normal(a,f)
 def facts(torch: Any, expression: str) -> Any:
     """Types, sizes, strides and values of what an expression gives; an error's class."""
     a = torch.arange(6).reshape(2, 3)
-    names = dict(torch=torch, a=a, f=a.to(torch.float32), z=torch.zeros(0))
+    names = dict(torch=torch, np=np, a=a, f=a.to(torch.float32), z=torch.zeros(0))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
