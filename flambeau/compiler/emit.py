@@ -106,9 +106,7 @@ class Emitter:
             except Unschedulable:
                 return [m.call for m in cluster.members]
         if cluster.kind == "matmul":
-            from flambeau.compiler.products import matmul_plan
-
-            return matmul_plan(cluster, self.fused, stored)
+            return product_plan(cluster, self.fused, stored)
         (member,) = cluster.members
         if nothing_to_do(member.call):
             return []
@@ -242,6 +240,17 @@ class Emitter:
             parts.append(step.call if step.call is not None else target.tape(step.launches))
         run = runner(self, parts, arena)
         return Compiled(self.program, self.fixed, run, self.steps)
+
+
+def product_plan(cluster: Cluster, fused: Fused, stored: set[int]) -> Any:
+    """The plan of a product of matrices, or of one with what the taps of a kernel see."""
+    if cluster.members[0].call.op.name in ("mm", "bmm"):
+        from flambeau.compiler.products import matmul_plan
+
+        return matmul_plan(cluster, fused, stored)
+    from flambeau.compiler.convolutions import PLANS
+
+    return PLANS[cluster.members[0].call.op.name](cluster, fused, stored)
 
 
 def nothing_to_do(call: Call) -> bool:

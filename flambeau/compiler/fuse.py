@@ -238,6 +238,8 @@ class Fuser:
         me = 1 << cluster.number
         if can_fail(member.call) and (self.settled & me or cluster.kind == "matmul"):
             return False
+        if not has_one_row(cluster, member):
+            return False
         if self.barrier & me and any(self.homes[o.value] in self.visible for o, _ in member.outs
                                      if o.over is not None):  # fmt: skip
             return False
@@ -417,10 +419,23 @@ def found(call: Call, number: int) -> tuple[Cluster, Member]:
     return Cluster(number, kind, size), Member(call, "core", reads, outs)
 
 
+# Products by name, and how many of their results' dims are rows: those after are columns, which
+# must be one loop for all that follows.
+PRODUCTS = {"mm": 1, "bmm": 2, "_correlate": 2, "_correlate_weight": 1}
+
+
 def is_matmul(call: Call) -> bool:
     """Whether the generated matrix multiplication can do this call."""
     out = call.outs[0]
-    return call.op.name in ("mm", "bmm") and out.dtype.kind == "f" and out.over is None
+    return call.op.name in PRODUCTS and out.dtype.kind == "f" and out.over is None
+
+
+def has_one_row(cluster: Cluster, member: Member) -> bool:
+    """Whether a member walks over a product's columns as one loop."""
+    if cluster.kind != "matmul":
+        return True
+    columns = tuple(range(len(cluster.domain)))[PRODUCTS[cluster.members[0].call.op.name] :]
+    return all(mergeable(s, cluster.domain, columns) for _, s in member.touches())
 
 
 def element_member(call: Call, size: Ints) -> Member:

@@ -35,6 +35,19 @@ class EpilogueWriter(Writer):
     element: Any
 
 
+def epilogue_of(writer: EpilogueWriter) -> tuple[Store, ...]:
+    """What is stored of the product, and of what is made from it."""
+    stores, fused = [], writer.fused
+    for member in writer.cluster.members:
+        writer.stage_of[member.call.outs[0].value] = 0
+        (out, strides), *_ = member.outs
+        if out.value in writer.stored:
+            tree = writer.value(member, out.value, 0)
+            access = writer.access(fused.homes[out.value], out.layout.offset, out.dtype, strides)
+            stores.append(Store(access, tree))
+    return tuple(stores)
+
+
 @record
 class Planned:
     """The launches of one product, with what their named words stand for."""
@@ -88,16 +101,9 @@ def matmul_plan(cluster: Cluster, fused: Fused, stored: set[int]) -> Planned:
     (m, n), depth = cluster.domain[-2:], a.size[-1]
     draft = Matmul(a.dtype, b.dtype, len(batch), (), (), ())
     writer.element = draft.element
-    stores = []
-    for member in cluster.members:
-        writer.stage_of[member.call.outs[0].value] = 0
-        (out, strides), *_ = member.outs
-        if out.value in stored:
-            tree = writer.value(member, out.value, 0)
-            access = writer.access(fused.homes[out.value], out.layout.offset, out.dtype, strides)
-            stores.append(Store(access, tree))
+    stores = epilogue_of(writer)
     matmul = Matmul(a.dtype, b.dtype, len(batch), tuple(map(as_access, writer.operands)),
-                    tuple(s.dtype for s in writer.scalars), tuple(stores))  # fmt: skip
+                    tuple(s.dtype for s in writer.scalars), stores)  # fmt: skip
     shape = Shape(tuple(batch), m, n, depth, a.layout.stride, b.layout.stride,
                   tuple(o.strides for o in writer.operands))  # fmt: skip
     made = plan(matmul, shape, machine_of(cpu()))

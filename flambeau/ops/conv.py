@@ -19,9 +19,10 @@ from flambeau.ir.layout import Ints, Spec
 from flambeau.ops.conv_sizes import (
     conv_arguments,
     conv_size,
-    places_of,
     transposed_size,
 )
+from flambeau.ops.correlate import correlate as CORRELATE
+from flambeau.ops.correlate import correlate_weight as CORRELATE_WEIGHT
 from flambeau.ops.declare import composite
 from flambeau.ops.functions import function_of
 from flambeau.ops.samples import Refused, Sample, no_samples
@@ -66,25 +67,38 @@ def channel_first(x: Any, groups: int, taps: int) -> Any:
     return x.permute((1, 2, *range(3, 3 + taps), 0, *range(3 + taps, x.ndim)))
 
 
-def correlate(x: Any, kernels: Any, bias: Any, stride: Ints, dilation: Ints) -> Any:
-    """Each kernel at every place of x, which is padded; kernels: [group, out, in, *taps]."""
+def correlate(x: Any, kernels: Any, bias: Any, places: Ints, stride: Ints, before: Ints,
+              dilation: Ints, turned: bool = False) -> Any:  # fmt: skip
+    """Each kernel at every place of x; kernels: [group, out, in, *taps].
+
+    before: zeros in front of x along each dim (where negative, elements that are left out);
+    turned: the last tap comes first.
+    """
     groups, out, channels, *taps = kernels.shape
-    taps = tuple(taps)
-    places = places_of(tuple(x.shape[2:]), taps, stride, dilation)
-    seen = windows(x, taps, places, stride, dilation)
-    if channels == 1 and groups > 1 and prod(taps) <= MOST_TAPS:
+    one_each = (groups * out, *(1,) * len(places))
+    if channels == 0:
+        made = x.new_zeros((x.shape[0], groups * out, *places))
+    elif channels == 1 and groups > 1 and prod(taps) <= MOST_TAPS:
+        kernels = kernels.flip(tuple(range(3, kernels.ndim))) if turned else kernels
+        x = framed(x, tuple(taps), places, stride, before, dilation)
+        seen = windows(x, tuple(taps), places, stride, dilation)
         return tap_by_tap(seen, kernels, bias, places)
-    n, depth, area = x.shape[0], channels * prod(taps), prod(places)
-    rows = kernels.reshape((groups, out, depth))
-    if groups == 1 and (area >= FEW_PLACES or n == 1):
-        columns = seen.reshape((n, depth, area))
-        made = rows.expand((n, out, depth)).bmm(columns)
-        made = made if bias is None else made + bias.view((out, 1))
-        return made.view((n, out, *places))
-    columns = channel_first(seen, groups, len(taps)).reshape((groups, depth, n * area))
-    made = rows.bmm(columns)
-    made = made if bias is None else made + bias.view((groups, out, 1))
-    return made.view((groups * out, n, area)).transpose(0, 1).reshape((n, groups * out, *places))
+    elif prod(taps) == 1 == groups and not any(before) and places == tuple(x.shape[2:]):
+        n, area = x.shape[0], prod(places)
+        made = kernels.reshape((1, out, channels)).expand((n, out, channels))
+        made = made.bmm(x.reshape((n, channels, area))).view((n, out, *places))
+    else:
+        made = CORRELATE(kernels, x, places, stride, before, dilation, turned)
+    return made if bias is None else made + bias.view(one_each)
+
+
+def framed(x: Any, taps: Ints, places: Ints, stride: Ints, before: Ints, dilation: Ints) -> Any:
+    """Just what some taps look at, with zeros around what x has of it."""
+    after = (
+        (p - 1) * s - b + (k - 1) * d + 1 - n
+        for p, s, b, k, d, n in zip(places, stride, before, taps, dilation, x.shape[2:])
+    )
+    return padded(x, before, tuple(after))
 
 
 def tap_by_tap(seen: Any, kernels: Any, bias: Any, places: Ints) -> Any:
@@ -119,7 +133,7 @@ def spread(x: Any, weight: Any, bias: Any, stride: Ints, padding: Ints, dilation
     taps, length = tuple(kernels.shape[3:]), tuple(x.shape[2:])
     if folding_pays(x.shape[0], kernels, length, prod(size) // prod(stride)):
         return folded(x, kernels, bias, stride, padding, dilation, size)
-    axes = [phases(*facts) for facts in zip(size, taps, stride, padding, dilation, length)]
+    axes = [phases(*facts) for facts in zip(size, taps, stride, padding, dilation)]
     if all(s == 1 for s in stride):
         (phase,) = product(*axes)
         return one_phase(x, kernels, bias, phase)
@@ -178,16 +192,16 @@ class Phase:
     """The outputs first, first + stride, … along one dim, as an ordinary convolution.
 
     taps: the tap that it begins with and the step between them (None where there is none);
-    before, after: padding; dilation: between taps, counted in inputs.
+    count: of outputs; before: zeros in front of the input; dilation: between taps, counted in
+    inputs.
     """
 
-    def __init__(self, first: int, taps: Any, before: int, after: int, dilation: int) -> None:
-        self.first, self.taps = first, taps
-        self.before, self.after, self.dilation = before, after, dilation
+    def __init__(self, first: int, taps: Any, count: int, before: int, dilation: int) -> None:
+        self.first, self.taps, self.count = first, taps, count
+        self.before, self.dilation = before, dilation
 
 
-def phases(size: int, taps: int, stride: int, padding: int, dilation: int,
-           length: int) -> list[Phase]:  # fmt: skip
+def phases(size: int, taps: int, stride: int, padding: int, dilation: int) -> list[Phase]:
     """The phases along one dim that have outputs."""
     found = []
     step = stride // gcd(stride, dilation)
@@ -200,7 +214,7 @@ def phases(size: int, taps: int, stride: int, padding: int, dilation: int,
         start = (first + padding - hits[0] * dilation) // stride
         count = (size - first - 1) // stride + 1
         before = (len(hits) - 1) * gap - start
-        found.append(Phase(first, (hits[0], step), before, count + start - length, gap))
+        found.append(Phase(first, (hits[0], step), count, before, gap))
     return found
 
 
@@ -210,22 +224,20 @@ def one_phase(x: Any, kernels: Any, bias: Any, phase: tuple[Phase, ...]) -> Any:
         first, step = p.taps
         if step > 1:
             kernels = kernels[(slice(None),) * (3 + d) + (slice(first, None, step),)]
-    x = padded(x, tuple(p.before for p in phase), tuple(p.after for p in phase))
-    lead, taps = kernels.shape[:3], kernels.shape[3:]
-    turned = kernels.reshape((*lead, prod(taps))).flip(3).reshape((*lead, *taps))
-    return correlate(x, turned, bias, (1,) * len(phase), tuple(p.dilation for p in phase))
+    counts, before, gaps = zip(*((p.count, p.before, p.dilation) for p in phase))
+    return correlate(x, kernels, bias, counts, (1,) * len(phase), before, gaps, True)
 
 
 def conv_expand(input: Any, weight: Any, bias: Any, stride: Ints, padding: Ints, dilation: Ints,
                 transposed: bool, output_padding: Ints, groups: int) -> Any:  # fmt: skip
-    input, weight = settled(input), settled(weight)
+    taps = tuple(weight.shape[2:])
     if transposed:
-        taps = tuple(weight.shape[2:])
+        input, weight = settled(input), settled(weight)
         size = transposed_size(tuple(input.shape[2:]), taps, stride, padding, dilation,
                                output_padding)  # fmt: skip
         return spread(input, weight, bias, stride, padding, dilation, groups, size)
-    x = padded(input, padding, padding)
-    return correlate(x, grouped(weight, groups), bias, stride, dilation)
+    places = conv_size(tuple(input.shape[2:]), taps, stride, padding, dilation)
+    return correlate(input, grouped(weight, groups), bias, places, stride, padding, dilation)
 
 
 # ------------------------------------------------------------------ derivatives
@@ -324,13 +336,9 @@ def weight_shape(mode: Mode, input: Spec, grad: Spec, taps: Ints, stride: Ints, 
 def weight_expand(input: Any, grad: Any, taps: Ints, stride: Ints, padding: Ints, dilation: Ints,
                   groups: int) -> Any:  # fmt: skip
     """Σ over the batch and all places of grad · what the taps see there."""
-    x, places = padded(input, padding, padding), tuple(grad.shape[2:])
-    n, out = grad.shape[:2]
-    depth, area = x.shape[1] // groups * prod(taps), n * prod(places)
-    seen = channel_first(windows(x, taps, places, stride, dilation), groups, len(taps))
-    rows = channel_first(grad, groups, 0).reshape((groups, out // groups, area))
-    columns = seen.reshape((groups, depth, area))
-    return rows.bmm(columns.transpose(1, 2)).view((out, x.shape[1] // groups, *taps))
+    if not input.shape[0]:
+        return input.new_zeros((grad.shape[1], input.shape[1] // groups, *taps))
+    return CORRELATE_WEIGHT(grad.contiguous(), input, groups, taps, stride, padding, dilation)
 
 
 def weight_input_grad(g: Any, grad: Any, call: Any) -> Any:

@@ -47,7 +47,7 @@ def test_normalisation_and_activation_join_the_product(clusters: list[list[list[
     with flambeau.no_grad():
         for _ in range(40):
             net(x).tolist()
-    products = [c for program in clusters for c in program if c[0] == "bmm"]
+    products = [c for program in clusters for c in program if c[0] == "_correlate"]
     assert any(c[-1] == "relu" and len(c) == 5 for c in products), products  # + · + relu
 
 

@@ -120,12 +120,12 @@ class Finish:
             values.append([emitter.emit(store.value) for store in self.epilogue.stores])
         for v, each in enumerate(values):
             for store, value in zip(self.epilogue.stores, each, strict=True):
-                self.put(store.access, pointers[store.access], v, value)
+                self.put(store.access, pointers, v, value)
 
     def leaf_at(self, pointers: list[Value], row: Value, v: int, value: Value) -> Leaf:
         def leaf(tree: Tree) -> Value:
             if tree.kind == "load":
-                return self.get(tree.data, pointers[tree.data], v)
+                return self.get(tree.data, pointers, v)
             if tree.kind == "argument":
                 return self.scalars[tree.data]
             if tree.kind == "index":
@@ -143,23 +143,34 @@ class Finish:
         first = b.splat(b.add(self.place.column, v * self.lanes), self.lanes)
         return b.add(first, b.iota(self.lanes))
 
-    def get(self, a: int, pointer: Value, v: int) -> Value:
-        access = self.epilogue.accesses[a]
-        if access.strides[-1] == 0:
-            return self.b.splat(self.b.load_element(access.dtype, pointer), self.lanes)
-        if access.strides[-1] == 1:
-            place = self.b.element(pointer, stored(access.dtype), v * self.lanes)
-            return self.b.load_element(access.dtype, place, self.lanes, self.masks[v])
-        return self.b.gather_element(access.dtype, pointer, self.lane_index(a, v), self.masks[v])
+    def get(self, a: int, pointers: list[Value], v: int) -> Value:
+        dtype, mask, step = self.epilogue.accesses[a].dtype, self.masks[v], self.step(a)
+        if step == 0:
+            return self.b.splat(self.b.load_element(dtype, self.base(a, pointers, v)), self.lanes)
+        if step == 1:
+            return self.b.load_element(dtype, self.vector(a, pointers, v), self.lanes, mask)
+        index = self.lane_index(a, v)
+        return self.b.gather_element(dtype, self.base(a, pointers, v), index, mask)
 
-    def put(self, a: int, pointer: Value, v: int, value: Value) -> None:
-        access = self.epilogue.accesses[a]
-        if access.strides[-1] == 1:
-            place = self.b.element(pointer, stored(access.dtype), v * self.lanes)
-            self.b.store_element(access.dtype, value, place, self.masks[v])
+    def put(self, a: int, pointers: list[Value], v: int, value: Value) -> None:
+        dtype, mask = self.epilogue.accesses[a].dtype, self.masks[v]
+        if self.step(a) == 1:
+            self.b.store_element(dtype, value, self.vector(a, pointers, v), mask)
         else:
             index = self.lane_index(a, v)
-            self.b.scatter_element(access.dtype, value, pointer, index, self.masks[v])
+            self.b.scatter_element(dtype, value, self.base(a, pointers, v), index, mask)
+
+    def step(self, a: int) -> int | None:
+        """How many elements the next column is away, if that is known."""
+        return self.epilogue.accesses[a].strides[-1]
+
+    def vector(self, a: int, pointers: list[Value], v: int) -> Value:
+        """Where the contiguous elements of a vector begin."""
+        return self.b.element(pointers[a], stored(self.epilogue.accesses[a].dtype), v * self.lanes)
+
+    def base(self, a: int, pointers: list[Value], v: int) -> Value:
+        """From where `lane_index` counts the elements of a vector."""
+        return pointers[a]
 
     def lane_index(self, a: int, v: int) -> Value:
         """The element numbers of a vector's lanes, counted from the tile's first column."""

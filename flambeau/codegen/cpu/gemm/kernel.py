@@ -132,11 +132,15 @@ def finish(
     masks: list[Value | None] = [None] * micro.vectors
     if micro.ragged:
         masks = list(column_masks(b, micro.vectors, micro.lanes, place.columns))
-    end = ending(b, gemm, micro, place, masks)
+    write_rows(b, micro, ending(b, gemm, micro, place, masks), kept, sums)
+
+
+def write_rows(b: Builder, micro: Micro, end: Finish, kept: Value, sums: list[Value]) -> None:
+    """All rows of a tile; `kept` is memory for its sums."""
     pointers = end.start
-    if gemm.epilogue.is_cheap:
+    if end.epilogue.is_cheap:
         for i in range(micro.height):
-            row = b.add(place.row, i)
+            row = b.add(end.place.row, i)
             end.write_row(pointers, row, sums[i * micro.vectors : (i + 1) * micro.vectors])
             pointers = end.next_row(pointers) if i < micro.height - 1 else pointers
         return
@@ -144,9 +148,21 @@ def finish(
     with b.loop(0, micro.height, carry=pointers) as loop:
         first = b.mul(loop.index, micro.vectors)
         places = [cell(b, micro, kept, b.add(first, v)) for v in range(micro.vectors)]
-        row = b.add(place.row, loop.index)
+        row = b.add(end.place.row, loop.index)
         end.write_row(loop.carried, row, [b.load(micro.vector, place) for place in places])
         loop.next = end.next_row(loop.carried)
+
+
+def choose_tile(
+    b: Builder, heights: tuple[int, ...], tall: Value, values: tuple[Value, ...]
+) -> None:
+    """Call the function for a tile: of the first height if it is `tall`, else of the second."""
+    args = ", ".join(value.typed for value in values)
+    names = [f"@tile{height}" for height in heights]
+    chosen = Value("ptr", names[0])
+    if len(names) == 2:
+        chosen = b.op(f"select i1 {tall}, ptr {names[0]}, ptr {names[1]}", "ptr")
+    b.line(f"call void {chosen}({args})")
 
 
 # -- the loops around it
@@ -249,10 +265,4 @@ class Driver:
         assert b.args is not None
         place = (row, column, columns, fresh, last, *batch)
         values = (b.args, kept, a, b_, steps, w["a_stride"], step, *place)
-        args = ", ".join(value.typed for value in values)
-        names = [f"@tile{height}" for height in self.gemm.heights]
-        tall = b.icmp("slt", tile, w["full"])
-        chosen = Value("ptr", names[0])
-        if len(names) == 2:
-            chosen = b.op(f"select i1 {tall}, ptr {names[0]}, ptr {names[1]}", "ptr")
-        b.line(f"call void {chosen}({args})")
+        choose_tile(b, self.gemm.heights, b.icmp("slt", tile, w["full"]), values)
