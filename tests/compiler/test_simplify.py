@@ -56,7 +56,8 @@ NARROWED: dict[str, Body] = {
     "a slice": lambda torch, bias, a, b: torch.addmm(bias, a[:, 1::2], b[: DEPTH // 2]),
     "one row": lambda torch, bias, a, b: torch.addmm(bias, a[3:4], b),
     "turned when wide": lambda torch, bias, a, b: (b.float().t() @ a.float().t()).t() + bias,
-    "a batch": lambda torch, bias, a, b: torch.baddbmm(bias, a.view(3, 7, DEPTH), b.expand(3, -1, -1)),
+    "a batch": lambda torch, bias, a, b: torch.baddbmm(
+        bias, a.view(3, 7, DEPTH), b.expand(3, -1, -1)),
 }  # fmt: skip
 
 
