@@ -187,7 +187,9 @@ def one_step(
 def fetch_ahead(b: Builder, micro: Micro, reads: Reads, a: Value, row: Value) -> None:
     """Ask for what is read some steps later."""
     if micro.ahead_a:
-        fetch(b, moved(b, a, reads.stride, micro.ahead_a))
+        ahead = moved(b, a, reads.stride, micro.ahead_a)
+        for at in range(0, micro.height * micro.itemsize, LINE):
+            fetch(b, b.element(ahead, "i8", at))
     if micro.ahead_b:
         ahead = moved(b, row, reads.step, micro.ahead_b)
         for at in range(0, micro.columns * micro.itemsize, LINE):

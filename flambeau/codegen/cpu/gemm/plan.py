@@ -51,6 +51,7 @@ TURNED_ROWS, TURNED_STEPS = 224, 512  # of a transposed A that is read row of ti
 PAGE = 1 << 12  # rows as far apart as this fall into the same places of the cache
 MOST_REPACKED = 4  # how often a panel of B may be packed by several tasks
 AHEAD_A, AHEAD_B = 24, 4  # steps along k that operands are fetched ahead
+DEEP_PANEL, AHEAD_DEEP = 1 << 16, 12  # bytes of a panel that the first cache cannot keep; steps
 FAR = 1 << 10
 CACHED_C = 1 << 16  # elements of C up to which its memory needs not be asked for
 FETCHED_K = 64
@@ -192,7 +193,7 @@ def gemm_plan(
         element=computed(matmul.element), lanes=lanes, height=cut.height, vectors=cut.vectors,
         along_k=a.order == "steps", ragged=shape.n % columns != 0, packed=not in_place,
         keeps=shape.k > K_LIMIT, ahead_a=AHEAD_A if is_by_steps(a) else 0,
-        ahead_b=AHEAD_B if (cut.by_rows if not in_place else is_far_apart(b)) else 0,
+        ahead_b=steps_ahead(b, cut, in_place, shape.k * cut.vectors * machine.vector_bytes),
     )  # fmt: skip
     fetch_c = shape.k <= FETCHED_K and shape.m * shape.n > CACHED_C
     gemm = Gemm(micro, cut.full < cut.tiles, cut.by_rows, fetch_c, pack_b, epilogue)
@@ -236,6 +237,15 @@ def is_tall(shape: Shape, a: Operand, b: Operand, cached: bool) -> bool:
     if cached:
         return shape.m >= shape.n or b.size <= SHARED_BYTES
     return shape.m >= MANY_ROWS and b.size <= CACHED_BYTES
+
+
+def steps_ahead(b: Operand, cut: Cut, in_place: bool, panel: int) -> int:
+    """How many steps ahead B is fetched; `panel` counts the bytes of one."""
+    if in_place:
+        return AHEAD_B if is_far_apart(b) else 0
+    if panel > DEEP_PANEL:
+        return AHEAD_DEEP
+    return AHEAD_B if cut.by_rows else 0
 
 
 def is_far_apart(b: Operand) -> bool:
