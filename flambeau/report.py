@@ -8,6 +8,7 @@ from typing import Any
 
 from flambeau.cli.story import Story, brief_place, code_line, tell
 from flambeau.cli.watch import Record, Watch
+from flambeau.compiler.estimate import steps_of
 from flambeau.compiler.observe import (
     Note,
     show_code,
@@ -163,7 +164,7 @@ def cut(text: str, width: int) -> str:
 # ------------------------------------------------------------------ kernels
 
 
-HEAD = ["", "kernel", "over", "of", "tasks", "ops", "bytes", "time", "share", "rate", "of peak"]
+HEAD = ["", "kernel", "over", "of", "ops", "bytes", "time", "share", "rate", "of peak"]
 
 
 def kernels(story: Story) -> str:
@@ -206,7 +207,7 @@ def kernel_row(story: Story, number: int) -> list[str]:
     costs = [amount(note.operations), amount(note.bytes), *spent(story, number)]
     peak = "" if cost.of_peak is None else f"{cost.of_peak:.0f} % {cost.bound[:3]}"
     return [str(number + 1), cut(note.name, 18), cut(domain(story, number), 18),
-            calls_in(story, number), tasks(note), *costs, peak]  # fmt: skip
+            calls_in(story, number), *costs, peak]  # fmt: skip
 
 
 def domain(story: Story, number: int) -> str:
@@ -215,7 +216,7 @@ def domain(story: Story, number: int) -> str:
     cluster = story.observer.fused.clusters[note.cluster]
     sizes = tuple(note.scheduled.sizes if note.scheduled is not None else cluster.domain)
     if cluster.kind == "matmul":
-        sizes = (*cluster.domain, next(story.members(number)[0].refs()).size[-1])
+        sizes = (*cluster.domain, steps_of(story.members(number)[0]))
     return "×".join(map(str, sizes)) or "1"
 
 
@@ -226,12 +227,6 @@ def calls_in(story: Story, number: int) -> str:
     more = f" +{len(names) - 2}" if len(names) > 2 else ""
     first = next((call.source for call in calls if call.source is not None), None)
     return ", ".join(names[:2]) + more + (f" {brief_place(first)}" if first else "")
-
-
-def tasks(note: Note) -> str:
-    if note.launch is None:
-        return ""
-    return str(note.launch.tasks) if isinstance(note.launch.tasks, int) else "varies"
 
 
 def spent(story: Story, number: int) -> list[str]:

@@ -41,7 +41,8 @@ VIEWS = {
     "fuse": "Calls that walk over the same elements are one cluster, and will be one loop.",
     "schedule": "Each cluster as loops: what it reads (x0, x1, …), and what it does to an element.",
     "memory": "Results that do not outlive the run share one block of memory, the arena. A box is "
-    "a result: across runs the time, a column for each cluster; down, its place in the arena.",
+    "a result: across runs the time, a column for each cluster; down, its place in the arena. Pale "
+    "ones have a place and never need it: their cluster keeps them in registers.",
     "tape": "All the Python that one run needs: it finds memory, fills in addresses, and starts "
     "the kernels, which one native loop runs one after the other.",
 }  # fmt: skip
@@ -165,7 +166,7 @@ def kernel(story: Story, number: int, most: float) -> str:
     cost, calls = story.costs[number], story.calls_of(number)
     cells = report.kernel_row(story, number)
     shown = [cells[0], cells[1], report.domain(story, number), report.calls_in(story, number),
-             *cells[5:8], cells[9], cells[10]]  # fmt: skip
+             *cells[4:7], cells[8], cells[9]]  # fmt: skip
     row = "".join(f"<span>{text(cell)}</span>" for cell in shown)
     bar = 100 * (cost.time or 0.0) / most if most else 0.0
     return (f'<details class="kernel" data-kernel="{number}" data-calls="{joined(calls)}" '
@@ -181,13 +182,24 @@ def inside_kernel(story: Story, number: int) -> str:
              "<h4>loops</h4>", pre([show_schedule(observer, number + 1)])]  # fmt: skip
     if note.launch is not None:
         parts += ["<h4>words on the tape</h4>", pre([show_tape(observer, number + 1)])]
-        for name, assembly in (("LLVM IR", False), ("assembly", True)):
-            code = show_code(observer, assembly=assembly, only=number + 1)
-            if len(code) > MOST_CODE:
-                code = code[:MOST_CODE] + "\n… (cut here)"
-            parts.append(f"<details><summary>{name}, {sized(len(code))}</summary>{pre([code])}"
-                         "</details>")  # fmt: skip
+        parts += code_views(story, number)
     return f'<div class="inside">{"".join(parts)}</div>'
+
+
+def code_views(story: Story, number: int) -> list[str]:
+    """A kernel as LLVM IR and as assembly; where launches share one, at the first of them."""
+    addresses = [note.launch.address if note.launch else None for note in story.notes]
+    first = addresses.index(addresses[number])
+    if first != number:
+        return [f"<p>The code is that of kernel {first + 1}.</p>"]
+    found = []
+    for name, assembly in (("LLVM IR", False), ("assembly", True)):
+        code = show_code(story.observer, assembly=assembly, only=number + 1)
+        if len(code) > MOST_CODE:
+            code = code[:MOST_CODE] + "\n… (cut here)"
+        found.append(f"<details><summary>{name}, {sized(len(code))}</summary>{pre([code])}"
+                     "</details>")  # fmt: skip
+    return found
 
 
 # ------------------------------------------------------------------ passes

@@ -36,7 +36,7 @@ pre span { display: inline-block; min-width: 100%; }
 .code .t { color: var(--pale); }
 .on, .code .made.on { box-shadow: inset 3px 0 var(--warm); background: var(--tint); }
 .row { display: grid; align-items: baseline; gap: 8px; padding: 2px 6px; cursor: pointer;
-  grid-template-columns: 3ch minmax(7ch, 9ch) minmax(10ch, 20ch) 1fr repeat(2, 8ch) 9ch 14ch 9ch; }
+  grid-template-columns: 3ch minmax(7ch, 15ch) minmax(10ch, 20ch) 1fr repeat(2, 8ch) 9ch 14ch 9ch; }
 .row span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .row span:nth-child(n + 5), .row span:first-child { text-align: right; }
 .row.head { color: var(--pale); cursor: default; border-bottom: 1px solid var(--line); }
@@ -48,7 +48,7 @@ pre span { display: inline-block; min-width: 100%; }
   margin-bottom: 8px; font: 11px ui-monospace, monospace; }
 .plan .axis { fill: var(--pale); stroke: none; } .plan line.axis { stroke: var(--line); }
 .plan .box rect { stroke: var(--back); } .plan .box text { fill: #191816; }
-.plan .box:hover rect { stroke: var(--ink); }
+.plan .box:hover rect { stroke: var(--ink); } .plan .unused { opacity: 0.3; }
 .plan .c0 rect { fill: #e8a15c; } .plan .c1 rect { fill: #8fb8a8; }
 .plan .c2 rect { fill: #d98a8a; } .plan .c3 rect { fill: #9fb0d6; }
 .plan .c4 rect { fill: #cfc17a; } .plan .c5 rect { fill: #b79ac8; }

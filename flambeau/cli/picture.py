@@ -10,8 +10,9 @@ from __future__ import annotations
 import html
 from math import log2
 
-from flambeau.compiler.emit import touched_homes
+from flambeau.compiler.emit import reaches_memory, touched_homes
 from flambeau.compiler.observe import Observer
+from flambeau.ir.program import POSITIONS
 from flambeau.ir.record import record
 
 WIDTH, HEIGHT = 960, 360
@@ -29,6 +30,7 @@ class Box:
     first: int
     last: int
     color: int
+    used: bool  # whether anybody stores it
 
 
 def memory_picture(observer: Observer) -> str:
@@ -49,6 +51,7 @@ def memory_picture(observer: Observer) -> str:
 def boxes(observer: Observer) -> list[Box]:
     """Every storage of the arena, and the scratch memory of kernels."""
     lives: dict[int, list[int]] = {}
+    stored = {observer.fused.homes[v] for v in reaches_memory(observer.fused) - {POSITIONS}}
     for number, cluster in enumerate(observer.fused.clusters):
         for home in touched_homes(cluster, observer.fused):
             lives.setdefault(home, []).append(number)
@@ -60,7 +63,8 @@ def boxes(observer: Observer) -> list[Box]:
             life, nbytes, name = lives[key], observer.sizes[key], f"%{key}"
         else:
             life, nbytes, name = [key[0]], observer.scratch[key], "scratch"
-        found.append(Box(name, start, nbytes, life[0], life[-1], len(found) % 6))
+        used = not isinstance(key, int) or key in stored
+        found.append(Box(name, start, nbytes, life[0], life[-1], len(found) % 6, used))
     return found
 
 
@@ -68,12 +72,14 @@ def drawn(box: Box, across: float, down: float) -> str:
     """A box, which says what it is when one points at it."""
     x, y = LEFT + box.first * across, TOP + box.start * down
     width, height = (box.last - box.first + 1) * across - 1, max(box.nbytes * down - 1, LEAST)
-    life = f"kernels of clusters {box.first + 1} to {box.last + 1}"
-    title = html.escape(f"{box.name}: {sized(box.nbytes)} at {box.start}, {life}")
+    life = f"clusters {box.first + 1} to {box.last + 1}"
+    never = "" if box.used else ", never stored"
+    title = html.escape(f"{box.name}: {sized(box.nbytes)} at {box.start}, {life}{never}")
     text = ""
     if height >= 12 and width >= 8 * len(box.name):
         text = f'<text x="{x + 4:.1f}" y="{y + 12:.1f}">{html.escape(box.name)}</text>'
-    return (f'<g class="box c{box.color}"><title>{title}</title><rect x="{x:.1f}" y="{y:.1f}" '
+    kind = f"box c{box.color}" + " unused" * (not box.used)
+    return (f'<g class="{kind}"><title>{title}</title><rect x="{x:.1f}" y="{y:.1f}" '
             f'width="{max(width, 1):.1f}" height="{height:.1f}"/>{text}</g>')  # fmt: skip
 
 

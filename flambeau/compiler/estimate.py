@@ -16,7 +16,7 @@ from flambeau.codegen.scalar import cost
 from flambeau.compiler.fuse import Cluster, Member
 from flambeau.compiler.schedule import Scheduled
 from flambeau.ir.kernel import Stage, leaves
-from flambeau.ir.program import POSITIONS, Call
+from flambeau.ir.program import POSITIONS, Call, Ref
 from flambeau.runtime.threads import Launch
 
 Cost = tuple[float, float]  # operations, bytes
@@ -67,21 +67,39 @@ def kernel_cost(name: str, launch: Launch, cluster: Cluster, done: int) -> tuple
     calls = [member.call for member in cluster.members]
     if cluster.kind != "matmul":
         return (0.0, call_bytes(calls)), 0
-    if name not in WORDS:
-        return (0.0, 0.0), 0
+    elements, depth = prod(cluster.domain), steps_of(calls[0])
+    after = float(elements * (len(calls) - 1))
+    if name == "weights":  # packed for a convolution
+        return (0.0, 2.0 * size_of(next(calls[0].refs()))), 0
+    if name not in WORDS:  # convolutions: the first launch is the product
+        all_of_it = (2.0 * elements * depth + after, call_bytes(calls))
+        return ((0.0, 0.0), 0) if done else (all_of_it, depth)
     words = {word: value for word, (_, value) in zip(WORDS[name], launch.words)}
     item = next(calls[0].refs()).dtype.itemsize
     if name in ("pack", "pairs"):
         batch = prod(size for _, size in launch.words[len(WORDS[name]) :: 3])
         return (0.0, 2.0 * words["lines"] * words["k"] * item * batch), 0
-    elements = prod(cluster.domain)
     if name == "combine":
         return (float(words["parts"] * elements), (words["parts"] + 1.0) * elements * item), 0
-    depth = next(calls[0].refs()).size[-1]
     steps = (depth - done) // max(words["k"], 1) * words["k"]
-    after = elements * (len(calls) - 1) if steps == depth else 0
     share = steps / depth if depth else 1.0
-    return (2.0 * elements * steps + after, share * call_bytes(calls)), steps
+    operations = 2.0 * elements * steps + (after if steps == depth else 0.0)
+    return (operations, share * call_bytes(calls)), steps
+
+
+def steps_of(call: Call) -> int:
+    """How many products are added for each element of a product's or a convolution's result."""
+    first = next(call.refs())
+    if call.op.name == "_correlate":  # weights: [group, out, channel, *taps]
+        return prod(first.size[2:])
+    if call.op.name == "_correlate_weight":  # a gradient: [n, channel, *places]
+        return prod(first.size) // max(first.size[1], 1)
+    return first.size[-1]
+
+
+def size_of(ref: Ref) -> int:
+    """Bytes of what a call sees."""
+    return ref.layout.numel * ref.dtype.itemsize
 
 
 def shares(cluster: Cluster) -> list[float]:
@@ -98,7 +116,7 @@ def shares(cluster: Cluster) -> list[float]:
 def visits(member: Member, cluster: Cluster) -> float:
     """The elements that a call visits; a product visits each once for a step."""
     if member.level == "core" and cluster.kind == "matmul":
-        return 2.0 * prod(cluster.domain) * next(member.call.refs()).size[-1]
+        return 2.0 * prod(cluster.domain) * steps_of(member.call)
     return float(prod(cluster.kept if member.level == "row" else cluster.domain))
 
 
@@ -107,8 +125,8 @@ def call_bytes(calls: Iterable[Call]) -> float:
     calls = list(calls)
     made = {out.value for call in calls for out in call.outs}
     reads = {ref for call in calls for ref in call.refs() if ref.value not in made}
-    total = sum(r.layout.numel * r.dtype.itemsize for r in reads if r.value != POSITIONS)
+    total = sum(size_of(r) for r in reads if r.value != POSITIONS)
     return float(total + sum(o.layout.numel * o.dtype.itemsize for o in calls[-1].outs))
 
 
-__all__ = ["Cost", "call_bytes", "kernel_cost", "nest_cost", "shares"]
+__all__ = ["Cost", "call_bytes", "kernel_cost", "nest_cost", "shares", "steps_of"]
