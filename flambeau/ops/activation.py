@@ -256,15 +256,49 @@ def gelu_scalar(k: Any, x: Any, approximate: str) -> Any:
     return 0.5 * x * (1 + k.erf(x * HALF_ROOT))
 
 
+def gelu_slope_scalar(k: Any, x: Any, approximate: str) -> Any:
+    """Shares the error function with gelu where both are computed."""
+    if approximate == "tanh":
+        t = k.tanh(TANH_SCALE * (x + CUBIC * x * x * x))
+        inner = (1 + 3 * CUBIC * x * x) * TANH_SCALE
+        return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * inner
+    return 0.5 * (1 + k.erf(x * HALF_ROOT)) + x * (k.exp(x * x * -0.5) * DENSITY)
+
+
+def gelu_slope_numpy(x: Any, approximate: str) -> Any:
+    if approximate == "tanh":
+        t = np.tanh(TANH_SCALE * (x + CUBIC * x**3))
+        return (1 + t) / 2 + x / 2 * (1 - t * t) * (1 + 3 * CUBIC * x * x) * TANH_SCALE
+    return (1 + ERF(x * HALF_ROOT)) / 2 + x * np.exp(-x * x / 2) * DENSITY
+
+
+gelu_slope = elementwise(
+    "_gelu_slope(input, *, approximate='none')",
+    public="",
+    inplace=False,
+    dtype=by_first(same),
+    numpy=gelu_slope_numpy,
+    scalar=gelu_slope_scalar,
+    samples=no_samples,  # tested through the derivative of gelu
+)
+GELU_SLOPE: Any = function_of(gelu_slope)
+
+
 def gelu_grad(g: Any, input: Any, call: Any) -> Any:
+    """As one call, unless it has to be differentiated again."""
+    again = wanted_again(g, input)
+    return g * (slope_of_gelu if again else GELU_SLOPE)(input, approximate=call.approximate)
+
+
+def slope_of_gelu(input: Any, approximate: str) -> Any:
     """The derivative of x · cdf(x), or of its approximation."""
-    if call.approximate == "tanh":
+    if approximate == "tanh":
         square = input * input
         t = ((input + CUBIC * square * input) * TANH_SCALE).tanh()
         inner = (1 + 3 * CUBIC * square) * TANH_SCALE
-        return g * (0.5 * (1 + t) + 0.5 * input * (1 - t * t) * inner)
+        return 0.5 * (1 + t) + 0.5 * input * (1 - t * t) * inner
     cdf = 0.5 * (1 + (input * HALF_ROOT).erf())
-    return g * (cdf + input * ((input * input * -0.5).exp() * DENSITY))
+    return cdf + input * ((input * input * -0.5).exp() * DENSITY)
 
 
 def gelu_arguments(input: Spec, approximate: str) -> tuple[Any, ...]:
