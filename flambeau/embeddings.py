@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flambeau.autograd.modes import is_grad_enabled, no_grad
+from flambeau.autograd.modes import no_grad
 from flambeau.ir import dtype as dt
 from flambeau.tensor import FUNCTIONS as row
 
@@ -22,11 +22,9 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0,
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
     padding = row_of_padding(padding_idx, weight.shape[0])
-    if sparse and weight.requires_grad and is_grad_enabled():
-        raise NotImplementedError("sparse gradients are not supported; use sparse=False")
     if max_norm is not None:
         shorten(input, weight, max_norm, norm_type)
-    return row["embedding"](weight, input, padding, bool(scale_grad_by_freq), False)
+    return row["embedding"](weight, input, padding, bool(scale_grad_by_freq), bool(sparse))
 
 
 @no_grad()
@@ -50,6 +48,8 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2,
     `offsets`. Empty bags give zeros; the padding's row does not count.
     """
     check_bags(input, offsets, mode, per_sample_weights, scale_grad_by_freq)
+    if sparse and mode == "max":
+        raise ValueError("max mode does not support sparse weights")
     rows = weight.shape[0]
     if padding_idx is not None and not -rows <= padding_idx < rows:
         raise RuntimeError("padding_idx must be within the number of embeddings, -"
@@ -58,12 +58,17 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2,
         raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following "
                            f"scalar types: Long, Int; but got torch.{input.dtype.legacy}Tensor "
                            "instead (while checking arguments for embedding_bag)")  # fmt: skip
-    if input.dim() == 1:
-        ends = bag_ends(offsets, input.shape[0], include_last_offset)
-        input, counts, per_sample_weights = as_rows(input, ends, per_sample_weights)
+    how = padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse
+    if input.dim() == 2:
+        counts, vectors = None, embedding(input, weight, *how)
     else:
-        counts = None
-    vectors = embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+        places, counts = rows_of_bags(bag_ends(offsets, input.shape[0], include_last_offset))
+        whole, input = input, taken(input, places)
+        per_sample_weights = taken(per_sample_weights, places)
+        if sparse:  # a row of the gradient for each index, none for what only fills bags up
+            vectors = taken(embedding(whole, weight, *how), places)
+        else:
+            vectors = embedding(input, weight, *how)
     if per_sample_weights is not None:
         vectors = vectors * per_sample_weights.unsqueeze(-1)
     if padding_idx is not None:
@@ -99,8 +104,8 @@ def bag_ends(offsets, n, include_last_offset):
     return starts[1:] if include_last_offset else [*starts[1:], n][: len(starts)]
 
 
-def as_rows(input, ends, weights):
-    """Bags of different lengths beside each other, which places count, and their weights."""
+def rows_of_bags(ends):
+    """Where the elements of each bag are, (bags, longest), and which of these places count."""
     import numpy as np
 
     from flambeau import from_numpy
@@ -110,11 +115,14 @@ def as_rows(input, ends, weights):
     steps = np.arange(int((stops - starts).max(initial=0)))
     places = starts[:, None] + steps
     inside = places < stops[:, None]
-    index = from_numpy(np.where(inside, places, 0).reshape(-1))
-    size = inside.shape
-    rows = input.index_select(0, index).view(size)
-    weights = None if weights is None else weights.index_select(0, index).view(size)
-    return rows, from_numpy(inside), weights
+    return from_numpy(np.where(inside, places, 0)), from_numpy(inside)
+
+
+def taken(x, places):
+    """Elements, or slices, of a tensor at places along its first dim; nothing of nothing."""
+    if x is None:
+        return None
+    return x.index_select(0, places.reshape(-1)).view((*places.shape, *x.shape[1:]))
 
 
 def check_bags(input, offsets, mode, weights, scale_grad_by_freq):

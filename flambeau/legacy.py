@@ -234,14 +234,26 @@ def expects(name: str, layout: str) -> Any:
     return method
 
 
-def no_kind(name: str, kind: str) -> Any:
-    """A method of tensors of a kind that there is not."""
+def from_sparse(name: str, there: str) -> Any:
+    """A method that is a function of sparse.py, which is imported when it is first needed."""
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError(f"{name}() is for {kind} tensors, which are not supported")
+        from flambeau import sparse
+
+        return getattr(sparse, there)(self, *args, **kwargs)
 
     method.__name__ = method.__qualname__ = name
-    method.__doc__ = f"Refused: there are no {kind} tensors."
+    return method
+
+
+def no_kind(name: str, kind: str) -> Any:
+    """A method of tensors of another kind."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"{name}() is for {kind} tensors, which this one is not")
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"Refused: it is for {kind} tensors."
     return method
 
 
@@ -283,13 +295,18 @@ LAYOUTS = {
     "sparse column compressed": "ccol_indices row_indices",
 }
 KINDS = {
-    "sparse": """_indices _nnz sparse_mask sparse_resize_ sparse_resize_and_clear_ to_sparse
-        to_sparse_coo to_sparse_csr to_sparse_csc to_sparse_bsr to_sparse_bsc
-        resize_as_sparse_""",
+    "COO": "_indices _values _nnz sparse_resize_ sparse_resize_and_clear_",
+    "sparse": "to_sparse_csr to_sparse_csc to_sparse_bsr to_sparse_bsc resize_as_sparse_",
     "quantized": """int_repr qscheme q_scale q_zero_point q_per_channel_scales
         q_per_channel_zero_points q_per_channel_axis""",
     "nested": "to_padded_tensor",
     "MKL-DNN": "to_mkldnn",
+}
+SPARSE = {
+    "to_sparse": "to_sparse",
+    "to_sparse_coo": "to_sparse",
+    "sparse_mask": "sparse_mask",
+    "_embedding_sparse_backward": "embedding_gradient",
 }
 OTHER_KINDS = "is_ipu is_maia is_mkldnn is_mtia is_sparse_csr is_vulkan is_xla is_xpu"
 PUBLIC = ["range", "detach", "get_device", "is_distributed", "dequantize"]
@@ -299,6 +316,7 @@ NAMED: dict[str, Any] = {
     **{name: expects(name, kind) for kind, names in LAYOUTS.items() for name in names.split()},
     **{name: no_kind(name, kind) for kind, names in KINDS.items() for name in names.split()},
     **{name: deprecated(name) for name in ("resize", "resize_as")},
+    **{name: from_sparse(name, there) for name, there in SPARSE.items()},
     **dict.fromkeys(OTHER_KINDS.split(), False),
     "const_data_ptr": lambda self: self.data_ptr(),
     "dense_dim": lambda self: self.ndim,

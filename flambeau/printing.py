@@ -105,6 +105,36 @@ def format_tensor(
     return _append_suffixes(prefix + body, suffixes, indent) + ")"
 
 
+def format_sparse(
+    indices: np.ndarray,
+    values: np.ndarray,
+    size: tuple[int, ...],
+    dtype: DType,
+    *,
+    default_dtype: DType,
+    requires_grad: bool = False,
+    grad_fn: str | None = None,
+    prefix: str = "tensor(",
+) -> str:
+    """What `repr(tensor)` says of a sparse one: its indices and values, and what it is."""
+    indent = len(prefix)
+    lines = []
+    for name, array in (("indices=tensor(", indices), ("values=tensor(", values)):
+        body = "[]" if not array.size else _body(array, indent + len(name), _options)
+        lines.append(name + body + ("" if array.size else f", size={array.shape}") + ")")
+    suffixes = [f"nnz={len(values)}"]
+    if not _goes_without_saying(values, dtype, default_dtype):
+        suffixes.append(f"dtype={dtype}")
+    suffixes.append("layout=torch.sparse_coo")
+    if grad_fn is not None:
+        suffixes.append(f"grad_fn=<{grad_fn}>")
+    elif requires_grad:
+        suffixes.append("requires_grad=True")
+    first = f"size={size}"
+    text = prefix + (",\n" + " " * indent).join([*lines, first])
+    return _append_suffixes(text, suffixes, indent, indent + len(first)) + ")"
+
+
 def _size_suffix(array: np.ndarray) -> list[str]:
     """The size, where the brackets may not show it."""
     unseen = array.ndim != 1 if array.size == 0 else _options.edgeitems == 0
@@ -118,9 +148,11 @@ def _goes_without_saying(array: np.ndarray, dtype: DType, default: DType) -> boo
     return dtype in (default, default.to_complex(), dtypes.int64, dtypes.bool_)
 
 
-def _append_suffixes(text: str, suffixes: list[str], indent: int) -> str:
+def _append_suffixes(
+    text: str, suffixes: list[str], indent: int, column: int | None = None
+) -> str:
     # PyTorch counts the line that holds the elements two characters long, for the comma to come.
-    column = len(text) - text.rfind("\n") + 1
+    column = len(text) - text.rfind("\n") + 1 if column is None else column
     for suffix in suffixes:
         if column + len(suffix) + 2 > _options.linewidth:
             text += ",\n" + " " * indent + suffix

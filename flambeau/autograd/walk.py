@@ -94,6 +94,8 @@ class Walk:
         arrived = self.arrived.setdefault(target, {})
         before = arrived.get(number)
         if before is not None:
+            if before.is_sparse:  # also where the other is dense, which comes first in a sum
+                before, grad = grad, before
             grad = self.sums[target, number] = before + grad
         arrived[number] = grad
 
@@ -237,7 +239,9 @@ def accumulate(walk: Walk, leaf: Any, grad: Any) -> None:
     walk.reached.append((leaf, meta.grad))
     if meta.hooks or meta.post_hooks or meta.backward_hooks:
         walk.impure()
-    if meta.grad is None:
+    if grad.is_sparse or meta.grad is not None and meta.grad.is_sparse:
+        meta.grad = joined(walk, meta.grad, grad)
+    elif meta.grad is None:
         meta.grad = own(walk, leaf, grad)
     elif walk.create:
         meta.grad = meta.grad + grad
@@ -247,6 +251,18 @@ def accumulate(walk: Walk, leaf: Any, grad: Any) -> None:
         if hook(leaf) is not None:
             raise RuntimeError(
                 "Tensor post accumulate grad hooks should return None.")  # fmt: skip
+
+
+def joined(walk: Walk, before: Any, grad: Any) -> Any:
+    """The sum of two gradients of which one is sparse; sparse ones gather in the first."""
+    walk.impure()  # how many elements they have may depend on values
+    if before is None:
+        return grad if walk.create else grad.detach()
+    if before.is_sparse and not grad.is_sparse:
+        return grad + before
+    if walk.create:
+        return before + grad
+    return before.add_(grad.detach()) if before.is_sparse else grad._add_to_(before)
 
 
 def own(walk: Walk, leaf: Any, grad: Any) -> Any:

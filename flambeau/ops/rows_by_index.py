@@ -276,9 +276,9 @@ embedding = structured(
         Bound("indices", 0, weight.size[0], partial(in_self, n=weight.size[0]))
     ],
     grad=dict(
-        weight=lambda g, indices, call: g._embedding_backward(
-            indices, call.weight.size[0], call.padding_idx, call.scale_grad_by_freq
-        )
+        weight=lambda g, indices, call: (
+            g._embedding_sparse_backward if call.sparse else g._embedding_backward
+        )(indices, call.weight.size[0], call.padding_idx, call.scale_grad_by_freq)
     ),
     samples=lambda new: iter(
         [

@@ -45,6 +45,24 @@ class Adagrad(Stepping):
         own["sum"] = fl.full_like(param, start, requires_grad=False,
                                   memory_format=fl.preserve_format)  # fmt: skip
 
+    def update_sparse(self, group, params, grads):
+        """The sums, and the steps, where the gradients have elements."""
+        if group["fused"]:
+            raise RuntimeError("`fused` does not support sparse grad or complex param")
+        if group["weight_decay"] != 0:
+            raise RuntimeError("weight_decay option is not compatible with sparse gradients")
+        for param, grad in zip(params, grads):
+            own = self.state_of(param, group)
+            count = own.number("step")
+            self.stepped.append((param, (count,)))
+            own["step"] = count + 1
+            rate = number(group["lr"]) / (1 + count * group["lr_decay"])
+            grad = (-grad if group["maximize"] else grad).coalesce()
+            places, values = tuple(grad._indices().unbind(0)), grad._values()
+            own["sum"].index_put_(places, values * values, accumulate=True)
+            scale = own["sum"][places].sqrt() + group["eps"]
+            param.index_put_(places, values / scale * -rate, accumulate=True)
+
     def apply(self, group, params, grads, states, count):
         rate = number(group["lr"]) / (1 + count * group["lr_decay"])
         decay = float(group["weight_decay"])

@@ -14,6 +14,7 @@ class Adam(Stepping):
 
     flags = ("amsgrad", "maximize", "capturable", "differentiable", "decoupled_weight_decay")
     choices = ("foreach", "fused")
+    refusal, advice = "Adam", ", please consider SparseAdam instead"
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False,
                  *, foreach=None, maximize=False, capturable=False, differentiable=False,

@@ -158,7 +158,7 @@ class Run:
 
         parts = []
         for param in self.params:
-            grad = real_view(param if param.grad is None else param.grad)
+            grad = real_view(param if param.grad is None else param.grad.to_dense())
             parts.append((fl.zeros_like(grad) if param.grad is None else grad).reshape(-1))
         return fl.cat(parts)
 

@@ -57,6 +57,24 @@ class SGD(Stepping):
                            buffers([states[i] for i in chosen]), *settings, part,
                            *flags)  # fmt: skip
 
+    def update_sparse(self, group, params, grads):
+        """One parameter after the other; the buffer of a momentum is sparse, too."""
+        if group["fused"]:
+            raise RuntimeError("`_fused_sgd` does not support sparse gradients")
+        momentum, share = group["momentum"], 1.0 - group["dampening"]
+        for param, grad in zip(params, grads):
+            self.stepped.append((param, ()))
+            grad = -grad if group["maximize"] else grad
+            if group["weight_decay"] != 0:
+                grad = grad.add(param, alpha=group["weight_decay"])
+            if momentum:
+                own = self.state[param]
+                old = own.get("momentum_buffer")
+                new = grad.clone() if old is None else momentum_of(old, grad, momentum, share)
+                own["momentum_buffer"] = new
+                grad = grad.add(new, alpha=momentum) if group["nesterov"] else new
+            grad._add_to_(param, -number(group["lr"]))
+
     def apply(self, params, grads, momenta, *rest):
         """One call, or one for each parameter where some share their memory."""
         if separately(params):
@@ -64,6 +82,14 @@ class SGD(Stepping):
             return
         for i, (param, grad) in enumerate(zip(params, grads)):
             self.write(rule, [param], [grad], momenta[i : i + 1], *rest)
+
+
+def momentum_of(old, grad, momentum, share):
+    """The next buffer of a sparse gradient, each place in it once."""
+    if not old.is_sparse:
+        raise NotImplementedError("SGD: a sparse gradient after dense ones is not supported where "
+                                  "there is a momentum\n  hint: grad.to_dense()")  # fmt: skip
+    return old.mul(momentum).add(grad, alpha=share).coalesce()
 
 
 def buffers(states):

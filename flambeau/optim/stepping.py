@@ -1,5 +1,7 @@
 """Stepping: optimizers whose update is one recorded call for all parameters of a group."""
 
+import sys
+
 from flambeau.autograd.modes import enable_grad, set_mode
 from flambeau.ops.functions import function_of
 from flambeau.optim.optimizer import Optimizer
@@ -26,6 +28,7 @@ class Stepping(Optimizer):
     counted = ("step",)
     flags = ("maximize", "differentiable")  # settings that old checkpoints may lack
     choices = ("foreach",)
+    refusal, advice = "", ""  # who does not support sparse gradients, and what does
 
     def __setstate__(self, state):
         super().__setstate__(state)
@@ -46,6 +49,8 @@ class Stepping(Optimizer):
         try:
             for group in self.param_groups:
                 params, grads = with_gradients(group["params"])
+                if "flambeau.sparse" in sys.modules:  # else there are no sparse gradients
+                    params, grads = self.without_sparse(group, params, grads)
                 if params:
                     self.update(group, params, grads)
         finally:
@@ -68,6 +73,20 @@ class Stepping(Optimizer):
             after = dict(zip(self.counted, self.apply(group, params, grads, states, *count)))
             for own in states:
                 own.update(after)
+
+    def without_sparse(self, group, params, grads):
+        """Update what has a sparse gradient; answers the others."""
+        sparse = [i for i, grad in enumerate(grads) if grad.is_sparse]
+        if not sparse:
+            return params, grads
+        self.update_sparse(group, [params[i] for i in sparse], [grads[i] for i in sparse])
+        rest = [i for i, grad in enumerate(grads) if not grad.is_sparse]
+        return [params[i] for i in rest], [grads[i] for i in rest]
+
+    def update_sparse(self, group, params, grads):
+        """Update where sparse gradients have elements; few optimizers can."""
+        raise RuntimeError(f"{self.refusal or type(self).__name__} does not support sparse "
+                           f"gradients{self.advice}")  # fmt: skip
 
     def state_of(self, param, group):
         """What is kept about a parameter; made at its first step."""
@@ -97,7 +116,7 @@ class Stepping(Optimizer):
         for param, numbers in self.stepped:
             own = self.state.get(param, {})
             tensors = [v for v in dict.values(own) if isinstance(v, Tensor)]
-            if any(t._storage.error is not None for t in tensors):
+            if any(t._failed() for t in tensors):
                 del self.state[param]
             else:
                 own.update(zip(self.counted, numbers))

@@ -118,7 +118,7 @@ def forget_gradients(leaves: dict[int, Any]) -> None:
     """Gradients that were never computed: backward, which would have made them, was not reached."""
     for leaf in leaves.values():
         grad = leaf._meta.grad if leaf._meta is not None else None
-        if grad is not None and grad._storage.error is not None:
+        if grad is not None and grad._failed():
             leaf._meta.grad = None
 
 

@@ -62,6 +62,10 @@ class Recorded:
             self._meta = Meta()
         return self._meta
 
+    def _failed(self) -> bool:
+        """Whether a failed flush left an error instead of a value."""
+        return self._storage.error is not None
+
     def _counter(self) -> Any:
         """What holds this tensor's version: its storage, or a counter of its own."""
         meta = self._meta
