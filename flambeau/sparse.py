@@ -408,7 +408,7 @@ def to_sparse(input: Any, sparse_dim: Any = None, *, layout: Any = None, blocksi
 def sparse_mask(input: Any, mask: Any) -> Any:
     """The elements of a dense tensor where a sparse one has some."""
     if not isinstance(mask, SparseTensor):
-        raise TypeError("sparse_mask(): the mask must be a sparse tensor")
+        raise NotImplementedError("sparse_mask(): the mask must be a sparse tensor")
     check_alike(input, mask)
     return mask._with(input[tuple(mask._places.unbind(0))])
 
