@@ -122,8 +122,6 @@ def enter_other(stretch: Stretch, x: Any) -> int:
         stretch.bytes += storage.nbytes
         if stretch.bytes > stretch.most:
             flush.limit_bytes(stretch)
-    if offset is not None:
-        stretch.slot_offset[slot] = offset
     if leaf and spec.requires_grad:
         stretch.leaves[slot] = x
     x._stretch, x._slot = stretch, slot

@@ -157,7 +157,7 @@ def ref_of(stretch: Stretch, x: Any, slot: int) -> Ref:
     storage = x._storage
     if x._stretch is not stretch:  # a snapshot of pinned memory, which entered for this call alone
         return Ref(slot, Layout(x._spec.size, x._spec.stride), x._spec.dtype)
-    index = stretch.slot_offset.get(x._slot)
+    index = stretch.offset_of(x._slot)
     offset: int | Offset = x._offset if index is None else Offset(index)
     if index is None and x._offset:
         raise AssertionError(f"an offset that is not an input: {x._offset}")
@@ -197,7 +197,7 @@ def fresh_outs(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...],
 def overwritten(stretch: Stretch, value: int, target: Any) -> Out:
     """The Out that is the next value of a tensor's storage."""
     target = guest_of(stretch, target)
-    index = stretch.slot_offset.get(target._slot)
+    index = stretch.offset_of(target._slot)
     offset: int | Offset = target._offset if index is None else Offset(index)
     layout = Layout(target._spec.size, target._spec.stride, offset)
     return Out(value, layout, target._spec.dtype, target._storage.index)

@@ -103,7 +103,7 @@ class Stretch:
     """
 
     __slots__ = ("state", "mode", "inputs", "results", "numbers", "offsets", "offset_index",
-                 "slot_offset", "leaves", "nodes", "views", "walk", "backward_done", "updated",
+                 "leaves", "nodes", "views", "walk", "backward_done", "updated",
                  "watched", "limit", "bytes", "most", "thread", "busy", "guests",
                  "__weakref__")  # fmt: skip
 
@@ -120,7 +120,6 @@ class Stretch:
         self.numbers: list[Any] = []
         self.offsets: list[int] = []
         self.offset_index: dict[tuple[int, int], int] = {}
-        self.slot_offset: dict[int, int] = {}
         self.leaves: dict[int, Any] = {}
         self.nodes: list[Any] = []
         self.views: list[Any] = []  # weak: a write under them may give them a new history
@@ -128,6 +127,13 @@ class Stretch:
         self.backward_done = False
         self.watched = False  # whether some node was freed, or got hooks
         self.updated = False  # whether a parameter was written outside the graph
+
+    def offset_of(self, slot: int) -> int | None:
+        """Which run-time offset says where the tensor in a slot begins."""
+        state = self.state
+        while state.slot > slot:
+            state = state.parent  # type: ignore[assignment]
+        return state.offset
 
     def end(self) -> None:
         """Nothing will be recorded here any more; tensors that were part of it may hold it long."""

@@ -9,7 +9,7 @@ from flambeau.hot import hot
 from flambeau.ir.layout import spec_of
 from flambeau.ir.op import Op
 from flambeau.trace import above, flush
-from flambeau.trace.entering import enter, offset_key
+from flambeau.trace.entering import enter
 from flambeau.trace.node import Node, order
 from flambeau.trace.results import new_node, new_tensor
 from flambeau.trace.trie import ROOT, State, Stretch, here
@@ -33,10 +33,16 @@ def record_view(op: Op, x: Any, start: int | None, unit: int, *args: Any) -> Any
         else:
             slot = enter(stretch, x)
         key: tuple[Any, ...]
+        offset = x._offset
         if start is None:
             key = (op, stretch.mode, slot, args)  # statics of views are clean: ints, tuples of ints
         else:
-            index = offset_key(stretch, x._storage, x._offset + start * unit, x._storage.born)
+            offset += start * unit
+            place = x._storage.born, offset
+            index = stretch.offset_index.get(place)
+            if index is None:  # what `offset_key` does, written out
+                index = stretch.offset_index[place] = len(stretch.offsets)
+                stretch.offsets.append(offset)
             key = (op, stretch.mode, slot, index, args)
         state = stretch.state.edges.get(key)
         if state is None:
@@ -45,7 +51,7 @@ def record_view(op: Op, x: Any, start: int | None, unit: int, *args: Any) -> Any
             flush.flush(stretch)
             return record_view(op, x, start, unit, *args)
         stretch.state = state
-        out = follow_view(stretch, state, x, start, unit)
+        out = follow_view(stretch, state, x, start, offset)
         if state.next >= SLOTS or stretch.limit == 0:
             flush.flush(stretch)
         return out
@@ -56,7 +62,7 @@ def record_view(op: Op, x: Any, start: int | None, unit: int, *args: Any) -> Any
 def first_view(stretch: Stretch, op: Op, key: tuple[Any, ...], x: Any, start: int | None,
                args: tuple[Any, ...]) -> State:  # fmt: skip
     state = view_state(stretch, op, stretch.state, x, args)
-    state.offset = stretch.slot_offset.get(x._slot) if start is None else key[3]
+    state.offset = stretch.offset_of(x._slot) if start is None else key[3]
     state.offsets = len(stretch.offsets)
     state.next = state.slot + 1
     stretch.state.edges[key] = state
@@ -79,19 +85,17 @@ def view_state(stretch: Stretch, op: Op, parent: State | None, x: Any, args: Any
 
 
 @hot
-def follow_view(stretch: Stretch, state: State, x: Any, start: int | None, unit: int) -> Any:
-    """A tensor on the same storage."""
+def follow_view(stretch: Stretch, state: State, x: Any, start: int | None, offset: int) -> Any:
+    """A tensor on the same storage, that begins at `offset`."""
     out = new_tensor(above.result_class)
-    slot = out._slot = state.slot
+    out._slot = state.slot
     out._stretch, out._storage, out._spec = stretch, x._storage, state.spec
-    out._offset = x._offset if start is None else x._offset + start * unit
+    out._offset = offset
     out._edge = out._meta = None
     out._viewed = x if x._viewed is None else x._viewed
     if x._meta is not None:
         inherit(out, x)
     stretch.views.append(ref(out))
-    if state.offset is not None:
-        stretch.slot_offset[slot] = state.offset
     if state.needs is not None:
         node = out._edge = new_node(Node)
         node.state, node.saved, node.numbers, node.rare = state, (), (start,), None
@@ -117,7 +121,7 @@ def view_outside(stretch: Stretch, op: Op, x: Any, start: int | None, unit: int,
     state = ROOT.edges.get(key)
     if state is None:
         state = ROOT.edges[key] = view_state(stretch, op, None, x, args)
-    out = follow_view(stretch, state, x, start, unit)
+    out = follow_view(stretch, state, x, start, x._offset + (start or 0) * unit)
     out._stretch = None
     stretch.views.pop()
     if state.needs is not None:
