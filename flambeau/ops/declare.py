@@ -30,6 +30,7 @@ from flambeau.ir.layout import (
     result_strides,
 )
 from flambeau.ir.op import Formula, Op, Param
+from flambeau.ops.unsigned import refusing
 from flambeau.trace.expansion import expand_call
 from flambeau.trace.modes import Mode
 
@@ -103,6 +104,7 @@ def declare(kind: str, signature: str, *, numbers: Sequence[str] = (), statics: 
             **fields: Any) -> Op:  # fmt: skip
     """Make the row and put it into the table."""
     name, params = parse(signature, numbers, statics)
+    fields["infer"] = refusing(name, fields["infer"], fields.get("compute"))
     op = Op(name, kind, params, grad=formulas(grad), public=tuple(public.split()),
             aliases=tuple(aliases.split()), node=node or default_node(name), **fields)  # fmt: skip
     known = {p.name for p in params}
