@@ -67,16 +67,38 @@ def operation_row(name, shape):
 
 PRODUCTS = [  # m, n, k and how the operands lie
     (64, 64, 64, "AB"), (128, 128, 128, "AB"), (256, 256, 256, "AB"), (512, 512, 512, "AB"),
-    (1024, 1024, 1024, "AB"), (256, 10, 784, "AB"), (784, 10, 256, "AᵀB"), (256, 784, 10, "ABᵀ"),
-    (256, 256, 784, "AB"), (700, 28, 256, "AB"), (32, 256, 256, "AB"), (256, 256, 256, "AᵀB"),
-    (256, 256, 256, "ABᵀ"), (512, 512, 512, "AᵀB"), (512, 512, 512, "ABᵀ"),
+    (1024, 1024, 1024, "AB"), (2048, 2048, 2048, "AB"), (256, 10, 784, "AB"),
+    (784, 10, 256, "AᵀB"), (256, 784, 10, "ABᵀ"), (256, 256, 784, "AB"), (700, 28, 256, "AB"),
+    (32, 256, 256, "AB"), (256, 256, 256, "AᵀB"), (256, 256, 256, "ABᵀ"), (512, 512, 512, "AᵀB"),
+    (512, 512, 512, "ABᵀ"),
+    # one vector
+    (1, 1024, 1024, "AB"), (1, 1024, 1024, "ABᵀ"), (1024, 1, 1024, "AB"), (1024, 1, 1024, "AᵀB"),
+    (1, 4096, 4096, "AB"), (1, 4096, 4096, "ABᵀ"),
 ]
+BATCHES = [  # matrices, and each product
+    (64, (12, 12, 64, "ABᵀ")), (64, (12, 64, 12, "AB")), (48, (64, 64, 32, "AB")),
+    (48, (64, 64, 32, "ABᵀ")), (48, (64, 32, 64, "AB")), (96, (128, 128, 64, "ABᵀ")),
+]
+OTHER_TYPES = {
+    "float64": [(256, 256, 256, "AB"), (512, 512, 512, "AB"), (1024, 1024, 1024, "AB"),
+                (512, 512, 512, "ABᵀ"), (1, 1024, 1024, "AB")],
+    "bfloat16": [(64, 64, 64, "AB"), (256, 256, 256, "AB"), (1024, 1024, 1024, "AB"),
+                 (512, 512, 512, "AB"), (512, 512, 512, "AᵀB"), (512, 512, 512, "ABᵀ"),
+                 (256, 10, 784, "AB"), (32, 256, 256, "ABᵀ"), (1, 1024, 1024, "AB")],
+    "float16": [(256, 256, 256, "AB"), (512, 512, 512, "AB"), (512, 512, 512, "ABᵀ"),
+                (1, 1024, 1024, "AB")],
+}  # fmt: skip
+ITEM = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+# Operations count as those of float32, whose peak is known; bfloat16 has units of its own.
+WORK = {"float16": 1, "bfloat16": 0, "float32": 1, "float64": 2}
 
 
-def product(torch, m, n, k, form, count):
-    """Multiply `count` pairs of matrices, keep all results, look at one."""
+def product(torch, m, n, k, form, count, dtype, batch):
+    """Multiply `count` pairs of matrices, or of batches of them, keep all results, look at one."""
     def matrix(rows, columns, transposed):
-        return torch.randn(columns, rows).t() if transposed else torch.randn(rows, columns)
+        sizes = (columns, rows) if transposed else (rows, columns)
+        made = torch.randn(*batch, *sizes).to(getattr(torch, dtype))
+        return made.transpose(-1, -2) if transposed else made
 
     pairs = [(matrix(m, k, form == "AᵀB"), matrix(k, n, form == "ABᵀ")) for _ in range(count)]
     while True:
@@ -85,17 +107,23 @@ def product(torch, m, n, k, form, count):
         del results
 
 
-def product_row(m, n, k, form):
+def product_row(m, n, k, form, dtype="float32", batch=()):
     """The row of one product: 100 results a look where PyTorch needs less than 20 µs for one."""
-    flops = 2 * m * n * k
-    count = 100 if flops < 5_000_000 and min(m, n, k) > 10 else 1
-    moved = 4 * (m * k + k * n + m * n)
-    return Row("matmul", f"{form} {m}×{n}×{k}", product,
-               dict(m=m, n=n, k=k, form=form, count=count), per=count, flops=flops, bytes=moved,
-               footprint=moved * count)
+    matrices = batch[0] if batch else 1
+    flops = 2 * matrices * m * n * k
+    count = 100 if flops < 5_000_000 and (min(m, n, k) > 10 or batch) else 1
+    moved = ITEM[dtype] * matrices * (m * k + k * n + m * n)
+    name = f"{form} {f'{matrices} of ' if batch else ''}{m}×{n}×{k}"
+    return Row("matmul", name if dtype == "float32" else f"{name}, {dtype}", product,
+               dict(m=m, n=n, k=k, form=form, count=count, dtype=dtype, batch=batch), per=count,
+               flops=flops * WORK[dtype], bytes=moved, footprint=moved * count,
+               tolerance=1e-4 if ITEM[dtype] > 2 else 2.0**-7)
 
 
 ROWS = [
     *(operation_row(name, shape) for name in OPERATIONS for shape in SHAPES),
     *(product_row(*shape) for shape in PRODUCTS),
+    *(product_row(*shape, batch=(count,)) for count, shape in BATCHES),
+    *(product_row(*shape, dtype=dtype) for dtype, shapes in OTHER_TYPES.items()
+      for shape in shapes),
 ]
