@@ -45,6 +45,10 @@ class Lowering:
         self.source = program
         self.homes = program.storage_of()
         made = [o.value for c in program.calls for o in c.outs]
+        self.makers = {o.value: c for c in program.calls for o in c.outs}
+        self.written = {
+            self.homes[o.over] for c in program.calls for o in c.outs if o.over is not None
+        }
         self.next = 1 + max([i.value for i in program.inputs] + made, default=0)
         self.calls: list[Call] = []
         self.live = {self.homes[v] for v in program.live}
