@@ -295,7 +295,7 @@ LAYOUTS = {
     "sparse column compressed": "ccol_indices row_indices",
 }
 KINDS = {
-    "COO": "_indices _values _nnz sparse_resize_ sparse_resize_and_clear_",
+    "COO": "_indices _values _nnz _coalesced_ sparse_resize_ sparse_resize_and_clear_",
     "sparse": "to_sparse_csr to_sparse_csc to_sparse_bsr to_sparse_bsc resize_as_sparse_",
     "quantized": """int_repr qscheme q_scale q_zero_point q_per_channel_scales
         q_per_channel_zero_points q_per_channel_axis""",

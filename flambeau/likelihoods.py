@@ -113,6 +113,14 @@ def linear_cross_entropy(input, linear_weight, target, *, linear_bias=None, weig
                          label_smoothing=label_smoothing)  # fmt: skip
 
 
+def check_weighting(classes, weight, label_smoothing):
+    """A weight for each class, and a smoothing from 0 to 1."""
+    if weight is not None and tuple(weight.shape) != (classes,):
+        raise RuntimeError(f"expected weight shape to be {(classes,)}, got {tuple(weight.shape)}")
+    if not 0 <= label_smoothing <= 1:
+        raise RuntimeError(f"expected label_smoothing to be in range [0, 1], got {label_smoothing}")
+
+
 def check_classes(input, sizes, target, weight, label_smoothing):
     """Sizes and types that fit, in PyTorch's words."""
     if input.dim() not in (1, 2):
@@ -120,10 +128,7 @@ def check_classes(input, sizes, target, weight, label_smoothing):
     if len(sizes) > 1 and input.dim() < 2:
         raise RuntimeError(f"K-dimensional loss defined by linear_weight shape "
                            f"{(*sizes, input.shape[-1])} requires batched input")  # fmt: skip
-    if weight is not None and tuple(weight.shape) != sizes[:1]:
-        raise RuntimeError(f"expected weight shape to be {sizes[:1]}, got {tuple(weight.shape)}")
-    if not 0 <= label_smoothing <= 1:
-        raise RuntimeError(f"expected label_smoothing to be in range [0, 1], got {label_smoothing}")
+    check_weighting(sizes[0], weight, label_smoothing)
     if input.dim() > 1 and target.dim() and target.shape[0] != input.shape[0]:
         raise ValueError(f"Expected input batch_size ({input.shape[0]}) to match target batch_size "
                          f"({target.shape[0]}).")  # fmt: skip

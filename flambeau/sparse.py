@@ -79,6 +79,11 @@ class SparseTensor(Tensor):
     def is_coalesced(self) -> bool:
         return self._coalesced
 
+    def _coalesced_(self, coalesced: bool) -> Any:
+        """Say whether each place comes once; nobody checks."""
+        self._coalesced = coalesced
+        return self
+
     def coalesce(self) -> Any:
         """The same with each place once, in order; the tensor itself where that is so already."""
         if self._coalesced:

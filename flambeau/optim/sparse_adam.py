@@ -21,11 +21,17 @@ class SparseAdam(Stepping):
             raise ValueError(f"Invalid epsilon value: {eps}")
         check_betas(betas)
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "maximize": maximize})
-        sparse = [[i, j] for i, group in enumerate(self.param_groups)
-                  for j, param in enumerate(group["params"]) if param.is_sparse]  # fmt: skip
-        if sparse:
+        if sparse := self.places(lambda param: param.is_sparse):
             raise ValueError(f"Sparse params at indices {sparse}: SparseAdam requires dense "
                              "parameter tensors")  # fmt: skip
+        if complex_ones := self.places(lambda param: param.is_complex()):
+            raise ValueError(f"Complex params at indices {complex_ones}: SparseAdam does not "
+                             "support complex parameters")  # fmt: skip
+
+    def places(self, wrong):
+        """The parameters of which something is true: group and number in it."""
+        return [[i, j] for i, group in enumerate(self.param_groups)
+                for j, param in enumerate(group["params"]) if wrong(param)]  # fmt: skip
 
     def update(self, group, params, grads):
         raise RuntimeError(

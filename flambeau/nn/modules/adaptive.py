@@ -169,6 +169,9 @@ class LinearCrossEntropyLoss(_WeightedLoss):
     def __init__(self, in_features, num_classes, *, out_features=(), bias=False, device=None,
                  dtype=None, reduction="mean", weight=None, ignore_index=None, label_smoothing=0.0,
                  options=None):  # fmt: skip
+        from flambeau.likelihoods import check_weighting
+
+        check_weighting(num_classes, weight, label_smoothing)
         super().__init__(weight, reduction=reduction)
         self.in_features, self.num_classes = in_features, num_classes
         self.out_features = tuple(out_features)
