@@ -15,6 +15,7 @@ from flambeau.settings import settings
 ALIGNMENT = 64
 LITTLE = 1 << 12  # bytes of a block up to which nobody counts it
 POOL_LIMIT = 1 << 29  # bytes kept for reuse; above it, blocks go back to the system
+HUGE = 1 << 25  # bytes of a new block for which unused ones make room
 
 
 class _Pool:
@@ -117,6 +118,8 @@ def allocate_class(nbytes: int, capacity: int, free: list[tuple[int, np.ndarray]
         if capacity > LITTLE:
             _pool.kept -= capacity
     except IndexError:
+        if capacity >= HUGE:
+            _pool.clear()
         address, block = fresh(capacity)
     buffer = _new_block(Block)
     buffer.address, buffer.block = address, block
