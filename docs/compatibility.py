@@ -35,7 +35,7 @@ FAMILIES = [
      "they raise errors in PyTorch, too, and name their successors"),
     ("sparse tensors", r".*(sparse|coalesce|spmm|sspaddmm|saddmm|\bsmm|hsmm|dsmm|hspmm|spdiags).*|"
      r".*\.(ccol_indices|col_indices|crow_indices|row_indices|indices|values|dense_dim)(_copy)?",
-     "all tensors are strided"),
+     "they hold gradients of embeddings, and do little else"),
     ("quantized tensors", r".*(quantiz|quantized_|\bq_|fake_quant|qparams|fbgemm|qscheme|int_repr|"
      r"fused_moving_avg|per_channel|per_tensor|nn\.(qat|intrinsic)|\.q?u?int\d+x\d+).*|"
      r"torch\.q(int|uint)\d+|torch\.(QInt|QUInt)\w+|torch\.ao",
@@ -92,8 +92,7 @@ UNSORTED = "not there yet"
 
 # Why operators of the conformance run fail: (pattern of the operator's name, reason).
 REASONS = [
-    (r".*sparse.*|.*_scaled_mm.*", "sparse tensors and products of small floats are not there"),
-    (r"optim\.SparseAdam", "it is for sparse gradients, which are not there"),
+    (r".*sparse.*|.*_scaled_mm.*", "sparse tensors do little, and products of small floats are not there"),
     (r"narrow_copy|nn\.functional\.(avg_pool3d|gelu)", "PyTorch itself writes wrong numbers to an "
      "`out=` that is not contiguous"),
     (r"special\.bessel_(j0|y1)", "PyTorch is exact to eight digits there, Flambeau to sixteen"),
@@ -177,7 +176,7 @@ HEAD = """# What there is of PyTorch, and what not
 Made by `python docs/compatibility.py`, which compares with the PyTorch that is installed
 ({version}). A name that is not there raises `AttributeError`, so `hasattr` and `try` work as they
 do between versions of PyTorch. A few are there and refuse every use with a `NotImplementedError`:
-methods of sparse and quantized tensors, files of TorchScript, the network.
+most operations on sparse tensors, quantized ones, files of TorchScript, the network.
 
 ## Names
 """
