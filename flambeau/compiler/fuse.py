@@ -308,7 +308,7 @@ class Fuser:
                 continue
             if len(other.members) + len(cluster.members) > MOST_MEMBERS:
                 continue
-            if self.between(other, cluster) or other.written or cluster.written:
+            if self.between(other, cluster) or not self.writes_agree(other, cluster):
                 continue
             both = (1 << other.number) | (1 << cluster.number)
             if self.barrier & both and self.settled & both:
@@ -320,6 +320,23 @@ class Fuser:
         """Whether some cluster comes after `first` and before `last`."""
         me = 1 << first.number
         return any(self.clusters[n].needs & me for n in bits(last.needs & ~me))
+
+    def writes_agree(self, first: Cluster, last: Cluster) -> bool:
+        """Whether what either writes over is touched by both at the very same elements."""
+        homes = first.written | last.written
+        if homes and last.kind != "map":
+            return False
+        return all(len(self.ways(home, first, last)) <= 1 for home in homes)
+
+    def ways(self, home: int, *clusters: Cluster) -> set[Any]:
+        """The ways in which clusters read and write a storage."""
+        found: set[Any] = set()
+        for cluster in clusters:
+            found.update(cluster.touched.get(home, ()))
+            for value, (member, strides) in cluster.made.items():
+                if self.homes[value] == home:
+                    found.add((strides, made_at(member, value)))
+        return found
 
     def merge_fits(self, first: Cluster, last: Cluster) -> bool:
         for member in last.members:
@@ -343,6 +360,7 @@ class Fuser:
         """Everything of `first` becomes part of `last`; `first` is left empty."""
         last.members = first.members + last.members
         last.made |= first.made
+        last.written |= first.written
         for home, ways in first.touched.items():
             last.touched.setdefault(home, []).extend(ways)
         old, new = 1 << first.number, 1 << last.number
