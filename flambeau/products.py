@@ -79,6 +79,9 @@ def check_inner(input, other):
 
 def batched(input, other):
     """Batches of matrices that broadcast."""
+    size = input._spec.size
+    if len(size) == 3 == len(other._spec.size) and size[0] == other._spec.size[0]:
+        return reshaped(bmm(input, other), (*size[:2], other._spec.size[2]))
     a = input.unsqueeze(0) if input.ndim == 1 else input
     b = other.unsqueeze(-1) if other.ndim == 1 else other
     (*_, n, k), (*_, k2, m) = a._spec.size, b._spec.size
