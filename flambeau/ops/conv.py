@@ -1,12 +1,12 @@
 """Convolution in any number of spatial dims, its transpose and the derivative of its weight.
 
-A convolution is a product of matrices: the weight, a row for each output channel, times the
-*windows*, a column for each place of the kernel. Windows are a view, without a copy, of the padded
-input (as_strided); one copy lays them out for the product. Transposed convolutions (so the
-derivatives with respect to the input) are convolutions too: an output at i hears of an input at j
-by tap k where i = j·stride - padding + k·dilation, so outputs with the same remainder modulo the
-stride use the same taps, and are one ordinary convolution with those taps, turned around (W. Shi
-et al., Is the deconvolution layer the same as a convolutional layer?, 2016).
+A convolution is a product of matrices: the weight, a row for each output channel, times what the
+taps of the kernel see, a column for each of its places (ops/correlate.py). Where a kernel works on
+each channel alone, it is a sum over the taps instead, of views of the padded input. Transposed
+convolutions (so the derivatives with respect to the input) are convolutions too: an output at i
+hears of an input at j by tap k where i = j·stride - padding + k·dilation, so outputs with the same
+remainder modulo the stride use the same taps, and are one ordinary convolution with those taps,
+turned around (W. Shi et al., Is the deconvolution layer the same as a convolutional layer?, 2016).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from flambeau.ops.taps import padded, part, settled
 from flambeau.trace.modes import Mode
 
 MOST_TAPS = 27  # of a kernel that works on each channel alone, to be done tap by tap
-FEW_PLACES = 256  # of a kernel in the input, below which all of a batch make one product
+SPARSE = 6  # times as many input as output channels, or outputs as places: taps are added up
 
 
 def conv_shape(mode: Mode, input: Spec, weight: Spec, bias: Any, stride: Ints, padding: Ints,
@@ -131,7 +131,7 @@ def spread(x: Any, weight: Any, bias: Any, stride: Ints, padding: Ints, dilation
     """A transposed convolution with a spatial size; weight: [group · in, out, *taps]."""
     kernels = grouped(weight, groups).transpose(1, 2)
     taps, length = tuple(kernels.shape[3:]), tuple(x.shape[2:])
-    if folding_pays(x.shape[0], kernels, length, prod(size) // prod(stride)):
+    if folding_pays(kernels, length, prod(size) // prod(stride)):
         return folded(x, kernels, bias, stride, padding, dilation, size)
     axes = [phases(*facts) for facts in zip(size, taps, stride, padding, dilation)]
     if all(s == 1 for s in stride):
@@ -145,15 +145,14 @@ def spread(x: Any, weight: Any, bias: Any, stride: Ints, padding: Ints, dilation
     return out if bias is None else out + bias.view((-1, *(1,) * len(size)))
 
 
-def folding_pays(n: int, kernels: Any, places: Ints, area: int) -> bool:
-    """Whether adding up what taps give costs less than laying out what taps see.
+def folding_pays(kernels: Any, places: Ints, area: int) -> bool:
+    """Whether adding up what taps give costs less than reading what taps see.
 
-    Both have as many elements as they write; to add goes through them three times. What taps see
-    is multiplied by kernels whose channels have changed places, so these are laid out, too.
+    Adding moves an element for each output channel and tap through memory, reading touches one for
+    each input channel and tap. And where few places reach many outputs, most taps see zeros.
     """
     _, out, channels, *taps = kernels.shape
-    gives, sees = n * out * prod(places), n * channels * area
-    return 3 * gives < sees + 2 * out * channels and prod(taps) > 1
+    return prod(taps) > 1 and (SPARSE * out <= channels or SPARSE * prod(places) <= area)
 
 
 def folded(x: Any, kernels: Any, bias: Any, stride: Ints, padding: Ints, dilation: Ints,

@@ -10,8 +10,6 @@ sums are cut into blocks of channels, between which the sums of a task are kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 
 from flambeau.ir.record import frozen, replace
@@ -22,7 +20,8 @@ from .epilogue import Epilogue, Finish, Place
 from .kernel import KEPT, choose_tile, initial, keep, write_rows
 from .micro import Micro, Reads, moved, multiply
 from .pack import divided, first_line, share
-from .windows import W, Windows, lanes_at, places_at, splat32, tap_offset
+from .patches import Patches, call_patches, patches_function, words_of
+from .windows import Windows, lanes_at, splat32
 
 WORDS = (
     "a", "x", "channels", "block", "full", "height", "tiles", "panels", "task_tiles",
@@ -43,8 +42,13 @@ class Convolve:
     epilogue: Epilogue
 
     @property
+    def own(self) -> tuple[str, ...]:
+        """The words that the epilogue's come after."""
+        return WORDS + self.windows.words
+
+    @property
     def words(self) -> tuple[str, ...]:
-        return WORDS + self.windows.words + self.epilogue.words
+        return self.own + self.epilogue.words
 
     @property
     def heights(self) -> tuple[int, ...]:
@@ -57,15 +61,11 @@ def convolve_text(conv: Convolve, vector_bytes: int) -> str:
     b = Builder(vector_bytes)
     for height in conv.heights:
         tile_function(b, conv, replace(conv.micro, height=height))
-    patches_function(b, conv)
+    patches = Patches(conv.windows, conv.micro.element, conv.micro.vectors)
+    patches_function(b, patches, conv.own)
     with b.kernel("convolve") as frame:
         Driver(b, conv).write(frame.begin, frame.end)
     return b.text()
-
-
-def words_of(b: Builder, names: tuple[str, ...], epilogue: Epilogue) -> W:
-    """All words but those of the epilogue."""
-    return {name: b.word(i) for i, name in enumerate(names[: len(names) - len(epilogue.words)])}
 
 
 # -- the end of a tile
@@ -75,7 +75,7 @@ class Ending(Finish):
     """The epilogue of a tile whose vectors of places may lie in different images."""
 
     def __init__(self, b: Builder, conv: Convolve, place: Place) -> None:
-        w, lanes = words_of(b, conv.words, conv.epilogue), conv.micro.lanes
+        w, lanes = words_of(b, conv.own), conv.micro.lanes
         self.crosses, self.vectors = conv.windows.crosses, conv.micro.vectors
         firsts = [b.add(place.column, v * lanes) for v in range(self.vectors)]
         self.spots: list[tuple[Value, Value]] = []  # images and places; of each lane if it crosses
@@ -90,8 +90,7 @@ class Ending(Finish):
             left = b.select(inside, b.sub(w["places"], at), b.i64(0))
             masks.append(b.active(left, lanes))
             self.spots.append((b.smin(image, b.sub(w["images"], 1)), at))
-        words = len(conv.words) - len(conv.epilogue.words)
-        super().__init__(b, conv.epilogue, words, lanes, place, list(masks))
+        super().__init__(b, conv.epilogue, len(conv.own), lanes, place, list(masks))
         accesses = range(len(conv.epilogue.accesses))
         self.start = [self.moved(a, spot) for a in accesses for spot in self.spots]
         self.steps = [step for step in self.steps for _ in self.spots]
@@ -172,48 +171,6 @@ def tile_function(b: Builder, conv: Convolve, micro: Micro) -> None:
         b.line("ret void")
 
 
-# -- packing
-
-PACK = {"args": "ptr", "source": "ptr", "target": "ptr", "column": "i64", "channels": "i64"}
-
-
-def patches_function(b: Builder, conv: Convolve) -> None:
-    """`void patches(…)`: fill a panel with what the taps see, for some channels of `source`."""
-    p = {name: Value(kind, f"%{name}") for name, kind in PACK.items()}
-    with b.function("patches", "void", [*p.values()]):
-        b.args = p["args"]
-        w, windows, micro = words_of(b, conv.words, conv.epilogue), conv.windows, conv.micro
-        vectors = [
-            places_at(b, windows, w, p["source"], b.add(p["column"], v * micro.lanes))
-            for v in range(micro.vectors)
-        ]
-        row = micro.columns * micro.itemsize
-        around = b.mul(w["window"], row)
-        with every_tap(b, windows, w) as (tap, number):
-            masks = [vector.masks(tap) for vector in vectors]
-            start = tap_offset(b, windows, w, tap)
-            there = moved(b, p["target"], b.mul(number, row))
-            with b.loop(0, p["channels"], carry=[start, there]) as loop:
-                offset, there = loop.carried
-                for v, vector in enumerate(vectors):
-                    value = vector.load(offset, masks[v])
-                    b.store(value, b.element(there, micro.element, v * micro.lanes))
-                loop.next = [b.add(offset, w["x_channel"]), moved(b, there, around)]
-        b.line("ret void")
-
-
-@contextmanager
-def every_tap(b: Builder, windows: Windows, w: W) -> Iterator[tuple[list[Value], Value]]:
-    """A loop for each dim of the kernel: the tap, and its number."""
-    with ExitStack() as stack:
-        tap: list[Value] = []
-        number = b.i64(0)
-        for d in range(windows.dims):
-            tap.append(stack.enter_context(b.loop(0, w[f"taps{d}"])).index)
-            number = b.add(b.mul(number, w[f"taps{d}"]), tap[-1])
-        yield tap, number
-
-
 # -- the loops around it
 
 
@@ -222,7 +179,7 @@ class Driver:
 
     def __init__(self, b: Builder, conv: Convolve) -> None:
         self.b, self.conv, self.micro = b, conv, conv.micro
-        self.w = words_of(b, conv.words, conv.epilogue)
+        self.w = words_of(b, conv.own)
         self.kept = self.buffer(self.micro.tile_bytes * (KEPT if self.micro.keeps else 1))
         self.panel = self.buffer(conv.depth * self.micro.columns * self.micro.itemsize)
 
@@ -258,11 +215,10 @@ class Driver:
         """Some channels: all panels of the task, and for each panel all its tiles."""
         b, w = self.b, self.w
         steps = b.mul(channels, w["window"])
-        assert b.args is not None
         with b.loop(*panels) as panel:
             column = b.mul(panel.index, self.micro.columns)
-            values = (b.args, source, self.panel, column, channels)
-            b.line(f"call void @patches({', '.join(v.typed for v in values)})")
+            row_bytes = b.i64(self.micro.columns * self.micro.itemsize)
+            call_patches(b, source, self.panel, column, channels, row_bytes)
             done = b.mul(b.sub(panel.index, panels[0]), w["task_tiles"])
             with b.loop(*tiles) as tile:
                 slot = b.add(done, b.sub(tile.index, tiles[0]))

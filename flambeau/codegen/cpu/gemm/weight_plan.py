@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from flambeau.ir.record import frozen
+from flambeau.ir.record import frozen, replace
 
 from ....ir.dtype import DType
 from ....ir.kernel import Access, Store
 from ....ir.layout import Ints
 from ...values import computed
 from .combine import ROWS_OF_A_TASK, Combine, combine_text
-from .convolving import epilogue_values, refined, tile_rows, tile_vectors
+from .convolving import epilogue_values, refined, tile_rows
 from .cut import MOST_TASKS, TASK_WORK, ceil
 from .epilogue import Epilogue
-from .kernel import KEPT
 from .micro import Micro
 from .pack import Pack, pack_text, pack_words
 from .spec import Launch, Machine, Plan, product
-from .weight_gradient import WeightGradient, weight_gradient_text
+from .swap import flipped, turned_tree
+from .weight_gradient import PACKED, WeightGradient, weight_gradient_text
 from .windows import Geometry, Windows
 from .words import Words, ordered
 
-LARGE_AREA = 256  # places of an image from which the other gradient is read where it lies
-BLOCK = 1024  # steps of a block
-TILES = 12  # of a task, about, where there are more
+BLOCK = 512  # steps of a block
+TILES = 12  # of a task, about
+KEPT = 96  # tiles of sums that a task keeps between blocks, at most
 FEWEST_TASKS = 8
 LONGEST = 8192  # steps of a part: errors grow with its length
+ROOM = 1 << 20  # bytes of the patches of a task, which lie on the stack
 
 
 @frozen
 class Gradient:
-    """What is asked for: the gradient A [image, group · row, *places], whose places lie one after
-    the other, with strides over (image, row) in elements; the image; and the epilogue over
+    """What is asked for: the output's gradient [image, group · row, *places], whose places lie one
+    after the other, with strides over (image, row) in elements; the image; and the epilogue over
     (row of any group, column)."""
 
     element: DType
@@ -39,7 +40,7 @@ class Gradient:
     groups: int
     rows: int
     channels: int
-    a: Ints
+    g: Ints
     geometry: Geometry
     accesses: tuple[Access, ...]
     strides: tuple[Ints, ...]
@@ -51,10 +52,8 @@ class Gradient:
 class Cutting:
     """Blocks of steps, tiles, and tasks."""
 
-    length: int  # steps of an image, or of all of them where A is packed
-    chunk: int  # steps of a block
-    chunks: int  # blocks of an image
-    blocks: int
+    steps: int
+    block: int
     vectors: int
     height: int
     tiles: int
@@ -64,122 +63,138 @@ class Cutting:
     groups_n: int
     parts: int
 
+    @property
+    def blocks(self) -> int:
+        return ceil(self.steps, self.block)
+
+    @property
+    def task_tiles(self) -> int:
+        return ceil(self.tiles, self.groups_m)
+
+    @property
+    def task_panels(self) -> int:
+        return ceil(self.panels, self.groups_n)
+
 
 def gradient_plan(gradient: Gradient, machine: Machine) -> Plan:
     """The launches for one weight gradient, which has elements."""
     lanes = machine.vector_bytes // gradient.element.itemsize
     geometry = gradient.geometry
     windows = geometry.windows(gradient.image, lanes, may_cross=False)
-    numbers = geometry.area(lanes, False)
-    packs = numbers < LARGE_AREA or gradient.grad is not gradient.element
-    cut = cut_up(gradient, lanes, machine, packs)
-    launches: list[Launch] = []
-    scratch, item = 0, gradient.grad.itemsize
-    if packs:
-        launch, scratch, a = packed(gradient, cut, numbers, machine, lanes)
-        launches.append(launch)
-    else:
-        row = gradient.a[1] * item
-        a = {"a": ("a", 0), "a_image": gradient.a[0] * item, "a_group": gradient.rows * row,
-             "a_tile": 0, "a_row": row, "a_step": item, "a_stride": row}  # fmt: skip
-    accesses = tuple(map(refined, gradient.accesses, gradient.strides))
-    epilogue = Epilogue(0, accesses, gradient.scalars, gradient.stores)
-    values = a | epilogue_values(epilogue, gradient.strides)
+    cut = cut_up(gradient, lanes, machine)
+    launch, scratch, b = packed(gradient, cut, machine, lanes)
+    strides = tuple(map(flipped, gradient.strides))
+    accesses = (replace(x, strides=flipped(x.strides)) for x in gradient.accesses)
+    stores = tuple(Store(s.access, turned_tree(s.value, 0)) for s in gradient.stores)
+    epilogue = Epilogue(0, tuple(map(refined, accesses, strides)), gradient.scalars, stores)
+    values = b | epilogue_values(epilogue, strides)
     if cut.parts == 1:
-        launches.append(multiplied(gradient, cut, windows, epilogue, values, machine))
-        return Plan(tuple(launches), scratch)
-    rows, columns = gradient.groups * gradient.rows, gradient.channels * geometry.window
+        last = multiplied(gradient, cut, windows, epilogue, values, machine)
+        return Plan((launch, last), scratch)
+    rows, columns = gradient.channels * geometry.window, gradient.groups * gradient.rows
     size = ceil(rows * columns * gradient.element.itemsize, 64) * 64
     access = Access(gradient.element, (None, None, 1))
     partial = Epilogue(1, (access,), (), (Store(0, product(gradient.element)),))
-    strides = (size // gradient.element.itemsize, columns, 1)
-    there: Words = a | epilogue_values(partial, (strides,)) | {"pointer0": ("scratch", scratch)}
-    launches.append(multiplied(gradient, cut, windows, partial, there, machine))
+    steps = (size // gradient.element.itemsize, columns, 1)
+    there: Words = b | epilogue_values(partial, (steps,)) | {"pointer0": ("scratch", scratch)}
+    middle = multiplied(gradient, cut, windows, partial, there, machine)
     combine = Combine(gradient.element, lanes, epilogue)
     groups = ceil(rows, ROWS_OF_A_TASK)
     values |= {"partial": ("scratch", scratch), "parts": cut.parts, "m": rows, "n": columns,
                "part_bytes": size, "groups": groups}  # fmt: skip
     text = combine_text(combine, machine.vector_bytes)
-    launches.append(Launch(text, "combine", ordered(combine.words, values), groups))
-    return Plan(tuple(launches), scratch + cut.parts * size)
+    last = Launch(text, "combine", ordered(combine.words, values), groups)
+    return Plan((launch, middle, last), scratch + cut.parts * size)
 
 
-def cut_up(gradient: Gradient, lanes: int, machine: Machine, packs: bool) -> Cutting:
+def cut_up(gradient: Gradient, lanes: int, machine: Machine) -> Cutting:
     """Blocks as long as each other; tasks that can keep their sums between blocks."""
     geometry = gradient.geometry
-    numbers, columns = geometry.area(lanes, False), gradient.channels * geometry.window
-    real = geometry.area(lanes, True)
-    length, images = (geometry.images * numbers, 1) if packs else (real, geometry.images)
-    chunks = ceil(length, BLOCK)
-    chunk = ceil(ceil(length, chunks), lanes) * lanes
-    chunks = ceil(length, chunk)
-    blocks = chunks * images
-    vectors = tile_vectors(gradient.rows, ceil(columns, lanes), machine)
-    height, tiles, full = tile_rows(gradient.rows, vectors, machine)
-    panels = ceil(columns, vectors * lanes)
-    steps = geometry.images * real
-    work = 2 * gradient.groups * gradient.rows * panels * vectors * lanes * steps
+    rows = gradient.channels * geometry.window
+    steps = geometry.images * geometry.area(lanes, False)
+    vectors = min(2, ceil(gradient.rows, lanes))
+    height, tiles, full = tile_rows(rows, vectors, machine)
+    panels = ceil(gradient.rows, vectors * lanes)
+    groups_m = ceil(tiles, TILES)
+    most = packed_rows(ceil(tiles, groups_m) * height, geometry.window)
+    longest = min(BLOCK, ROOM // (most * gradient.element.itemsize) - lanes)
+    if longest < PACKED * lanes:
+        raise NotImplementedError(f"the gradient of a convolution with {geometry.window} taps; "
+                                  "hint: cut its kernel into parts, and add what they give"
+                                  )  # fmt: skip
+    whole = PACKED * lanes
+    block = ceil(ceil(steps, ceil(steps, longest // whole * whole)), whole) * whole
+    blocks = ceil(steps, block)
+    work = 2 * gradient.groups * gradient.rows * rows * steps
     wanted = min(max(2, work // TASK_WORK), MOST_TASKS)
-    groups_m = 1
-    if blocks > 1:
-        groups_m = ceil(tiles, TILES) if tiles > 2 * TILES else 1
-        groups_n = ceil(panels, KEPT // ceil(tiles, groups_m))
-        enough = min(wanted, FEWEST_TASKS)
-        parts = ceil(enough, gradient.groups * groups_m * groups_n)
-        parts = min(blocks, max(parts, ceil(steps, LONGEST)))
-    else:
-        groups_n, parts = min(panels, ceil(wanted, gradient.groups)), 1
-    return Cutting(length, chunk, chunks, blocks, vectors, height, tiles, full, panels, groups_m,
-                   groups_n, parts)  # fmt: skip
+    groups_n = ceil(panels, max(1, KEPT // ceil(tiles, groups_m))) if blocks > 1 else 1
+    parts = ceil(min(wanted, FEWEST_TASKS), gradient.groups * groups_m * groups_n)
+    parts = min(blocks, max(parts, ceil(steps, LONGEST)))
+    while gradient.groups * groups_m * groups_n * parts < min(wanted, FEWEST_TASKS):
+        if groups_m >= tiles:
+            break
+        groups_m += 1
+    return Cutting(steps, block, vectors, height, tiles, full, panels, groups_m, groups_n, parts)
+
+
+def packed_rows(rows: int, window: int) -> int:
+    """The rows of patches that are packed for some rows: those of whole channels."""
+    return rows + 2 * (window - 1)
 
 
 def multiplied(gradient: Gradient, cut: Cutting, windows: Windows, epilogue: Epilogue,
                values: Words, machine: Machine) -> Launch:  # fmt: skip
     """The launch that multiplies."""
-    geometry, lanes = gradient.geometry, windows.lanes
+    geometry, lanes, item = gradient.geometry, windows.lanes, gradient.element.itemsize
     micro = Micro(
         element=computed(gradient.element), lanes=lanes, height=cut.height, vectors=cut.vectors,
-        along_k=values["a_step"] == gradient.element.itemsize, ragged=True, packed=True,
-        keeps=cut.blocks > 1, ahead_a=0, ahead_b=0,
+        along_k=True, ragged=True, packed=True, keeps=cut.blocks > 1, ahead_a=0, ahead_b=0,
     )  # fmt: skip
-    room = max(64, 1 << (cut.chunk - 1).bit_length())
-    code = WeightGradient(micro, cut.full < cut.tiles, room, geometry.window, windows, epilogue)
+    row = (cut.block + lanes) * item  # not a multiple of a page, or rows would share cache lines
+    room = packed_rows(cut.task_tiles * cut.height, geometry.window) * row
+    kept = cut.task_tiles * cut.task_panels if micro.keeps else 1
+    code = WeightGradient(micro, cut.full < cut.tiles, rounded(room), rounded(kept), windows,
+                          epilogue)  # fmt: skip
     values = values | geometry.values(windows) | {
-        "x": ("b", 0), "blocks": cut.blocks, "chunks": cut.chunks, "chunk": cut.chunk,
-        "length": cut.length, "full": cut.full, "height": cut.height, "tiles": cut.tiles,
-        "x_group": gradient.channels * geometry.x[1] * gradient.image.itemsize,
-        "panels": cut.panels, "task_tiles": ceil(cut.tiles, cut.groups_m),
-        "groups_m": cut.groups_m, "groups_n": cut.groups_n, "parts": cut.parts,
-        "rows": gradient.rows, "columns": gradient.channels * geometry.window,
+        "x": ("b", 0), "steps": cut.steps, "block": cut.block, "blocks": cut.blocks,
+        "parts": cut.parts, "x_group": gradient.channels * geometry.x[1] * gradient.image.itemsize,
+        "row_bytes": row, "full": cut.full, "height": cut.height, "tiles": cut.tiles,
+        "task_tiles": cut.task_tiles, "panels": cut.panels,
+        "groups_m": cut.groups_m, "groups_n": cut.groups_n, "rows": gradient.rows,
     }  # fmt: skip
     text = weight_gradient_text(code, machine.vector_bytes)
     tasks = gradient.groups * cut.parts * cut.groups_m * cut.groups_n
     return Launch(text, "weight_gradient", ordered(code.words, values), tasks)
 
 
-def packed(gradient: Gradient, cut: Cutting, numbers: int, machine: Machine,
-           lanes: int) -> tuple[Launch, int, Words]:  # fmt: skip
-    """The launch that packs A, the scratch memory it fills, and where A lies then.
+def rounded(n: int) -> int:
+    """The next power of two, so that few kernels serve many sizes."""
+    return 1 << (n - 1).bit_length()
 
-    Each image has a whole number of vectors of steps; those that it lacks are zeros.
+
+def packed(gradient: Gradient, cut: Cutting, machine: Machine,
+           lanes: int) -> tuple[Launch, int, Words]:  # fmt: skip
+    """The launch that packs the output's gradient, the scratch memory that it fills, and where
+    panels lie then: for each place a row, in which its channels are neighbours.
+
+    Each image has a whole number of vectors of places; those that it lacks are zeros.
     """
     geometry, item = gradient.geometry, gradient.grad.itemsize
-    pack = Pack(gradient.grad, computed(gradient.element), lanes, ceil(cut.height, lanes), "steps")
+    pack = Pack(gradient.grad, computed(gradient.element), lanes, cut.vectors, "steps")
+    numbers = geometry.area(lanes, False)
     image = numbers * pack.row_bytes
-    panel = geometry.images * image
-    row = gradient.a[1] * item
+    panel, row = geometry.images * image, gradient.g[1] * item
     values: Words = {
         "source": ("a", 0), "target": ("scratch", 0), "lines": gradient.rows,
-        "k": geometry.area(lanes, True), "line": row, "step": item, "full": cut.full,
-        "height": cut.height, "panels": cut.tiles, "panel_bytes": panel, "chunk": numbers,
-        "chunks": 1, "group": 1, "groups": cut.tiles, "stripe": numbers,
-        "size0": gradient.groups, "from0": gradient.rows * row, "to0": cut.tiles * panel,
-        "size1": geometry.images, "from1": gradient.a[0] * item, "to1": image,
+        "k": geometry.area(lanes, True), "line": row, "step": item, "full": cut.panels,
+        "height": cut.vectors * lanes, "panels": cut.panels, "panel_bytes": panel,
+        "chunk": numbers, "chunks": 1, "group": 1, "groups": cut.panels, "stripe": numbers,
+        "size0": gradient.groups, "from0": gradient.rows * row, "to0": cut.panels * panel,
+        "size1": geometry.images, "from1": gradient.g[0] * item, "to1": image,
     }  # fmt: skip
     text = pack_text(pack, 2, machine.vector_bytes)
-    tasks = gradient.groups * geometry.images * cut.tiles
+    tasks = gradient.groups * geometry.images * cut.panels
     launch = Launch(text, "pack", ordered(pack_words(2), values), tasks)
-    there: Words = {"a": ("scratch", 0), "a_image": 0, "a_group": cut.tiles * panel,
-                    "a_tile": panel, "a_row": 0, "a_step": pack.row_bytes,
-                    "a_stride": pack.row_bytes}  # fmt: skip
-    return launch, gradient.groups * cut.tiles * panel, there
+    there: Words = {"b": ("scratch", 0), "b_group": cut.panels * panel, "b_panel": panel,
+                    "b_row": pack.row_bytes}  # fmt: skip
+    return launch, gradient.groups * cut.panels * panel, there
