@@ -201,24 +201,26 @@ class profile:  # noqa: N801 PyTorch's name
         warm, self.current_action = self.current_action is ProfilerAction.WARMUP, action
         if self in _active:
             _active.remove(self)
+        if warm:
+            self._forget_warm_up()
         if action is not ProfilerAction.NONE:
             flush.flush_current()  # what was recorded before belongs to nobody here
-            self._make_room(warm)
+            self._make_room()
             _active.append(self)
             self._step = self._begin(f"ProfilerStep#{self.step_num}") if self.schedule else None
         programs.timed = _tracer if _active else None
 
-    def _make_room(self, warm: bool) -> None:
-        """A place for what is found next: after a complete cycle a new one, after a warm-up too."""
+    def _forget_warm_up(self) -> None:
+        assert self._root is not None
+        del self._root.inside[self._kept :]
+        self._open.clear()
+
+    def _make_room(self) -> None:
+        """A place for what is found next: a new one after a complete cycle."""
         if self._root is None or self._saved and not self.acc_events:
-            self._root, self._kept = Range("", now()), 0
+            self._root = Range("", now())
             self._open.clear()
-        elif warm:
-            del self._root.inside[self._kept :]
-            self._open.clear()
-        else:
-            self._kept = len(self._root.inside)
-        self._saved = False
+        self._kept, self._saved = len(self._root.inside), False
 
     def _end_step(self) -> None:
         if self in _active:

@@ -3,7 +3,7 @@
 While a profile is active, `programs.timed` is the `Tracer` below, and programs are run by what it
 hands out: the same kernels on the same memory, each launched alone with a look at the clock around
 it. So the results are the same bits. Calls that run together in one kernel share its time by the
-elements that they visit (compiler/estimate.py); nothing finer can be measured.
+operations that they do (compiler/estimate.py); nothing finer can be measured.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def compiled_piece(program: Program, observer: Any) -> Piece:
     for note in observer.notes:
         cluster = observer.fused.clusters[note.cluster]
         found: dict[int, float] = {}
-        for member, share in zip(cluster.members, shares(cluster)):
+        for member, share in zip(cluster.members, shares(cluster, observer.fused)):
             number = next((known[o.value] for o in member.call.outs if o.value in known), None)
             if number is not None:
                 found[number] = found.get(number, 0.0) + share

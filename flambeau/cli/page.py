@@ -11,6 +11,7 @@ import html
 import linecache
 import os
 from collections.abc import Iterable
+from operator import index
 
 from flambeau import report
 from flambeau.cli.page_style import SCRIPT, STYLE
@@ -188,7 +189,7 @@ def inside_kernel(story: Story, number: int) -> str:
 
 def code_views(story: Story, number: int) -> list[str]:
     """A kernel as LLVM IR and as assembly; where launches share one, at the first of them."""
-    addresses = [note.launch.address if note.launch else None for note in story.notes]
+    addresses = [index(note.launch.address) if note.launch else 0 for note in story.notes]
     first = addresses.index(addresses[number])
     if first != number:
         return [f"<p>The code is that of kernel {first + 1}.</p>"]

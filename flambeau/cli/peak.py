@@ -76,8 +76,8 @@ def copies(footprint: int) -> Callable[[], Any]:
     result = observer.run(memory, [], [], {})  # fills the frame, which points at both halves
     launches = observer.steps[0].launches * repeated(footprint)
     tape = cpu().tape(launches)
-    frame = observer.run.__globals__["address"]
-    return lambda: (tape.run(frame), memory, result)
+    scope = observer.run.__globals__  # has the frame; as long as it is there, the frame is
+    return lambda: (tape.run(scope["address"]), memory, result)
 
 
 def repeated(footprint: int) -> int:

@@ -101,7 +101,7 @@ def thread(story: Story) -> None:
         for number in story.calls_of(kernel):
             story.kernels_of.setdefault(number, []).append(kernel)
         cluster = story.observer.fused.clusters[story.notes[kernel].cluster]
-        for member, share in zip(cluster.members, shares(cluster)):
+        for member, share in zip(cluster.members, shares(cluster, story.observer.fused)):
             origin = story.origin(member.call)
             if origin is not None and cost.time is not None:
                 story.time_of[origin] = story.time_of.get(origin, 0.0) + share * cost.time

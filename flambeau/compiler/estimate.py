@@ -7,19 +7,22 @@ Bytes are what must be read and written at least, each element once. Read by peo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import prod
 from typing import Any
 
 from flambeau.codegen.cpu.gemm import amx, combine, dot, kernel, pack, pairs, sweep
 from flambeau.codegen.scalar import cost
-from flambeau.compiler.fuse import Cluster, Member
-from flambeau.compiler.schedule import Scheduled
+from flambeau.compiler.fuse import Cluster, Fused, Member
+from flambeau.compiler.schedule import Scheduled, Writer
 from flambeau.ir.kernel import Stage, leaves
+from flambeau.ir.layout import Ints
 from flambeau.ir.program import POSITIONS, Call, Ref
+from flambeau.ir.tree import Leaf, Pick, Tree
 from flambeau.runtime.threads import Launch
 
 Cost = tuple[float, float]  # operations, bytes
+TRANSCENDENTAL = 16.0  # operations that a polynomial for exp, log, sin, … takes, about
 
 WORDS = {
     "gemm": kernel.WORDS, "amx": amx.WORDS, "dot": dot.WORDS, "sweep": sweep.WORDS,
@@ -102,22 +105,46 @@ def size_of(ref: Ref) -> int:
     return ref.layout.numel * ref.dtype.itemsize
 
 
-def shares(cluster: Cluster) -> list[float]:
-    """How a kernel's time is divided among its calls: by the elements that each visits.
+class Weigher(Writer):
+    """Makes each call's tree by itself: what it reads is a leaf, whoever makes it."""
 
-    A guess, as they run in one loop: an addition at the end of a product costs next to nothing, and
-    that is what it gets.
+    def read(self, ref: Ref, strides: Ints, stage: int) -> Tree:
+        return Leaf("read", ref.dtype)
+
+    def picked(self, read: tuple[Ref, Ints]) -> Callable[[Tree], Tree]:
+        return lambda position: Pick(0, position, read[0].dtype)
+
+    def weight(self, member: Member) -> float:
+        """The work of a call, in steps of a product for one element."""
+        if member.level == "core":
+            return float(steps_of(member.call))
+        if member.level == "reduce":
+            return 1.0 + tree_weight(self.reduce(member, 0).value)
+        return tree_weight(self.make(member, 0))
+
+
+def tree_weight(tree: Tree) -> float:
+    operations, transcendental = cost(tree)
+    return operations + (TRANSCENDENTAL - 1.0) * transcendental
+
+
+def shares(cluster: Cluster, fused: Fused) -> list[float]:
+    """How a kernel's time is divided among its calls: by their operations.
+
+    A guess, as they run in one loop: an operation counts as much as a step of a product does, one
+    like exp as much as TRANSCENDENTAL of them; whoever only moves elements counts as half a one.
     """
-    weights = [visits(member, cluster) for member in cluster.members]
+    if len(cluster.members) == 1:
+        return [1.0]
+    weigher = Weigher(cluster, fused, set())
+    weights = [max(weigher.weight(m), 0.5) * visits(m, cluster) for m in cluster.members]
     total = sum(weights)
     return [weight / total if total else 1 / len(weights) for weight in weights]
 
 
-def visits(member: Member, cluster: Cluster) -> float:
-    """The elements that a call visits; a product visits each once for a step."""
-    if member.level == "core" and cluster.kind == "matmul":
-        return 2.0 * prod(cluster.domain) * steps_of(member.call)
-    return float(prod(cluster.kept if member.level == "row" else cluster.domain))
+def visits(member: Member, cluster: Cluster) -> int:
+    """How many elements a call visits."""
+    return prod(cluster.kept if member.level == "row" else cluster.domain)
 
 
 def call_bytes(calls: Iterable[Call]) -> float:
