@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, SupportsIndex
 
 from flambeau.ir.record import frozen
 
@@ -13,10 +13,13 @@ from ..runtime.threads import Launch, Tape
 
 @frozen
 class Kernel:
-    """Machine code in memory: `void (ptr args, i64 begin, i64 end, i64 thread)`."""
+    """Machine code in memory: `void (ptr args, i64 begin, i64 end, i64 thread)`.
+
+    While it is being compiled its address is something that waits when it is asked for a number.
+    """
 
     name: str
-    address: int
+    address: SupportsIndex
     nest: Nest | None = None
 
 

@@ -90,21 +90,27 @@ class Emitter:
     # ---------------------------------------------------------------- planning
 
     def emit(self) -> Compiled:
+        self.begin()
+        return self.compiled(self.arena)
+
+    def begin(self) -> None:
+        """All but what needs addresses: kernels may still be compiling afterwards."""
+        cpu().prepare()
         stored = reaches_memory(self.fused)
         plans = [self.plan(cluster, stored) for cluster in self.fused.clusters]
-        starts, arena = self.place(plans)
-        self.starts = starts
+        self.starts, self.arena = self.place(plans)
         for number, plan in enumerate(plans):
             self.step(number, plan)
-        return self.compiled(arena)
 
     def plan(self, cluster: Cluster, stored: set[int]) -> Any:
         """A cluster's nests, a matmul's plan, or its calls to be interpreted."""
         if cluster.kind in ("map", "reduce"):
             try:
-                return schedule(cluster, self.fused, stored)
+                plan = schedule(cluster, self.fused, stored)
             except Unschedulable:
                 return [m.call for m in cluster.members]
+            cpu().load_all(entry.nest for entry in plan)  # they compile while more is planned
+            return plan
         if cluster.kind == "matmul":
             return product_plan(cluster, self.fused, stored)
         (member,) = cluster.members

@@ -11,6 +11,7 @@ one arena, by life time, first fit.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable
 
 ALIGNMENT = 64
@@ -24,19 +25,20 @@ class Arena:
     """One block that temporary storages share."""
 
     def __init__(self) -> None:
-        self.size = 0
-        self.taken: list[tuple[int, int, int]] = []  # (start, end, last step that uses it)
+        self.size = self.now = 0
+        self.taken: list[tuple[int, int, int]] = []  # (start, end, last step that uses it), sorted
 
     def place(self, nbytes: int, first: int, last: int) -> int:
         """The lowest start at which `nbytes` are free from step `first` on."""
         need = rounded(nbytes)
-        self.taken = [t for t in self.taken if t[2] >= first]
+        if first != self.now:
+            self.now, self.taken = first, [t for t in self.taken if t[2] >= first]
         start = 0
-        for begin, end, _ in sorted(self.taken):
+        for begin, end, _ in self.taken:
             if begin - start >= need:
                 break
             start = max(start, end)
-        self.taken.append((start, start + need, last))
+        insort(self.taken, (start, start + need, last))
         self.size = max(self.size, start + need)
         return start
 

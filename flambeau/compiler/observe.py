@@ -56,7 +56,7 @@ class Observer(Emitter):
         super().__init__(fused, fixed)
         self.stages = stages
         self.notes: list[Note] = []
-        self.texts: dict[int, tuple[str, str]] = {}  # address → name and text of a kernel
+        self.texts: dict[Any, tuple[str, str]] = {}  # address → name and text of a kernel
         self.done: dict[int, int] = {}  # cluster → steps of its product that have launches
         self.scratch: dict[tuple[int, Any], int] = {}  # (cluster, what for) → bytes
         self.arena = 0
@@ -113,7 +113,7 @@ def nothing_emitted(*_: Any) -> Any:
 
 
 @contextmanager
-def listening(texts: dict[int, tuple[str, str]]) -> Iterator[None]:
+def listening(texts: dict[Any, tuple[str, str]]) -> Iterator[None]:
     """Note the text of every kernel that is loaded as text meanwhile."""
     target = cpu()
     load = target.load_text
@@ -264,7 +264,7 @@ def name_of(word: Word) -> str:
 
 def show_code(observer: Observer, assembly: bool = False, only: int | None = None) -> str:
     """The LLVM IR of each distinct kernel, or this machine's assembly for it."""
-    seen: set[int] = set()
+    seen: set[Any] = set()
     parts = []
     for number, note in chosen(observer, only):
         if note.launch is None or note.text is None or note.launch.address in seen:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambeau.compiler.emit import Compiled, Emitter
+from flambeau.compiler.emit import Emitter, Run
 from flambeau.compiler.kernels import kernel_of
 from flambeau.compiler.pipeline import clusters_of
 from flambeau.ir.layout import Layout, Offset
@@ -21,11 +21,19 @@ LARGE = 1 << 14  # elements from which even a first sighting gets a kernel
 
 @record
 class Single:
-    """A call's code, shared by all calls of the same form."""
+    """A call's code, shared by all calls of the same form. It may still be compiling."""
 
     sightings: int = 0
-    compiled: Compiled | None = None
+    emitter: Emitter | None = None
     hopeless: bool = False  # nothing in it has a lowering
+    run: Run | None = None
+
+    def ready(self) -> Run:
+        """What runs it, once it is compiled."""
+        if self.run is None:
+            assert self.emitter is not None
+            self.run = self.emitter.compiled(self.emitter.arena).run
+        return self.run
 
 
 @record
@@ -92,14 +100,14 @@ def single_of(form: Call) -> Single:
     return found
 
 
-def code_for(form: Call, names: Renaming) -> Compiled | None:
+def code_for(form: Call, names: Renaming) -> Single | None:
     """The machine code of a call, if its sightings or its size earn it."""
     single = single_of(form)
     single.sightings += 1
-    if single.compiled is None and not single.hopeless and deserves(form, single):
-        single.compiled = compile_single(form, names)
-        single.hopeless = single.compiled is None
-    return single.compiled
+    if single.emitter is None and not single.hopeless and deserves(form, single):
+        single.emitter = compile_single(form, names)
+        single.hopeless = single.emitter is None
+    return single if single.emitter is not None else None
 
 
 def deserves(form: Call, single: Single) -> bool:
@@ -111,46 +119,69 @@ def deserves(form: Call, single: Single) -> bool:
     return max((o.layout.numel for o in form.outs), default=0) >= LARGE
 
 
-def compile_single(form: Call, names: Renaming) -> Compiled | None:
-    fused = clusters_of(program_of(form, names))
-    emitter = Emitter(fused, {})
-    compiled = emitter.emit()
+def compile_single(form: Call, names: Renaming) -> Emitter | None:
+    """Begin to compile a form, unless nothing in it has a lowering."""
+    emitter = Emitter(clusters_of(program_of(form, names)), {})
+    emitter.begin()
     native = any(step.call is None for step in emitter.steps) or not emitter.steps
-    return compiled if native or form.op.expand else None
+    return emitter if native or form.op.expand else None
 
 
 # ------------------------------------------------------------------ for the interpreter
 
 
 class CallCode:
-    """Answers the native code of a program's calls; what it found out about a call it remembers."""
+    """Answers the native code of a program's calls; what it found out about a call it remembers.
 
-    def __init__(self, homes: dict[int, int]) -> None:
-        self.homes = homes
+    Before the first call of a run it looks at all of them, so that they compile side by side.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.calls = program.calls
+        self.homes = program.storage_of()
         self.known: dict[int, Any] = {}  # id of the call → its code (the program keeps the call)
         self.forms: dict[int, tuple[Call, Renaming]] = {}
+        self.ahead: dict[int, Any] = {}  # the same for calls that were looked at in this run
 
     def __call__(self, call: Call) -> Any:
+        if call is self.calls[0] and len(self.known) < len(self.calls):
+            self.look_ahead()
         code = self.known.get(id(call))
-        if code is None:
-            form = self.forms.get(id(call))
-            if form is None:
-                form = self.forms[id(call)] = form_of(call, self.homes)
-            compiled = code_for(*form)
-            if compiled is None:
-                return None
-            code = self.known[id(call)] = bound(compiled, call, form[1], self.homes)
+        if code is None and id(call) not in self.ahead:
+            return self.find(call)
+        return code
+
+    def look_ahead(self) -> None:
+        """Have all code compiled that this run needs, as far as that is possible."""
+        self.ahead.clear()
+        for call in self.calls:
+            if id(call) in self.known:
+                continue
+            try:
+                self.ahead[id(call)] = self.find(call)
+            except Exception:
+                return  # it is raised again, in its turn
+
+    def find(self, call: Call) -> Any:
+        """A call's code, if it has earned any by now."""
+        form = self.forms.get(id(call))
+        if form is None:
+            form = self.forms[id(call)] = form_of(call, self.homes)
+        single = code_for(*form)
+        if single is None:
+            return None
+        code = self.known[id(call)] = bound(single, call, form[1], self.homes)
         return code
 
 
-def bound(compiled: Compiled, call: Call, names: Renaming, home_of: dict[int, int]) -> Any:
+def bound(single: Single, call: Call, names: Renaming, home_of: dict[int, int]) -> Any:
     """The shared code of a form, bound to one call's homes, numbers and offsets."""
     homes = list(names.homes)
     numbers, offsets = list(names.numbers), list(names.offsets)
     fresh = [home_of[o.value] for o in call.outs if o.over is None]
-    run = compiled.run
 
     def code(frame: Any) -> None:
+        run = single.run or single.ready()
         buffers = frame.buffers
         results = run([buffers[h] for h in homes], [frame.numbers[i] for i in numbers],
                       [frame.offsets[i] for i in offsets], {})  # fmt: skip

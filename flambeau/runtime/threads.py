@@ -23,7 +23,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from operator import index
+from typing import Any, SupportsIndex
 
 from flambeau.ir.record import frozen
 
@@ -44,10 +45,11 @@ FEW_TASKS = 6  # that sleeping threads are not woken for; threads_native.py know
 class Launch:
     """One step of a tape: a kernel's address, its argument words, and its number of tasks.
 
+    `address` is a number, or what becomes one when the tape is packed: by then it is compiled.
     `tasks` is a number, or a word `(slot, addend)` where it depends on the frame.
     """
 
-    address: int
+    address: SupportsIndex
     words: Words
     tasks: int | tuple[int, int] = 1
 
@@ -90,7 +92,7 @@ def pack(launches: Sequence[Launch]) -> ctypes.Array[ctypes.c_int64]:
     shared = sum(t for slot, t in map(Launch.task_word, launches) if slot == 0 and t > 1)
     packed = [len(launches), most, ctypes.addressof(pool.memory), int(shared >= FEW_TASKS)]
     for launch in launches:
-        packed += [launch.address, len(launch.words), *launch.task_word()]
+        packed += [index(launch.address), len(launch.words), *launch.task_word()]
         for slot, addend in launch.words:
             packed += [slot, addend]
     return (ctypes.c_int64 * len(packed))(*packed)
@@ -194,8 +196,11 @@ def installed() -> bool:
 
 pool = Pool()
 atexit.register(pool.stop)
+# Called before a fork, after everything that is pending ran: this file's hook came first.
+before_fork: list[Callable[[], None]] = []
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=pool.forget)
+    os.register_at_fork(before=lambda: [call() for call in before_fork],
+                        after_in_child=pool.forget)  # fmt: skip
 
 
 def get_num_threads() -> int:

@@ -114,7 +114,7 @@ def interpreted(program: Program) -> Interpreted:
 
     if settings.numpy:
         return Interpreted(expand(program), by_numpy)
-    return Interpreted(program, CallCode(program.storage_of()))
+    return Interpreted(program, CallCode(program))
 
 
 def by_numpy(call: Call) -> None:

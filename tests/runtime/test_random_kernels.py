@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import operator
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -28,7 +29,7 @@ def launch(
     name = random.kernel_name(kind, dtype, p_dtype)
     kernel = cpu().load_text(random.kernel_text(kind, dtype, p_dtype), name)
     word = ctypes.c_int64
-    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, word, word, word)(kernel.address)
+    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, word, word, word)(operator.index(kernel.address))
     rest = [random.bits(v) if isinstance(v, float) else v for v in parameters]
     words = np.array([state.ctypes.data, out.ctypes.data, n, *rest], np.int64)
     run(words.ctypes.data, 0, 1, 0)

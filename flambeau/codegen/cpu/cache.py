@@ -6,10 +6,10 @@ unreadable is as good as none; a folder that cannot be written to costs time, ne
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import tempfile
-from pathlib import Path
+import threading
 
 from ...ir.log import note_kernel
 from ...settings import settings
@@ -18,15 +18,16 @@ MAGIC = b"FLAMBEAU-OBJECT-1\n"
 MOST_BYTES = 256 << 20
 
 
-def folder() -> Path:
+def folder() -> str:
     """Where kernels are kept."""
-    return Path(settings.cache) / "kernels"
+    return os.path.join(settings.cache, "kernels")
 
 
 def read(key: str) -> bytes | None:
     """The object code kept under the key, if it is there and whole."""
     try:
-        content = (folder() / key).read_bytes()
+        with open(os.path.join(folder(), key), "rb", 0) as file:
+            content = file.read()
     except OSError:
         return None
     head = len(MAGIC) + 32
@@ -41,35 +42,35 @@ def write(key: str, payload: bytes) -> None:
     """Keep object code under the key; readers see the whole file or none."""
     note_kernel("made", key, len(payload))
     place = folder()
+    temporary = os.path.join(place, f".new-{os.getpid()}-{threading.get_ident()}-{key}")
     try:
-        place.mkdir(parents=True, exist_ok=True)
         _trim_once(place)
-        handle, temporary = tempfile.mkstemp(dir=place, prefix=".new-")
-    except OSError:
-        return
-    try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "wb", 0) as file:
             file.write(MAGIC + hashlib.sha256(payload).digest() + payload)
-        os.replace(temporary, place / key)
+        os.replace(temporary, os.path.join(place, key))
     except OSError:
-        Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
 
 
-_trimmed: set[Path] = set()
+_trimmed: set[str] = set()
 
 
-def _trim_once(place: Path) -> None:
+def _trim_once(place: str) -> None:
+    """Make the folder, or make it smaller, the first time that something is written to it."""
     if place not in _trimmed:
+        os.makedirs(place, exist_ok=True)
         _trimmed.add(place)
         trim(place, MOST_BYTES)
 
 
-def trim(place: Path, most: int) -> None:
+def trim(place: str, most: int) -> None:
     """Where the folder holds more than `most` bytes, drop the files written longest ago."""
     entries = [(e.stat().st_mtime, e.stat().st_size, e.path) for e in os.scandir(place)]
     total = sum(size for _, size, _ in entries)
     for _, size, path in sorted(entries):
         if total <= most:
             return
-        Path(path).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            os.unlink(path)
         total -= size

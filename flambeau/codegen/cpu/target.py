@@ -15,17 +15,55 @@ import hashlib
 import re
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import index
 from pathlib import Path
 from typing import Any
 
 from ...ir.kernel import Nest, canonical
+from ...ir.record import frozen
 from ...runtime import threads
 from ...runtime.threads import Launch, Tape
 from .. import loops
 from ..builder import Builder
 from ..target import Kernel
-from . import cache
+from . import cache, linking
+from .compiling import Compiler
+
+MOST_TEXTS = 512  # that are known by themselves; others by their digest
+
+
+class Code:
+    """A module that is on disk or being compiled; it comes into memory when an address is needed.
+
+    `link`: object code → addresses by name.
+    """
+
+    def __init__(self, link: Callable[[bytes], Mapping[str, int]],
+                 wait: Callable[[], bytes]) -> None:  # fmt: skip
+        self.link, self.wait = link, wait
+        self.lock = threading.Lock()
+        self.functions: Mapping[str, int] | None = None
+
+    def address(self, name: str) -> int:
+        """Where a function begins."""
+        if self.functions is None:
+            with self.lock:
+                if self.functions is None:
+                    self.functions = self.link(self.wait())
+                    del self.wait
+        return self.functions[name]
+
+
+@frozen
+class Address:
+    """Where a function begins: a number, once somebody needs it."""
+
+    code: Code
+    name: str
+
+    def __index__(self) -> int:
+        return self.code.address(self.name)
 
 
 class CPU:
@@ -36,7 +74,9 @@ class CPU:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._by_nest: dict[tuple[Nest, bool], Kernel] = {}
-        self._by_key: dict[str, dict[str, int]] = {}
+        self._by_text: dict[tuple[str, str], Kernel] = {}
+        self._by_key: dict[str, Code] = {}
+        self._prepared = False
 
     # -- what the machine is
 
@@ -47,6 +87,9 @@ class CPU:
 
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
+        # Loops are written with the counters that they need; LLVM's search for better ones takes a
+        # fifth of the time to compile, and kernels are no faster for it.
+        llvm.set_option("flambeau", "-disable-lsr")
         return llvm
 
     @functools.cached_property
@@ -88,7 +131,7 @@ class CPU:
         import llvmlite
 
         cpu = self.llvm.get_host_cpu_name()
-        return f"{self._triple} {cpu} {self._flags} llvmlite {llvmlite.__version__}"
+        return f"{self._triple} {cpu} {self._flags} llvmlite {llvmlite.__version__} no lsr"
 
     def _machine(self) -> Any:
         return self.llvm.Target.from_default_triple().create_target_machine(
@@ -97,13 +140,14 @@ class CPU:
         )  # fmt: skip
 
     @functools.cached_property
-    def _compiler(self) -> Any:
-        return self._machine()
+    def compiler(self) -> Compiler:
+        """What turns text into object code."""
+        return Compiler(self.llvm, self._machine)
 
     @functools.cached_property
-    def _engine(self) -> Any:
+    def _linker(self) -> Any:
         """Holds the machine code of the whole process; it is never given back."""
-        return self.llvm.create_mcjit_compiler(self.llvm.parse_assembly(""), self._machine())
+        return linking.linker(self.llvm, self._machine)
 
     # -- code
 
@@ -117,12 +161,11 @@ class CPU:
         found = self._by_nest.get((nest, checked))
         if found is None:
             with self._lock:
-                source = f"nest {_sources()} {checked} {canonical(nest)}"
-                key = self._key(source)
+                key = self._key(f"nest {_sources()} {checked} {canonical(nest)}")
                 name = f"nest_{key[:20]}"
                 text = functools.partial(loops.nest_text, nest, name, self.builder, checked)
-                address = self._load(key, (name,), text)[name]
-                found = self._by_nest[nest, checked] = Kernel(name, address, nest)
+                found = Kernel(name, Address(self._code(key, text), name), nest)
+                self._by_nest[nest, checked] = found
         return found
 
     def load_all(self, nests: Iterable[Nest]) -> list[Kernel]:
@@ -131,41 +174,50 @@ class CPU:
 
     def load_text(self, text: str, name: str) -> Kernel:
         """The machine code of a kernel written as LLVM IR, the function `name` of the module."""
-        return Kernel(name, self.load_module(text, (name,))[name])
+        found = self._by_text.get((text, name))
+        if found is None:
+            found = Kernel(name, self._functions(text, (name,))[name])
+            if len(self._by_text) >= MOST_TEXTS:
+                self._by_text.clear()
+            self._by_text[text, name] = found
+        return found
 
     def load_module(self, text: str, names: Sequence[str]) -> dict[str, int]:
         """Compile a module, and answer the addresses of the functions asked for."""
+        return {name: index(place) for name, place in self._functions(text, names).items()}
+
+    def _functions(self, text: str, names: Sequence[str]) -> dict[str, Address]:
+        """The functions of a module, under names that no other module has."""
         with self._lock:
             key = self._key(f"text {text}")
             unique = {name: f"{name}_{key[:20]}" for name in names}
             pattern = re.compile("@(" + "|".join(map(re.escape, names)) + r")\b(?!\.)")
             renamed = functools.partial(pattern.sub, lambda m: f"@{unique[m[1]]}", text)
-            found = self._load(key, tuple(unique.values()), renamed)
-            return {name: found[unique[name]] for name in names}
+            code = self._code(key, renamed)
+            return {name: Address(code, unique[name]) for name in names}
 
     def _key(self, source: str) -> str:
         return hashlib.sha256(f"{self._identity}\n{source}".encode()).hexdigest()
 
-    def _load(self, key: str, names: tuple[str, ...], text: Any) -> dict[str, int]:
-        """From memory, from disk, or compiled from what `text()` gives."""
+    def _code(self, key: str, text: Callable[[], str]) -> Code:
+        """From memory, from disk, or on its way: compiled from what `text()` gives."""
         found = self._by_key.get(key)
         if found is None:
             code = cache.read(key)
             if code is None:
-                code = self.compile(text())
-                cache.write(key, code)
-            self._engine.add_object_file(self.llvm.ObjectFileRef.from_data(code))
-            found = {name: self._engine.get_function_address(name) for name in names}
+                keep = functools.partial(cache.write, key)
+                found = Code(self._link, self.compiler.begin(text(), keep).result)
+            else:
+                found = Code(self._link, lambda: code)
             self._by_key[key] = found
         return found
 
-    def compile(self, text: str) -> bytes:
-        """Object code of a module."""
-        return bytes(self._compiler.emit_object(self.llvm.parse_assembly(text)))
+    def _link(self, code: bytes) -> Mapping[str, int]:
+        return self._linker.load(code)
 
     def assembly(self, text: str) -> str:
         """The module as this machine's assembly language, for reading."""
-        return str(self._compiler.emit_assembly(self.llvm.parse_assembly(text)))
+        return str(self._machine().emit_assembly(self.llvm.parse_assembly(text)))
 
     # -- running
 
@@ -174,8 +226,14 @@ class CPU:
         self.start()
         return Tape(launches)
 
+    def prepare(self) -> None:
+        """Begin to compile the tape's native loop, unless that is done."""
+        if not self._prepared:
+            self._prepared = True
+            self._functions(threads.native_text(sys.platform), threads.NAMES)
+
     def start(self) -> None:
-        """Compile the tape's native loop, unless that is done."""
+        """Have the tape's native loop."""
         if not threads.installed():
             text = threads.native_text(sys.platform)
             threads.install(self.load_module(text, threads.NAMES))
