@@ -323,19 +323,23 @@ def test_what_is_not_finite_stays_where_it_is() -> None:
 SPLIT = [(100, 130, 70), (1, 300, 500), (300, 1, 500), (540, 520, 500), (300, 64, 100)]
 
 
+@pytest.mark.parametrize("dtype", [types.float32, types.bfloat16], ids=str)
 @pytest.mark.parametrize("sizes", SPLIT, ids=str)
 @pytest.mark.parametrize("layout", ["N", "T"])
-def test_the_same_bits_however_tasks_are_split(sizes: tuple[int, int, int], layout: str) -> None:
+def test_the_same_bits_however_tasks_are_split(
+    sizes: tuple[int, int, int], layout: str, dtype: DType
+) -> None:
     from flambeau.runtime.threads import get_num_threads, set_num_threads
 
     m, n, k = sizes
-    a, b = operand((m, k), "N"), operand((k, n), layout)
+    draw = bfloat16 if dtype is types.bfloat16 else operand
+    a, b = draw((m, k), "N"), draw((k, n), layout)
     results, before = [], get_num_threads()
     try:
-        for count in (1, 2, 3):
+        for count in (1, 2, 5):
             set_num_threads(count)
             results.append(np.zeros((m, n), "f4"))
-            run(plain(types.float32), {"a": a, "b": b, "access0": results[-1]})
+            run(plain(dtype, out=types.float32), {"a": a, "b": b, "access0": results[-1]})
     finally:
         set_num_threads(before)
     assert all((x == results[0]).all() for x in results)

@@ -50,7 +50,7 @@ FEW_ROWS, MANY_ROWS = 28, 2048  # rows worth to be shared; rows for which a copy
 TURNED_ROWS, TURNED_STEPS = 224, 512  # of a transposed A that is read row of tiles by row of tiles
 PAGE = 1 << 12  # rows as far apart as this fall into the same places of the cache
 MOST_REPACKED = 4  # how often a panel of B may be packed by several tasks
-AHEAD_A, AHEAD_B = 24, 4  # steps along k that operands are fetched ahead
+AHEAD_A, AHEAD_B, AHEAD_FAR = 24, 4, 8  # steps along k that operands are fetched ahead
 DEEP_PANEL, AHEAD_DEEP = 1 << 16, 12  # bytes of a panel that the first cache cannot keep; steps
 FAR = 1 << 10
 CACHED_C = 1 << 16  # elements of C up to which its memory needs not be asked for
@@ -242,15 +242,15 @@ def is_tall(shape: Shape, a: Operand, b: Operand, cached: bool) -> bool:
 def steps_ahead(b: Operand, cut: Cut, in_place: bool, panel: int) -> int:
     """How many steps ahead B is fetched; `panel` counts the bytes of one."""
     if in_place:
-        return AHEAD_B if is_far_apart(b) else 0
+        return AHEAD_FAR if is_far_apart(b, cut) else 0
     if panel > DEEP_PANEL:
         return AHEAD_DEEP
     return AHEAD_B if cut.by_rows else 0
 
 
-def is_far_apart(b: Operand) -> bool:
+def is_far_apart(b: Operand, cut: Cut) -> bool:
     """Whether B's rows are so far apart that the processor will not foresee the next one."""
-    return b.step >= FAR and b.size > PACK_BYTES
+    return b.step >= FAR and b.size > (DIRECT_BYTES if cut.by_rows else PACK_BYTES)
 
 
 def gemm_words(shape: Shape, cut: Cut, gemm: Gemm, a: Operand, b: Operand) -> Words:
