@@ -52,6 +52,8 @@ class Cluster:
     reduced: tuple[int, ...] = ()
     members: list[Member] = field(default_factory=list)
     needs: int = 0  # bit set of clusters that must come before, directly or not
+    direct: int = 0  # those of them that its own calls need
+    accesses: set[Any] = field(default_factory=set)  # the ways in which it touches memory
     made: dict[int, tuple[Member, Ints]] = field(default_factory=dict)  # value → strides, here
     # home → the ways in which it is read
     touched: dict[int, list[tuple[Ints | None, Any]]] = field(default_factory=dict)
@@ -86,6 +88,7 @@ class Fuser:
         self.writer: dict[int, int] = {}  # home → cluster that wrote it last
         self.visible = {i.value for i in program.inputs} | {self.homes[v] for v in program.live}
         self.barrier = 0  # clusters that may fail: writes that are visible outside wait for them
+        self.needed = 0  # clusters that others need
         self.settled = 0  # clusters that write what is visible: calls that may fail wait for them
         self.unneeded = set(self.constants) - self.in_memory()
 
@@ -153,10 +156,13 @@ class Fuser:
         cluster.members.append(member)
         me = 1 << cluster.number
         before = cluster.needs
+        cluster.accesses |= accesses(member)
+        cluster.direct |= needs & ~me
+        self.needed |= needs & ~me
         for n in bits(needs & ~me):
             cluster.needs |= (1 << n) | self.clusters[n].needs
         gained = cluster.needs & ~before
-        if gained:
+        if gained and self.needed & me:
             for other in self.clusters:
                 if other.needs & me:
                     other.needs |= gained
@@ -265,7 +271,8 @@ class Fuser:
         if passes and (over or cluster.written):
             if overtaken([*cluster.members, member], self.homes):
                 return False
-        return len(accesses(cluster, member)) <= MOST_ACCESSES and self.one_row(cluster, member)
+        few = len(cluster.accesses | accesses(member)) <= MOST_ACCESSES
+        return few and self.one_row(cluster, member)
 
     def may_write(self, cluster: Cluster, member: Member, out: Out, strides: Ints) -> bool:
         """Whether a write over memory touches just the elements that the cluster touches there."""
@@ -289,12 +296,8 @@ class Fuser:
         dims = cluster.reduced or (reduced_dims(member.call) if member.level == "reduce" else ())
         if len(dims) < 2:
             return True
-        everything = [*cluster.members, member]
-        return all(
-            mergeable(strides, cluster.domain, dims)
-            for m in everything
-            for ref, strides in [*m.reads, *m.outs]
-        )
+        new = [member] if cluster.reduced else [*cluster.members, member]
+        return all(mergeable(s, cluster.domain, dims) for m in new for _, s in m.touches())
 
     def absorb(self, cluster: Cluster, needs: int) -> None:
         """Merge other maps that the new member reads, where domains agree and no cycle arises."""
@@ -319,7 +322,7 @@ class Fuser:
     def between(self, first: Cluster, last: Cluster) -> bool:
         """Whether some cluster comes after `first` and before `last`."""
         me = 1 << first.number
-        return any(self.clusters[n].needs & me for n in bits(last.needs & ~me))
+        return any(self.clusters[n].needs & me for n in bits(last.direct & ~me))
 
     def writes_agree(self, first: Cluster, last: Cluster) -> bool:
         """Whether what either writes over is touched by both at the very same elements."""
@@ -347,8 +350,7 @@ class Fuser:
                 whole = ref.layout.offset == 0 and same_strides(strides, made[1], last.domain)
                 if picked(member) is ref or not whole:
                     return False
-        joint = set(accesses(first)) | set(accesses(last))
-        if len(joint) > MOST_ACCESSES:
+        if len(first.accesses | last.accesses) > MOST_ACCESSES:
             return False
         return len(last.reduced) < 2 or all(
             mergeable(strides, last.domain, last.reduced)
@@ -364,24 +366,35 @@ class Fuser:
         for home, ways in first.touched.items():
             last.touched.setdefault(home, []).extend(ways)
         old, new = 1 << first.number, 1 << last.number
+        last.accesses |= first.accesses
         last.needs = (last.needs | first.needs) & ~old & ~new
-        for value in first.made:
-            self.maker[value] = last.number
-        for numbers in self.readers.values():
-            if first.number in numbers:
-                numbers.discard(first.number)
-                numbers.add(last.number)
-        for home, number in self.writer.items():
-            if number == first.number:
-                self.writer[home] = last.number
-        for other in self.clusters:
+        last.direct = (last.direct | first.direct) & ~old & ~new
+        self.rename(first, last)
+        for other in self.clusters if self.needed & (old | new) else ():
             if other.needs & old or other.needs & new:
                 other.needs = (other.needs & ~old) | new | last.needs
+            if other.direct & old:
+                other.direct = other.direct & ~old | new
+                self.needed |= new
         if self.barrier & old:
             self.barrier = self.barrier & ~old | new
         if self.settled & old:
             self.settled = self.settled & ~old | new
-        first.members, first.made, first.touched, first.needs = [], {}, {}, 0
+        first.members, first.made, first.touched = [], {}, {}
+        first.needs = first.direct = 0
+
+    def rename(self, first: Cluster, last: Cluster) -> None:
+        """Book what `first` makes, reads and writes as done by `last`."""
+        homes = {self.homes[value] for value in first.made}
+        for value in first.made:
+            self.maker[value] = last.number
+        for home in homes.union(first.touched):
+            numbers = self.readers.get(home, set())
+            if first.number in numbers:
+                numbers.discard(first.number)
+                numbers.add(last.number)
+            if self.writer.get(home) == first.number:
+                self.writer[home] = last.number
 
     # ---------------------------------------------------------------- a cluster of one's own
 
@@ -553,14 +566,9 @@ def mergeable(strides: Ints, domain: Ints, dims: tuple[int, ...]) -> bool:
     return all(strides[a] == strides[b] * domain[b] for a, b in zip(real, real[1:]))
 
 
-def accesses(cluster: Cluster, *more: Member) -> set[Any]:
-    """The distinct ways in which a cluster touches memory (an upper bound)."""
-    members = (*cluster.members, *more)
-    return {
-        (ref.value, strides, ref.layout.offset)
-        for member in members
-        for ref, strides in member.touches()
-    }
+def accesses(member: Member) -> set[Any]:
+    """The distinct ways in which a member touches memory (an upper bound)."""
+    return {(ref.value, strides, ref.layout.offset) for ref, strides in member.touches()}
 
 
 def bits(number: int) -> list[int]:
