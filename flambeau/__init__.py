@@ -67,9 +67,28 @@ _SUBMODULES = frozenset(
 )
 
 
-def compile(model: Any = None, **options: Any) -> Any:
-    """The function itself: everything is compiled anyway. Works as a decorator, too."""
-    return (lambda function: function) if model is None else model
+_MODES = "default lite reduce-overhead max-autotune-no-cudagraphs max-autotune".split()
+
+
+def compile(model: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None,
+            backend: Any = None, mode: str | None = None, options: Any = None,
+            name: str | None = None, disable: bool = False, recompile_limit: int | None = None,
+            isolate_recompiles: bool = False, shapes_spec: Any = None) -> Any:  # fmt: skip
+    """The function itself: everything is compiled anyway. Works as a decorator, too.
+
+    Arguments are checked, and change nothing.
+    """
+    if mode is not None and options is not None:
+        raise RuntimeError(
+            "Either mode or options can be specified, but both can't be specified at the same time."
+        )
+    if mode is not None and backend in (None, "inductor") and mode not in _MODES:
+        raise RuntimeError(f"Unrecognized mode={mode}, should be one of: {', '.join(_MODES)}")
+    if model is None:
+        return compile
+    if not callable(model):
+        raise AssertionError(f"A callable function is expected, but {type(model)} is provided.")
+    return model
 
 
 def __getattr__(name: str) -> Any:
