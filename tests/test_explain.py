@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+import flambeau as torch
+from flambeau.cli.story import tell
+from flambeau.settings import settings
+from flambeau.trace import programs
+
 ROOT = Path(__file__).resolve().parent.parent
 
 TRAINING = """
@@ -92,6 +97,24 @@ def test_the_code_is_llvms(explained):
     assert "define void @" in code and code.count("; kernel ") > 3
 
 
+def test_lines_lead_to_kernels(explained):
+    lines, kernels = sections(explained)["lines"], sections(explained)["kernels"]
+    (update,) = re.findall(r"train\.py:14  opt\.step\(\) .*\n    kernels? (.+): sgd_update", lines)
+    numbers = [int(n) for n in re.findall(r"\d+", update)]
+    assert all(re.search(rf"^ *{n}  ", kernels, re.MULTILINE) for n in numbers)
+    assert "cross_entropy(z @ w + b" in lines and "a constant" in lines
+
+
+def test_one_kernel(folder):
+    done = flambeau(folder, "explain", "--kernel", "2", "--asm", "train.py")
+    found = sections(done.stdout)
+    assert list(found) == ["kernel 2", "calls", "schedule", "words", "assembly"]
+    assert "train.py:" in found["calls"] and found["assembly"].startswith("# kernel 2: ")
+    assert re.search(r"^\s+ret[q]?$", found["assembly"], re.MULTILINE)
+    done = flambeau(folder, "explain", "--kernel", "999", "train.py")
+    assert "--kernel takes a number up to that" in done.stdout
+
+
 def test_any_step_can_be_asked_for(folder):
     first = flambeau(folder, "explain", "--step", "1", "train.py").stdout
     assert "seen 8 times" not in first and "ran call by call" in first and "share" in first
@@ -126,3 +149,69 @@ def test_checked_runs_give_the_same_numbers(folder):
     checked = flambeau(folder, "run", "train.py", FLAMBEAU_CHECK="1")
     assert checked.returncode == 0, checked.stderr
     assert checked.stdout == flambeau(folder, "run", "train.py").stdout
+
+
+# ------------------------------------------------------------------ from Python
+
+
+def story_of(function, *args, **kwargs):
+    explanation = torch.explain(function, *args, **kwargs)
+    return explanation, tell(explanation.watch.choose())
+
+
+def test_explain_a_function():
+    calls = []
+
+    def f(x, *, factor):
+        calls.append(1)
+        return (x * factor).exp().sum(1)
+
+    x = torch.randn(20, 31)
+    explanation, story = story_of(f, x, factor=3.0, runs=4)
+    assert len(calls) == 4 and not programs.watchers and settings.patience == 1.0
+    assert story.record.measured.whole > 0 and len(story.notes) == 1
+    assert [call.op.name for call in story.program.calls] == ["mul", "exp", "sum"]
+    assert story.kernels_of == {0: [0], 1: [0], 2: [0]}
+    assert sum(story.time_of.values()) == pytest.approx(story.costs[0].time)
+    assert story.time_of[1] > story.time_of[0]  # an exponential takes longer than a product
+    assert "test_explain.py" in str(explanation) and "1 programs" in repr(explanation)
+    assert "define void @" in explanation.text("llvm", kernel=1)
+    assert explanation._repr_html_().startswith('<iframe srcdoc="&lt;!DOCTYPE html&gt;')
+
+
+@pytest.mark.parametrize("m, k, n", [(64, 48, 80), (3, 9000, 5), (2, 700, 64), (1, 40, 7)])
+def test_operations_of_products(m, k, n):
+    """2mnk, however the product is cut up."""
+    a, b = torch.randn(m, k), torch.randn(k, n)
+    _, story = story_of(lambda: a @ b)
+    names = [note.name for note in story.notes]
+    product = sum(note.operations for note in story.notes if note.name not in ("pack", "combine"))
+    assert product == 2 * m * n * k, names
+    assert all(note.bytes > 0 for note in story.notes)
+
+
+def test_operations_of_a_convolution():
+    x, w = torch.randn(2, 4, 9, 9), torch.randn(8, 4, 3, 3)
+    _, story = story_of(lambda: torch.nn.functional.conv2d(x, w))
+    assert sum(note.operations for note in story.notes) == 2 * (2 * 8 * 7 * 7) * (4 * 3 * 3)
+
+
+def test_what_explain_refuses(tmp_path):
+    with pytest.raises(ValueError, match="runs should be"):
+        torch.explain(lambda: None, runs=0)
+    nothing = torch.explain(lambda: None)
+    assert "never computed anything" in str(nothing) and "never computed" in nothing.html()
+    with pytest.raises(ValueError, match="'llvm' or 'assembly'"):
+        nothing.text("c")
+    with pytest.raises(ZeroDivisionError):
+        torch.explain(lambda: 1 / 0)
+    assert not programs.watchers
+    nothing.save(tmp_path / "text")
+    assert (tmp_path / "text").read_text() == f"{nothing}\n"
+
+
+def test_errors_are_the_programs_own():
+    """A program that fails is not measured, and fails as ever."""
+    x, index = torch.randn(5), torch.tensor([0, 9])
+    with pytest.raises(IndexError):
+        torch.explain(lambda: (x[index] * 2).sum())

@@ -271,3 +271,13 @@ def test_programs_run_as_always_afterwards():
     with pytest.raises(ZeroDivisionError), profile():
         1 / 0  # noqa: B018 an error inside ends the profile
     assert programs.timed is None
+
+
+def test_errors_are_what_they_are_without():
+    x, index = torch.randn(5), torch.tensor([0, 1])
+    with settings.override(patience=0.0), profile():
+        for n in (1, 2, 3, 4):
+            (x.index_select(0, index * n) * 2).sum().item()
+        with pytest.raises(IndexError, match="index"):
+            (x.index_select(0, index * 9) * 2).sum().item()
+        assert (x.index_select(0, index) * 2).sum().item() == (x[:2] * 2).sum().item()
