@@ -140,6 +140,19 @@ def test_it_lives_in_a_browser(page, tmp_path):
     assert found["boxes"] > 0 and found["wide"]
 
 
+def test_several_programs_have_a_button_each():
+    x = torch.randn(30, 40)
+
+    def twice():
+        (x.exp() + 1).sum().item()
+        return (x.sin() * 2).sum(0)
+
+    page = torch.explain(twice).html()
+    assert len(re.findall(r"<main class=.program. data-program=", page)) == 2
+    assert len(re.findall(r"<button type=.button. data-program=", page)) == 2
+    assert 'section[data-" + kind' in page  # the script hides what is not chosen
+
+
 def test_the_command_writes_it(tmp_path):
     program = "import torch\nfor _ in range(5): (torch.ones(9) * 2).sum().item()\n"
     (tmp_path / "train.py").write_text(program)
