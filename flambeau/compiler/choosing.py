@@ -24,6 +24,7 @@ from flambeau.ir.program import Call, Out, Ref, Size
 from flambeau.ir.record import replace
 
 WORTH = 1 << 24  # multiplications that are saved, at least
+PAGE, LINE = 1 << 12, 64
 
 
 @rule("mm")
@@ -117,16 +118,22 @@ def add_up(low: Lowering, call: Call, index: Ref, rows: Ref, out: Out) -> bool:
     size = (*index.size, n)
     source = view(rows, size, (*steps, rows.layout.stride[1]))
     first, last = not_finite(low, call, source, index)
-    zeros = made(low, call, lowered.fill, (classes, n), rows.dtype, 0, compute=rows.dtype)
-    sums = Out(low.fresh(-1), zeros.layout, rows.dtype)
-    low.homes[sums.value] = sums.value
+    zeros = made(low, call, lowered.fill, (classes, apart(n, rows.dtype.itemsize)), rows.dtype, 0,
+                 compute=rows.dtype)  # fmt: skip
+    before = view(zeros, (classes, n), zeros.layout.stride)
+    sums = Out(low.fresh(low.home(zeros.value)), before.layout, rows.dtype, zeros.value)
     update = Update(source, size, [index], (0,), tuple(range(count)), (count,), "one_hot", "sum")
-    if not written(low, replace(call, outs=(sums,)), zeros, update):
+    if not written(low, replace(call, args=(before,), outs=(sums,)), before, update):
         return False
-    total = low.argument(Ref(sums.value, zeros.layout, rows.dtype))
-    whole = (classes, n)
-    limits = (view(ref, whole, (0, 1)) for ref in (first, last))
-    return low.emit(call, summed, total, positions(whole, (1, 0)), *limits, out=out)
+    total = Ref(sums.value, before.layout, rows.dtype)
+    limits = (view(ref, before.size, (0, 1)) for ref in (first, last))
+    return low.emit(call, summed, total, positions(before.size, (1, 0)), *limits, out=out)
+
+
+def apart(n: int, itemsize: int) -> int:
+    """How far apart rows of n elements should lie: not by pages, whose lines push each other out of
+    the cache when a column is read."""
+    return n if n * itemsize % PAGE else n + LINE // itemsize
 
 
 summed = lowered.internal("summed", settled)
