@@ -6,6 +6,9 @@
 import itertools
 
 from benchmarks import training
+from benchmarks.models import images as of_images
+from benchmarks.models import shapes, text
+from benchmarks.models import signals as of_signals
 
 STEPS = 12  # numbers compared where a program would go on for ever
 CASES = {}
@@ -41,6 +44,18 @@ for optimizer, lr in {"SGD": 0.1, "Adam": 0.01, "AdamW": 0.01}.items():
     small(training.mlp, optimizer=optimizer, batch=8, inputs=12, hidden=16, classes=4, batches=3,
           lr=lr)
 small(training.rnn_by_hand, steps=5, batch=4, hidden=16, vocabulary=7, stretches=3)
+small(of_images.lenet, batch=4, size=12, batches=3)
+small(of_images.resnet, batch=4, size=8, widths=(8, 16), blocks=1, batches=3)
+small(of_signals.vae, batch=8, inputs=12, hidden=10, latent=3, batches=3)
+small(of_signals.dcgan, batch=4, latent=6, width=4, batches=3)
+small(of_signals.conv1d, batch=4, channels=3, length=16, width=8, classes=3, batches=3)
+small(of_signals.unet, batch=2, size=16, width=4, depth=2, batches=3)
+for kind in ("RNN", "GRU", "LSTM"):
+    small(text.recurrent, kind=kind, steps=5, batch=4, hidden=16, vocabulary=7, stretches=3)
+small(text.gpt, layers=2, width=16, heads=2, context=8, batch=3, vocabulary=11, batches=3)
+small(shapes.generation, layers=1, width=16, heads=2, context=9, vocabulary=11)
+for kind in ("LSTM", "transformer"):
+    small(shapes.lengths, model=kind, batch=3, longest=9, vocabulary=11, width=8)
 
 
 def data(torch, count=32, inputs=6, classes=4):
