@@ -23,7 +23,7 @@ BLOCK = 1024
 GROUP_BYTES = 1 << 20  # of A that a task goes through for each of its panels
 FEW_ROWS = 10  # rows of A for which all columns that fit the registers make one tile
 STACK_BYTES = 1 << 20  # of a panel, which lies on the stack
-CHUNK = 1 << 13  # elements of a panel of weights that a task packs
+CHUNK = 1 << 15  # weights that a task packs
 
 
 @frozen
@@ -160,7 +160,7 @@ def packed(conv: Convolution, machine: Machine, lanes: int,
     pack = PackWeights(kernels.dtype, computed(conv.element), lanes, ceil(height, lanes),
                        len(geometry.taps))  # fmt: skip
     panel = kernels.channels * geometry.window * pack.row_bytes
-    chunk = ceil(CHUNK, geometry.window * height)
+    chunk = ceil(CHUNK, geometry.window * kernels.rows)
     chunks = max(1, ceil(kernels.channels, chunk))
     values: Words = {
         "a": ("a", kernels.start * kernels.dtype.itemsize), "target": ("scratch", 0),
@@ -172,7 +172,7 @@ def packed(conv: Convolution, machine: Machine, lanes: int,
     for d, (n, stride) in enumerate(zip(geometry.taps, kernels.strides[3:])):
         values |= {f"taps{d}": n, f"tap{d}": stride}
     text = weights_text(pack, machine.vector_bytes)
-    launch = Launch(text, "weights", ordered(pack.words, values), kernels.groups * tiles * chunks)
+    launch = Launch(text, "weights", ordered(pack.words, values), kernels.groups * chunks)
     there: Words = {"a": ("scratch", 0), "a_group": tiles * panel, "a_tile": panel, "a_row": 0,
                     "a_step": pack.row_bytes, "a_stride": pack.row_bytes}  # fmt: skip
     return launch, kernels.groups * tiles * panel, there

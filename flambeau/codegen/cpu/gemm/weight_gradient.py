@@ -1,13 +1,14 @@
 """The kernel of a convolution's weight gradient: a sum over all places of what the taps see there.
 
-    C[(channel, tap), group · rows + row] = epilogue(Σ over images and places of
-        X[image, group · channels + channel, place by tap] · G[place, group · rows + row])
+    Cᵀ[(channel, tap), group · rows + row] = Σ over images and places of
+        X[image, group · channels + channel, place by tap] · G[place, group · rows + row]
 
 This is the transpose of the weight, so that patches need not be transposed: they have a row for
 each channel and tap, in which the places, here the steps, are contiguous, and are the operand that
-is read element by element. The output's gradient G was packed before. The steps are cut into
-blocks, between which a task keeps its sums, and into parts, whose sums are added in a launch of
-their own (combine.py).
+is read element by element. The output's gradient G is transposed as it is packed, and so are
+finished tiles: the epilogue's rows are those of the weight. The steps are cut into blocks, between
+which a task keeps its sums, and into parts, whose sums are added in a launch of their own
+(combine.py).
 """
 
 from __future__ import annotations
@@ -19,15 +20,24 @@ from flambeau.ir.record import frozen, replace
 from ...builder import Builder, Value
 from ...values import stored
 from .epilogue import Epilogue, Finish, Place
-from .kernel import choose_tile, initial, keep, write_rows
+from .kernel import choose_tile, initial, keep
 from .micro import Micro, Reads, column_masks, moved, multiply
-from .pack import divided, first_line, share
+from .pack import (
+    Pack,
+    Panel,
+    call_pack,
+    divided,
+    first_line,
+    pack_function,
+    share,
+    transposed,
+)
 from .patches import Patches, call_patches, patches_function, words_of
 from .windows import Windows
 
 WORDS = (
-    "b", "x", "steps", "block", "blocks", "parts", "b_group", "b_panel", "b_row", "x_group",
-    "row_bytes", "full", "height", "tiles", "task_tiles", "panels", "groups_m",
+    "g", "x", "steps", "block", "blocks", "parts", "g_image", "g_row", "x_group", "row_bytes",
+    "full", "height", "tiles", "task_tiles", "panels", "groups_m",
     "groups_n", "rows",
 )  # fmt: skip
 PACKED = 2  # vectors of places that are packed together
@@ -37,13 +47,16 @@ PACKED = 2  # vectors of places that are packed together
 class WeightGradient:
     """A kernel: tiles, what is read, the epilogue over (row, column), or (part, row, column).
 
-    `room`: bytes of the patches of a task; `kept`: how many tiles of sums it keeps.
+    `room`: bytes of the patches of a task; `steps`: of a block; `kept`: how many tiles of sums a
+    task keeps.
     """
 
     micro: Micro
     uneven: bool
     room: int
+    steps: int
     kept: int
+    pack: Pack
     windows: Windows
     epilogue: Epilogue
 
@@ -68,6 +81,7 @@ def weight_gradient_text(code: WeightGradient, vector_bytes: int) -> str:
     for height in code.heights:
         tile_function(b, code, replace(code.micro, height=height))
     patches_function(b, Patches(code.windows, code.micro.element, PACKED), code.own)
+    pack_function(b, code.pack, "pack_g")
     with b.kernel("weight_gradient") as frame:
         Driver(b, code).write(frame.begin, frame.end)
     return b.text()
@@ -85,7 +99,8 @@ def tile_function(b: Builder, code: WeightGradient, micro: Micro) -> None:
     with b.function(f"tile{micro.height}", "void", [*p.values()]):
         b.args = p["args"]
         w = words_of(b, code.own)
-        reads = Reads(p["a"], p["b"], p["k"], w["row_bytes"], w["b_row"], p["columns"])
+        step = b.i64(code.pack.row_bytes)
+        reads = Reads(p["a"], p["b"], p["k"], w["row_bytes"], step, p["columns"])
         sums = multiply(b, micro, reads, initial(b, micro, p["kept"], p["fresh"]))
         if micro.keeps:
             done, on = b.fresh("done"), b.fresh("keep")
@@ -94,11 +109,33 @@ def tile_function(b: Builder, code: WeightGradient, micro: Micro) -> None:
             keep(b, micro, p["kept"], sums)
             b.line("ret void")
             b.label(done)
-        place = Place((p["part"],)[: code.epilogue.batch], p["row"], p["column"], p["columns"])
-        masks: list[Value | None] = list(column_masks(b, micro.vectors, micro.lanes, p["columns"]))
-        end = Finish(b, code.epilogue, len(code.own), micro.lanes, place, masks)
-        write_rows(b, micro, end, p["kept"], sums)
+        finish(b, code, micro, p, sums)
         b.line("ret void")
+
+
+def finish(
+    b: Builder, code: WeightGradient, micro: Micro, p: dict[str, Value], sums: list[Value]
+) -> None:
+    """The epilogue, row by row of the weight, which are the tile's columns."""
+    lanes, across = micro.lanes, -(-micro.height // micro.lanes)
+    turned = b.op(f"alloca [{micro.columns * across} x {micro.vector}], align 64", "ptr")
+    zero = b.number(micro.vector, 0)
+    for v in range(micro.vectors):
+        column = sums[v :: micro.vectors]
+        for at in range(across):
+            square = column[at * lanes : (at + 1) * lanes]
+            square += [zero] * (lanes - len(square))
+            for lane, row in enumerate(transposed(b, square)):
+                b.store(row, b.element(turned, micro.vector, (v * lanes + lane) * across + at))
+    place = Place((p["part"],)[: code.epilogue.batch], p["column"], p["row"], b.i64(micro.height))
+    masks: list[Value | None] = list(column_masks(b, across, lanes, place.columns))
+    end = Finish(b, code.epilogue, len(code.own), lanes, place, masks)
+    with b.loop(0, p["columns"], carry=end.start) as loop:
+        first = b.mul(loop.index, across)
+        values = [b.load(micro.vector, b.element(turned, micro.vector, b.add(first, at)))
+                  for at in range(across)]  # fmt: skip
+        end.write_row(loop.carried, b.add(place.row, loop.index), values)
+        loop.next = end.next_row(loop.carried)
 
 
 # -- the loops around it
@@ -112,6 +149,7 @@ class Driver:
         self.w = words_of(b, code.own)
         self.kept = self.buffer(self.micro.tile_bytes * code.kept)
         self.patches = self.buffer(code.room)
+        self.panel = self.buffer(code.steps * code.pack.row_bytes)
 
     def buffer(self, size: int) -> Value:
         return self.b.op(f"alloca [{size} x i8], align 64", "ptr")
@@ -130,10 +168,12 @@ class Driver:
                 steps = b.smin(b.sub(w["steps"], start), w["block"])
                 ends = (b.icmp("eq", block.index, first),
                         b.icmp("eq", b.add(block.index, 1), past))  # fmt: skip
-                top = self.pack(group, tiles, start, steps)
+                top = self.pack_patches(group, tiles, start, steps)
                 self.block(group, tiles, panels, top, start, steps, part, ends)
 
-    def pack(self, group: Value, tiles: tuple[Value, Value], start: Value, steps: Value) -> Value:
+    def pack_patches(
+        self, group: Value, tiles: tuple[Value, Value], start: Value, steps: Value
+    ) -> Value:
         """Pack the patches that the tiles need, channel by channel; where their rows begin."""
         b, w, windows = self.b, self.w, self.code.windows
         first, past = (first_line(b, tile, w) for tile in tiles)
@@ -154,15 +194,13 @@ class Driver:
     ) -> None:  # fmt: skip
         """Some steps: all panels of the task, and for each panel all its tiles."""
         b, w, micro = self.b, self.w, self.micro
-        g = moved(b, b.word_pointer(WORDS.index("b")), b.mul(group, w["b_group"]))
-        g = moved(b, g, b.mul(start, w["b_row"]))
         row0 = first_line(b, tiles[0], w)
         assert b.args is not None
         with b.loop(*panels) as panel:
-            there = moved(b, g, b.mul(panel.index, w["b_panel"]))
             column = b.mul(panel.index, micro.columns)
             columns = b.smin(b.sub(w["rows"], column), micro.columns)
             column = b.add(column, b.mul(group, w["rows"]))
+            self.pack_gradient(column, columns, start, steps)
             done = b.mul(b.sub(panel.index, panels[0]), w["task_tiles"])
             with b.loop(*tiles) as tile:
                 slot = b.add(done, b.sub(tile.index, tiles[0]))
@@ -173,5 +211,25 @@ class Driver:
                     b,
                     self.code.heights,
                     b.icmp("slt", tile.index, w["full"]),
-                    (b.args, kept, here, there, steps, part, row, column, columns, *ends),
+                    (b.args, kept, here, self.panel, steps, part, row, column, columns, *ends),
                 )
+
+    def pack_gradient(self, row: Value, rows: Value, start: Value, steps: Value) -> None:
+        """Transpose a panel of the output's gradient, image by image.
+
+        Each image has a whole number of vectors of steps; those beyond its places are zeros.
+        """
+        b, w, pack = self.b, self.w, self.code.pack
+        g = moved(b, b.word_pointer(WORDS.index("g")), b.mul(row, w["g_row"]))
+        end = b.add(start, steps)
+        first, last = (b.int("udiv", x, w["area"]) for x in (start, b.sub(end, 1)))
+        with b.loop(first, b.add(last, 1)) as image:
+            begin = b.mul(image.index, w["area"])
+            place = b.smax(b.sub(start, begin), 0)
+            count = b.smin(b.sub(w["places"], place), b.sub(end, b.add(begin, place)))
+            source = moved(b, g, b.mul(image.index, w["g_image"]))
+            source = b.element(source, stored(pack.source), place)
+            done = b.sub(b.add(begin, place), start)
+            target = moved(b, self.panel, b.mul(done, pack.row_bytes))
+            item = b.i64(pack.source.itemsize)
+            call_pack(b, "pack_g", Panel(source, target, w["g_row"], item, rows, count))

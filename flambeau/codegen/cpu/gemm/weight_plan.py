@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flambeau.ir.record import frozen, replace
+from flambeau.ir.record import frozen
 
 from ....ir.dtype import DType
 from ....ir.kernel import Access, Store
@@ -13,15 +13,14 @@ from .convolving import epilogue_values, refined, tile_rows
 from .cut import MOST_TASKS, TASK_WORK, ceil
 from .epilogue import Epilogue
 from .micro import Micro
-from .pack import Pack, pack_text, pack_words
+from .pack import Pack
 from .spec import Launch, Machine, Plan, product
-from .swap import flipped, turned_tree
 from .weight_gradient import PACKED, WeightGradient, weight_gradient_text
 from .windows import Geometry, Windows
 from .words import Words, ordered
 
 BLOCK = 512  # steps of a block
-TILES = 12  # of a task, about
+TILES = 16  # of a task, about
 KEPT = 96  # tiles of sums that a task keeps between blocks, at most
 FEWEST_TASKS = 8
 LONGEST = 8192  # steps of a part: errors grow with its length
@@ -82,29 +81,26 @@ def gradient_plan(gradient: Gradient, machine: Machine) -> Plan:
     geometry = gradient.geometry
     windows = geometry.windows(gradient.image, lanes, may_cross=False)
     cut = cut_up(gradient, lanes, machine)
-    launch, scratch, b = packed(gradient, cut, machine, lanes)
-    strides = tuple(map(flipped, gradient.strides))
-    accesses = (replace(x, strides=flipped(x.strides)) for x in gradient.accesses)
-    stores = tuple(Store(s.access, turned_tree(s.value, 0)) for s in gradient.stores)
-    epilogue = Epilogue(0, tuple(map(refined, accesses, strides)), gradient.scalars, stores)
-    values = b | epilogue_values(epilogue, strides)
+    accesses = tuple(map(refined, gradient.accesses, gradient.strides))
+    epilogue = Epilogue(0, accesses, gradient.scalars, gradient.stores)
+    values = epilogue_values(epilogue, gradient.strides)
     if cut.parts == 1:
         last = multiplied(gradient, cut, windows, epilogue, values, machine)
-        return Plan((launch, last), scratch)
-    rows, columns = gradient.channels * geometry.window, gradient.groups * gradient.rows
+        return Plan((last,), 0)
+    rows, columns = gradient.groups * gradient.rows, gradient.channels * geometry.window
     size = ceil(rows * columns * gradient.element.itemsize, 64) * 64
     access = Access(gradient.element, (None, None, 1))
     partial = Epilogue(1, (access,), (), (Store(0, product(gradient.element)),))
     steps = (size // gradient.element.itemsize, columns, 1)
-    there: Words = b | epilogue_values(partial, (steps,)) | {"pointer0": ("scratch", scratch)}
+    there = epilogue_values(partial, (steps,)) | {"pointer0": ("scratch", 0)}
     middle = multiplied(gradient, cut, windows, partial, there, machine)
     combine = Combine(gradient.element, lanes, epilogue)
     groups = ceil(rows, ROWS_OF_A_TASK)
-    values |= {"partial": ("scratch", scratch), "parts": cut.parts, "m": rows, "n": columns,
+    values |= {"partial": ("scratch", 0), "parts": cut.parts, "m": rows, "n": columns,
                "part_bytes": size, "groups": groups}  # fmt: skip
     text = combine_text(combine, machine.vector_bytes)
     last = Launch(text, "combine", ordered(combine.words, values), groups)
-    return Plan((launch, middle, last), scratch + cut.parts * size)
+    return Plan((middle, last), cut.parts * size)
 
 
 def cut_up(gradient: Gradient, lanes: int, machine: Machine) -> Cutting:
@@ -153,10 +149,13 @@ def multiplied(gradient: Gradient, cut: Cutting, windows: Windows, epilogue: Epi
     row = (cut.block + lanes) * item  # not a multiple of a page, or rows would share cache lines
     room = packed_rows(cut.task_tiles * cut.height, geometry.window) * row
     kept = cut.task_tiles * cut.task_panels if micro.keeps else 1
-    code = WeightGradient(micro, cut.full < cut.tiles, rounded(room), rounded(kept), windows,
-                          epilogue)  # fmt: skip
+    pack = Pack(gradient.grad, micro.element, lanes, cut.vectors, "steps")
+    code = WeightGradient(micro, cut.full < cut.tiles, rounded(room), rounded(cut.block),
+                          rounded(kept), pack, windows, epilogue)  # fmt: skip
     values = values | geometry.values(windows) | {
-        "x": ("b", 0), "steps": cut.steps, "block": cut.block, "blocks": cut.blocks,
+        "g": ("a", 0), "g_image": gradient.g[0] * gradient.grad.itemsize,
+        "g_row": gradient.g[1] * gradient.grad.itemsize, "x": ("b", 0), "steps": cut.steps,
+        "block": cut.block, "blocks": cut.blocks,
         "parts": cut.parts, "x_group": gradient.channels * geometry.x[1] * gradient.image.itemsize,
         "row_bytes": row, "full": cut.full, "height": cut.height, "tiles": cut.tiles,
         "task_tiles": cut.task_tiles, "panels": cut.panels,
@@ -170,31 +169,3 @@ def multiplied(gradient: Gradient, cut: Cutting, windows: Windows, epilogue: Epi
 def rounded(n: int) -> int:
     """The next power of two, so that few kernels serve many sizes."""
     return 1 << (n - 1).bit_length()
-
-
-def packed(gradient: Gradient, cut: Cutting, machine: Machine,
-           lanes: int) -> tuple[Launch, int, Words]:  # fmt: skip
-    """The launch that packs the output's gradient, the scratch memory that it fills, and where
-    panels lie then: for each place a row, in which its channels are neighbours.
-
-    Each image has a whole number of vectors of places; those that it lacks are zeros.
-    """
-    geometry, item = gradient.geometry, gradient.grad.itemsize
-    pack = Pack(gradient.grad, computed(gradient.element), lanes, cut.vectors, "steps")
-    numbers = geometry.area(lanes, False)
-    image = numbers * pack.row_bytes
-    panel, row = geometry.images * image, gradient.g[1] * item
-    values: Words = {
-        "source": ("a", 0), "target": ("scratch", 0), "lines": gradient.rows,
-        "k": geometry.area(lanes, True), "line": row, "step": item, "full": cut.panels,
-        "height": cut.vectors * lanes, "panels": cut.panels, "panel_bytes": panel,
-        "chunk": numbers, "chunks": 1, "group": 1, "groups": cut.panels, "stripe": numbers,
-        "size0": gradient.groups, "from0": gradient.rows * row, "to0": cut.panels * panel,
-        "size1": geometry.images, "from1": gradient.g[0] * item, "to1": image,
-    }  # fmt: skip
-    text = pack_text(pack, 2, machine.vector_bytes)
-    tasks = gradient.groups * geometry.images * cut.panels
-    launch = Launch(text, "pack", ordered(pack_words(2), values), tasks)
-    there: Words = {"b": ("scratch", 0), "b_group": cut.panels * panel, "b_panel": panel,
-                    "b_row": pack.row_bytes}  # fmt: skip
-    return launch, gradient.groups * cut.panels * panel, there

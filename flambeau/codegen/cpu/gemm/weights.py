@@ -41,26 +41,27 @@ class PackWeights:
 
 @lru_cache(maxsize=64)
 def weights_text(pack: PackWeights, vector_bytes: int) -> str:
-    """A module with the kernel `weights`: a task packs a chunk of channels of a panel."""
+    """A module with the kernel `weights`: a task packs some channels of all panels."""
     b = Builder(vector_bytes)
     with b.kernel("weights") as frame:
         w = {name: b.word(i) for i, name in enumerate(pack.words)}
         with b.loop(frame.begin, frame.end) as task:
-            rest, chunk = divided(b, task.index, w["chunks"])
-            group, tile = divided(b, rest, w["tiles"])
-            first = first_line(b, tile, w)
-            lines = b.sub(b.smin(first_line(b, b.add(tile, 1), w), w["lines"]), first)
-            offset = b.add(b.mul(group, w["group"]), b.mul(first, w["line"]))
+            group, chunk = divided(b, task.index, w["chunks"])
+            offset = b.mul(group, w["group"])
             source = b.element(b.word_pointer(0), stored(pack.source), offset)
             target = moved(b, b.word_pointer(1), b.mul(group, w["group_bytes"]))
-            target = moved(b, target, b.mul(tile, w["panel_bytes"]))
             begin = b.mul(chunk, w["chunk"])
             end = b.smin(b.add(begin, w["chunk"]), w["channels"])
-            with b.loop(begin, end) as channel:
+            with b.loop(begin, end) as channel, b.loop(0, w["tiles"]) as tile:
+                first = first_line(b, tile.index, w)
+                past = first_line(b, b.add(tile.index, 1), w)
+                lines = b.sub(b.smin(past, w["lines"]), first)
                 here = b.mul(channel.index, w["channel"])
+                here = b.add(here, b.mul(first, w["line"]))
+                there = moved(b, target, b.mul(tile.index, w["panel_bytes"]))
                 row = b.mul(channel.index, w["window"])
                 one_channel(b, pack, w, b.element(source, stored(pack.source), here),
-                            moved(b, target, b.mul(row, pack.row_bytes)), lines)  # fmt: skip
+                            moved(b, there, b.mul(row, pack.row_bytes)), lines)  # fmt: skip
     return b.text()
 
 

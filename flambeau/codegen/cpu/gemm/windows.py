@@ -174,7 +174,7 @@ class Runs:
     def load(self, offset: Value, masks: list[Value]) -> Value:
         """What a tap sees; `offset`: from its first element to this one's, in elements."""
         b, kind = self.b, stored(self.windows.dtype)
-        value = b.number(vector_of(kind, self.windows.lanes), 0)
+        value = Value(vector_of(kind, self.windows.lanes), "zeroinitializer")
         for run, bits in zip(self.runs, masks, strict=True):
             lanes = f"<{self.windows.lanes} x i1>"
             mask = b.op(f"bitcast {bits.typed} to {lanes}", lanes)
