@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from flambeau.interpreter import Interpreted
+from flambeau.ir.op import Op
 from flambeau.ir.program import Call, Input, Number, Program
 from flambeau.ir.record import field, record
 from flambeau.runtime.buffers import Buffer
@@ -25,6 +26,9 @@ FLAPPING = 4  # live sets of one path from which on they are widened to their un
 COMPILE_CALL = 200.0
 RUN_CALL = 10.0
 RUN_ELEMENT = 0.001
+# Programs of the same kinds of calls that are compiled at this price. More of them mean that sizes
+# change from run to run (batches of any length): those that follow are so much dearer.
+FEW, DEARER = 4, 10
 
 
 @record
@@ -34,6 +38,7 @@ class Entry:
     program: Program
     live: tuple[int, ...]
     cost: float  # of one run call by call
+    kinds: frozenset[Op]
     sightings: int = 0
     interpreted: Interpreted | None = None
     by_numpy: bool = False  # whether `interpreted` runs by NumPy meanings alone
@@ -54,6 +59,7 @@ class Counters:
 
 
 counters = Counters()
+_compiled: dict[frozenset[Op], int] = {}  # kinds of calls → how many such programs are compiled
 # Called before each run, with an entry, its memory, numbers and offsets: `flambeau explain`.
 watchers: list[Callable[..., None]] = []
 timed: Any = None  # what programs run by instead, while a profile is active (autograd/profiling.py)
@@ -75,6 +81,7 @@ def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[in
         if timed is not None:
             make = timed.aside("flambeau::compile", make)
         entry.compiled = make(entry.program, entry.constant, entry.sightings)
+        _compiled[entry.kinds] = _compiled.get(entry.kinds, 0) + 1
         counters.compiled += 1
     if watchers:
         for watcher in watchers:
@@ -150,6 +157,8 @@ def worth_compiling(entry: Entry) -> bool:
     if not entry.program.calls:  # nothing but views
         return False
     price = settings.patience * COMPILE_CALL * len(entry.program.calls)
+    if _compiled.get(entry.kinds, 0) >= FEW:
+        price *= DEARER
     return entry.sightings * entry.cost >= price
 
 
@@ -210,4 +219,5 @@ def new_entry(state: State, live: tuple[int, ...]) -> Entry:
         from flambeau.ir.show import say, show  # only readers of programs need the notation
 
         say("trace", lambda: show(program))
-    return Entry(program, live, len(calls) * RUN_CALL + elements * RUN_ELEMENT)
+    cost = len(calls) * RUN_CALL + elements * RUN_ELEMENT
+    return Entry(program, live, cost, frozenset([call.op for call in calls]))
