@@ -92,7 +92,8 @@ UNSORTED = "not there yet"
 
 # Why operators of the conformance run fail: (pattern of the operator's name, reason).
 REASONS = [
-    (r".*sparse.*|.*_scaled_mm.*", "sparse tensors do little, and products of small floats are not there"),
+    (r".*sparse.*|.*_scaled_mm.*", "sparse tensors do little, and products of small floats are not "
+     "there"),
     (r"narrow_copy|nn\.functional\.(avg_pool3d|gelu)", "PyTorch itself writes wrong numbers to an "
      "`out=` that is not contiguous"),
     (r"special\.bessel_(j0|y1)", "PyTorch is exact to eight digits there, Flambeau to sixteen"),
