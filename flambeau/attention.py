@@ -45,7 +45,7 @@ def scaled_dot_product_attention(
         k, v = shared_heads(q, k), shared_heads(q, v)
     scale = 1 / math.sqrt(max(q.shape[-1], 1)) if scale is None else float(scale)
     mask = None if attn_mask is None else added(attn_mask, q.dtype)
-    if dropout_p == 0 and has_kernel(q, v, mask):
+    if dropout_p == 0 and has_kernel(q, k, v, mask):
         return in_blocks(q, k, v, mask, scale, is_causal).to(dtype)
     shares = composed_shares(q, k, mask, scale, is_causal)
     if dropout_p > 0:
@@ -53,21 +53,23 @@ def scaled_dot_product_attention(
     return (shares @ v).to(dtype)
 
 
-def has_kernel(q: Any, v: Any, mask: Any) -> bool:
-    """Whether the row of attention takes this: rows that are not too long, a constant mask."""
-    return max(q.shape[-1], v.shape[-1]) <= WIDEST and (mask is None or not mask.requires_grad)
+def has_kernel(q: Any, k: Any, v: Any, mask: Any) -> bool:
+    """Whether the row of attention takes this: equal heads, rows not too long, a constant mask."""
+    heads = tuple(q.shape[:-2])
+    if tuple(k.shape[:-2]) != heads or tuple(v.shape[:-2]) != heads:
+        return False
+    if max(q.shape[-1], v.shape[-1]) > WIDEST:
+        return False
+    if mask is None:
+        return True
+    return not mask.requires_grad and broadcast_sizes([heads, tuple(mask.shape[:-2])]) == heads
 
 
 def in_blocks(q: Any, k: Any, v: Any, mask: Any, scale: float, causal: bool) -> Any:
-    """By the row of attention: operands of the same heads, whose rows lie in one piece."""
-    heads = [tuple(x.shape[:-2]) for x in (q, k, v)]
+    """By the row of attention, for which rows lie in one piece."""
+    operands = [x if x.stride(-1) == 1 else x.contiguous() for x in (q, k, v)]
     if mask is not None:
-        heads.append(tuple(mask.shape[:-2]))
-    common = broadcast_sizes(heads)
-    operands = [x.expand((*common, *x.shape[-2:])) for x in (q, k, v)]
-    operands = [x if x.stride(-1) == 1 else x.contiguous() for x in operands]
-    if mask is not None:
-        mask = mask.expand((*common, q.shape[-2], k.shape[-2]))
+        mask = mask.expand((*q.shape[:-1], k.shape[-2]))
     return ATTENTION(operands, mask, scale, causal)[0]
 
 

@@ -94,8 +94,12 @@ def composed_back(g: Any, query: Any, key: Any, value: Any, mask: Any, scale: fl
 
 
 def composed_shares(query: Any, key: Any, mask: Any, scale: float, causal: bool) -> Any:
-    """softmax of the scores; a query that sees nothing has no shares."""
-    scores = (query * scale) @ key.transpose(-2, -1)
+    """softmax of the scores; a query that sees nothing has no shares.
+
+    Both operands take their part of the scale, as in PyTorch: large scores round alike.
+    """
+    root = math.sqrt(abs(scale))
+    scores = (query * math.copysign(root, scale)) @ (key * root).transpose(-2, -1)
     if causal:
         scores = scores.masked_fill(later_keys(*scores.shape[-2:]), -math.inf)
     if mask is None:
