@@ -337,6 +337,10 @@ def weight_expand(input: Any, grad: Any, taps: Ints, stride: Ints, padding: Ints
     """Σ over the batch and all places of grad · what the taps see there."""
     if not input.shape[0]:
         return input.new_zeros((grad.shape[1], input.shape[1] // groups, *taps))
+    if groups == 1 and prod(grad.shape[2:]) == 1 and taps == tuple(input.shape[2:]):
+        if not any(padding):  # one place, which sees all of the image
+            rows, columns = (x.reshape((x.shape[0], prod(x.shape[1:]))) for x in (grad, input))
+            return rows.t().mm(columns).view((grad.shape[1], input.shape[1], *taps))
     return CORRELATE_WEIGHT(grad.contiguous(), input, groups, taps, stride, padding, dilation)
 
 

@@ -18,6 +18,7 @@ CASES = {
     "dilated": ((3, 7, 14, 15), (33, 7, 3, 2), dict(padding=2, dilation=2)),
     "vectors that cross images": ((5, 64, 7, 7), (70, 64, 3, 3), dict(padding=1)),
     "one place": ((8, 64, 3, 3), (16, 64, 3, 3), {}),
+    "one place, which sees everything": ((8, 12, 4, 4), (5, 12, 4, 4), {}),
     "blocks of channels": ((4, 300, 5, 5), (40, 300, 3, 3), dict(padding=1)),
     "parts of the places": ((30, 1, 28, 28), (6, 1, 5, 5), dict(padding=2)),
     "groups": ((3, 8, 14, 15), (12, 4, 3, 2), dict(padding=2, groups=2)),
