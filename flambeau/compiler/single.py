@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from flambeau.codegen.scalar import cost, k
 from flambeau.compiler.emit import Emitter, Run
 from flambeau.compiler.kernels import kernel_of
 from flambeau.compiler.pipeline import clusters_of
+from flambeau.ir.dtype import compute_dtype
 from flambeau.ir.layout import Layout, Offset
 from flambeau.ir.program import Call, Input, Number, Out, Program, Ref
 from flambeau.ir.record import record, replace
+from flambeau.ir.tree import Load, Tree
 
 LARGE = 1 << 14  # elements from which even a first sighting gets a kernel
 
@@ -111,12 +114,32 @@ def code_for(form: Call, names: Renaming) -> Single | None:
 
 
 def deserves(form: Call, single: Single) -> bool:
-    """Composite and structured calls at once, elementwise ones when large or met again."""
+    """Composite and structured calls at once, elementwise ones when large or met again.
+
+    Those for which NumPy would round otherwise than a kernel too: `net(x)` is then the same, to
+    the last bit, the first time and later.
+    """
     if form.op.kind == "effect" and kernel_of(form.op) is None:
         return False
     if form.op.kind != "elementwise" or single.sightings >= 2:
         return True
-    return max((o.layout.numel for o in form.outs), default=0) >= LARGE
+    large = max((o.layout.numel for o in form.outs), default=0) >= LARGE
+    return large or is_approximate(form)
+
+
+def is_approximate(form: Call) -> bool:
+    """Whether an elementwise call has functions that are not rounded correctly, such as exp."""
+    op, dtype = form.op, compute_dtype(form.compute or form.outs[0].dtype)
+    if op.scalar is None or op.picks or op.own_types or dtype.kind != "f":
+        return False
+
+    def argument(arg: Any) -> Any:
+        if isinstance(arg, tuple):
+            return tuple(map(argument, arg))
+        return Load(0, dtype) if isinstance(arg, Ref | Number) else arg
+
+    tree = op.scalar(k, *map(argument, form.args))
+    return isinstance(tree, Tree) and cost(tree)[1] > 0
 
 
 def compile_single(form: Call, names: Renaming) -> Emitter | None:
