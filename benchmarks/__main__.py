@@ -30,7 +30,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="REGEX", help="rows whose title matches")
     parser.add_argument("--quick", action="store_true", help="a sanity run: too short to trust")
     parser.add_argument("--peers", action="store_true",
-                        help="training: torch.compile too (takes minutes)")
+                        help="training: torch.compile, JAX and tinygrad too (takes minutes)")
     parser.add_argument("--list", action="store_true", help="print the titles and end")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--alternations", type=int, default=Plan.alternations)
