@@ -25,7 +25,7 @@ from .windows import Windows, lanes_at, splat32
 
 WORDS = (
     "a", "x", "channels", "block", "full", "height", "tiles", "panels", "task_tiles",
-    "groups_m", "groups_n", "groups", "rows", "a_group", "a_tile", "a_row", "a_step", "a_stride",
+    "groups_m", "groups_n", "rows", "a_group", "a_tile", "a_row", "a_step", "a_stride",
     "x_group",
 )  # fmt: skip
 

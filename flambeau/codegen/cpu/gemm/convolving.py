@@ -94,7 +94,7 @@ def convolution_plan(conv: Convolution, machine: Machine) -> Plan:
         "x": ("b", 0), "channels": kernels.channels, "block": block, "full": full,
         "height": height, "tiles": tiles, "panels": panels,
         "task_tiles": ceil(tiles, groups_m), "groups_m": groups_m, "groups_n": groups_n,
-        "groups": kernels.groups, "rows": kernels.rows,
+        "rows": kernels.rows,
         "x_group": kernels.channels * geometry.x[1] * conv.image.itemsize,
     }  # fmt: skip
     values |= geometry.values(windows) | epilogue_values(epilogue, conv.strides)

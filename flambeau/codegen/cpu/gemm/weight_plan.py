@@ -24,7 +24,7 @@ TILES = 16  # of a task, about
 KEPT = 96  # tiles of sums that a task keeps between blocks, at most
 FEWEST_TASKS = 8
 LONGEST = 8192  # steps of a part: errors grow with its length
-ROOM = 1 << 20  # bytes of the patches of a task, which lie on the stack
+ROOM = 1 << 20  # bytes of the patches of a task, about; they lie on the stack
 
 
 @frozen
@@ -113,12 +113,12 @@ def cut_up(gradient: Gradient, lanes: int, machine: Machine) -> Cutting:
     panels = ceil(gradient.rows, vectors * lanes)
     groups_m = ceil(tiles, TILES)
     most = packed_rows(ceil(tiles, groups_m) * height, geometry.window)
-    longest = min(BLOCK, ROOM // (most * gradient.element.itemsize) - lanes)
-    if longest < PACKED * lanes:
+    whole, item = PACKED * lanes, gradient.element.itemsize
+    longest = max(whole, min(BLOCK, ROOM // (most * item) - lanes))
+    if most * (longest + lanes) * item > 4 * ROOM:
         raise NotImplementedError(f"the gradient of a convolution with {geometry.window} taps; "
                                   "hint: cut its kernel into parts, and add what they give"
                                   )  # fmt: skip
-    whole = PACKED * lanes
     block = ceil(ceil(steps, ceil(steps, longest // whole * whole)), whole) * whole
     blocks = ceil(steps, block)
     work = 2 * gradient.groups * gradient.rows * rows * steps
