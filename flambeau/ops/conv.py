@@ -32,6 +32,7 @@ from flambeau.trace.modes import Mode
 
 MOST_TAPS = 27  # of a kernel that works on each channel alone, to be done tap by tap
 SPARSE = 6  # times as many input as output channels, or outputs as places: taps are added up
+MOST_ADDED = 256  # taps that are: each is a call
 
 
 def conv_shape(mode: Mode, input: Spec, weight: Spec, bias: Any, stride: Ints, padding: Ints,
@@ -152,7 +153,8 @@ def folding_pays(kernels: Any, places: Ints, area: int) -> bool:
     each input channel and tap. And where few places reach many outputs, most taps see zeros.
     """
     _, out, channels, *taps = kernels.shape
-    return prod(taps) > 1 and (SPARSE * out <= channels or SPARSE * prod(places) <= area)
+    few = SPARSE * out <= channels or SPARSE * prod(places) <= area
+    return 1 < prod(taps) <= MOST_ADDED and few
 
 
 def folded(x: Any, kernels: Any, bias: Any, stride: Ints, padding: Ints, dilation: Ints,

@@ -62,9 +62,15 @@ def convolution_plan(conv: Convolution, machine: Machine) -> Plan:
     windows = geometry.windows(conv.image, lanes, may_cross=True)
     steps = kernels.channels * geometry.window
     columns = geometry.images * geometry.area(lanes, windows.crosses)
-    vectors = tile_vectors(kernels.rows, ceil(columns, lanes), machine)
-    height, tiles, full = tile_rows(kernels.rows, vectors, machine)
     block = channel_block(kernels.channels, geometry.window)
+    depth = min(block, kernels.channels) * geometry.window
+    room = max(64, 1 << (depth - 1).bit_length())
+    most = 4 * STACK_BYTES // (room * machine.vector_bytes)
+    if not most:
+        raise NotImplementedError(f"a convolution with {geometry.window} taps; hint: cut its "
+                                  "kernel into parts, and add what they give")  # fmt: skip
+    vectors = min(most, tile_vectors(kernels.rows, ceil(columns, lanes), machine))
+    height, tiles, full = tile_rows(kernels.rows, vectors, machine)
     panels = ceil(columns, vectors * lanes)
     groups_m, groups_n = tasks_of(conv, steps, tiles, panels, columns, steps > DEEPEST)
     a: Words = {"a": ("a", kernels.start * kernels.dtype.itemsize)}
@@ -82,11 +88,6 @@ def convolution_plan(conv: Convolution, machine: Machine) -> Plan:
         element=computed(conv.element), lanes=lanes, height=height, vectors=vectors,
         along_k=plain, ragged=True, packed=True, keeps=steps > DEEPEST, ahead_a=0, ahead_b=0,
     )  # fmt: skip
-    depth = min(block, kernels.channels) * geometry.window
-    room = max(64, 1 << (depth - 1).bit_length())
-    if room * micro.columns * conv.element.itemsize > 4 * STACK_BYTES:
-        raise NotImplementedError(f"a convolution with {geometry.window} taps; hint: cut its "
-                                  "kernel into parts, and add what they give")  # fmt: skip
     accesses = tuple(map(refined, conv.accesses, conv.strides))
     epilogue = Epilogue(1, accesses, conv.scalars, conv.stores)
     code = Convolve(micro, full < tiles, room, windows, epilogue)
