@@ -12,7 +12,9 @@
 from __future__ import annotations
 
 import functools
+import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
@@ -30,6 +32,21 @@ from flambeau.settings import settings
 PASSES = (expand, lower, simplify, fuse)
 
 
+@contextmanager
+def without_collections() -> Iterator[None]:
+    """To compile makes many objects that stay, and no garbage to speak of: Python does not look for
+    any meanwhile. Each time it would walk over all that there is.
+    """
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
+@without_collections()
 def compile_program(program: Program, constant: dict[int, int] | None = None,
                     sighting: int = 0) -> Compiled:  # fmt: skip
     """A program → something whose `run` computes it in one native call.

@@ -12,7 +12,7 @@ from typing import Any
 from flambeau.codegen.scalar import cost, k
 from flambeau.compiler.emit import Emitter, Run
 from flambeau.compiler.kernels import kernel_of
-from flambeau.compiler.pipeline import clusters_of
+from flambeau.compiler.pipeline import clusters_of, without_collections
 from flambeau.ir.dtype import compute_dtype
 from flambeau.ir.layout import Layout, Offset
 from flambeau.ir.program import Call, Input, Number, Out, Program, Ref
@@ -174,6 +174,7 @@ class CallCode:
             return self.find(call)
         return code
 
+    @without_collections()
     def look_ahead(self) -> None:
         """Have all code compiled that this run needs, as far as that is possible."""
         self.ahead.clear()

@@ -59,6 +59,14 @@ def test_damaged_files_are_compiled_anew(place, damage):
         assert cache.read(file.name) is not None
 
 
+def test_a_file_under_the_name_of_another_is_not_read(place):
+    cache.write("one", b"code")
+    (place / "one").rename(place / "two")
+    assert cache.read("two") is None
+    cache.write("one", b"code")
+    assert cache.read("one") == b"code"
+
+
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setattr(settings, "cache", tmp_path / "file")

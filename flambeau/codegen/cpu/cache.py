@@ -14,7 +14,7 @@ import threading
 from ...ir.log import note_kernel
 from ...settings import settings
 
-MAGIC = b"FLAMBEAU-OBJECT-1\n"
+MAGIC = b"FLAMBEAU-OBJECT-2\n"
 MOST_BYTES = 256 << 20
 
 
@@ -32,7 +32,7 @@ def read(key: str) -> bytes | None:
         return None
     head = len(MAGIC) + 32
     payload = content[head:]
-    if content[:head] != MAGIC + hashlib.sha256(payload).digest():
+    if content[:head] != MAGIC + digest(key, payload):
         return None
     note_kernel("read", key, len(payload))
     return payload
@@ -46,11 +46,16 @@ def write(key: str, payload: bytes) -> None:
     try:
         _trim_once(place)
         with open(temporary, "wb", 0) as file:
-            file.write(MAGIC + hashlib.sha256(payload).digest() + payload)
+            file.write(MAGIC + digest(key, payload) + payload)
         os.replace(temporary, os.path.join(place, key))
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+
+
+def digest(key: str, payload: bytes) -> bytes:
+    """A checksum that a file under another's name does not have."""
+    return hashlib.sha256(key.encode() + payload).digest()
 
 
 _trimmed: set[str] = set()

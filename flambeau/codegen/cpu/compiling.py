@@ -15,6 +15,7 @@ before a fork or at the end of the process but to wait.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import threading
 import weakref
@@ -24,42 +25,50 @@ from typing import Any
 
 from ...runtime.threads import before_fork, get_num_threads
 
+LOOK_AGAIN = 0.05  # seconds after which whoever waits for a job asks whether it was given up
+
 
 class Job:
     """A module that is to be compiled, is being compiled, or is."""
 
     def __init__(self, compiler: Compiler, text: str, keep: Callable[[bytes], None]) -> None:
         self.compiler, self.text, self.keep = compiler, text, keep
+        self.by: threading.Thread | None = None  # who has taken it
         self.code: bytes | None = None
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
         self.done = threading.Event()
 
     def result(self) -> bytes:
-        """The object code, compiled here and now if nobody has begun with it."""
+        """The object code, compiled here and now if nobody is at it."""
         while not self.done.is_set():
-            if self.compiler.take(self):
-                self.run()
-                self.keep_code()
-            elif not self.compiler.help():
-                self.done.wait()
+            job = self.compiler.take(self)
+            if job is not None:
+                job.run()
+            else:
+                self.done.wait(LOOK_AGAIN)
         if self.error is not None:
             raise self.error
         assert self.code is not None
         return self.code
 
+    def free(self) -> bool:
+        """Whether nobody is at it: nobody took it, or the calling thread did and was interrupted,
+        or the thread that did is gone.
+        """
+        by = self.by
+        given_up = by is None or by is threading.current_thread() or not by.is_alive()
+        return given_up and not self.done.is_set()
+
     def run(self) -> None:
-        """Compile; whoever waits may go on."""
+        """Compile; then whoever waits may go on, and whoever keeps code gets it."""
         try:
             self.code = self.compiler.compile(self.text)
         except Exception as error:
             self.error = error
         except BaseException:  # interrupted: whoever needs the code begins anew
-            self.compiler.waiting.append(self)
+            self.by = None
             raise
         self.done.set()
-
-    def keep_code(self) -> None:
-        """Hand the code to whoever keeps it; nobody waits for that."""
         if self.code is not None:
             self.keep(self.code)
 
@@ -81,43 +90,47 @@ class Compiler:
         job = Job(self, text, keep)
         with self.lock:
             self.waiting.append(job)
-            more = len(self.threads) < get_num_threads() - 1
-            if more:
-                thread = threading.Thread(target=self.work, name="flambeau-compile", daemon=True)
-                self.threads.add(thread)
-        if more:
-            thread.start()
+            if len(self.threads) < get_num_threads() - 1 and not _ended:
+                self.start()
         return job
+
+    def start(self) -> None:
+        """One thread more, if the system has one: whoever waits compiles, too."""
+        thread = threading.Thread(target=self.work, name="flambeau-compile", daemon=True)
+        self.threads.add(thread)
+        try:
+            thread.start()
+        except RuntimeError:
+            self.threads.discard(thread)
 
     def work(self) -> None:
         """What a thread does."""
-        while True:
-            with self.lock:
-                if not self.waiting:
-                    self.threads.discard(threading.current_thread())
-                    return
-                job = self.waiting.popleft()
-            job.run()
-            job.keep_code()
+        me = threading.current_thread()
+        try:
+            while True:
+                with self.lock:
+                    if not self.waiting:
+                        self.threads.discard(me)
+                        return
+                    job = self.waiting.popleft()
+                    job.by = me
+                job.run()
+        finally:
+            self.threads.discard(me)
 
-    def take(self, job: Job) -> bool:
-        """Take a job out of the queue, if it is still there."""
+    def take(self, wanted: Job) -> Job | None:
+        """What is best done by a thread that waits for a job: that one, or else the last one."""
         with self.lock:
-            try:
-                self.waiting.remove(job)
-            except ValueError:
-                return False
-            return True
-
-    def help(self) -> bool:
-        """Do the job that would be the last one, if there is any."""
-        with self.lock:
-            if not self.waiting:
-                return False
-            job = self.waiting.pop()
-        job.run()
-        job.keep_code()
-        return True
+            if wanted.free():
+                job = wanted
+                with contextlib.suppress(ValueError):  # an interrupted one is not there
+                    self.waiting.remove(job)
+            elif self.waiting:
+                job = self.waiting.pop()
+            else:
+                return None
+            job.by = threading.current_thread()
+            return job
 
     def compile(self, text: str) -> bytes:
         """Object code of a module, by the calling thread."""
@@ -136,8 +149,10 @@ class Compiler:
             held, self.waiting = self.waiting, deque()
             threads = list(self.threads)
         for thread in threads:
-            thread.join()
-        self.waiting.extend(held)
+            if thread.is_alive():
+                thread.join()
+        with self.lock:
+            self.waiting.extendleft(job for job in reversed(held) if job.by is None)
 
 
 class Native:
@@ -189,14 +204,16 @@ class Native:
         message = ctypes.c_void_p()
         found = function(*arguments, ctypes.byref(message))
         if not found:
-            said = ctypes.string_at(message.value).decode() if message.value else "no reason given"
+            said = "no reason given"
             if message.value:
+                said = ctypes.string_at(message.value).decode(errors="replace")
                 self.end_string(message)
             raise RuntimeError(f"LLVM refuses a kernel: {said}")
         return found
 
 
 _compilers: weakref.WeakSet[Compiler] = weakref.WeakSet()
+_ended = False
 
 
 def settle_all() -> None:
@@ -205,5 +222,12 @@ def settle_all() -> None:
         compiler.settle()
 
 
-atexit.register(settle_all)
+def end() -> None:
+    """At the end of the process: from now on, the thread that needs code compiles it."""
+    global _ended
+    _ended = True
+    settle_all()
+
+
+atexit.register(end)
 before_fork.append(settle_all)
