@@ -13,8 +13,8 @@ USES = {
     "export": lambda: torch.export.export(torch.nn.ReLU(), (torch.ones(1),)),
     "onnx": lambda: torch.onnx.export(torch.nn.ReLU(), torch.ones(1), "file"),
     "nested": lambda: torch.nested.nested_tensor([torch.ones(1)]),
-    "sparse": lambda: torch.sparse.mm(torch.ones(1, 1), torch.ones(1, 1)),
-    "sparse_coo_tensor": lambda: torch.sparse_coo_tensor([[0]], [1.0], (2,)),
+    "sparse": lambda: torch.sparse.addmm(*[torch.ones(1, 1)] * 3),
+    "sparse_csr_tensor": lambda: torch.sparse_csr_tensor([0, 1], [0], [1.0], (1, 1)),
 }
 
 

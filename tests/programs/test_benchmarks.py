@@ -66,7 +66,7 @@ def test_a_failed_row_is_reported_as_such():
 @pytest.mark.parametrize("loop", memory.LOOPS)
 def test_memory_is_flat(loop, ours):
     running = memory.LOOPS[loop](ours)
-    for _ in itertools.islice(running, 200):
+    for _ in itertools.islice(running, 5000):  # by then everything is compiled
         pass
     before = memory.resident()
     for _ in itertools.islice(running, 5000):
