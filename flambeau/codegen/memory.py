@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..ir.dtype import DType
 from .instructions import Instructions, Int, mangled
-from .values import Value, computed, lanes_of, stored, vector_of
+from .values import Value, lanes_of, stored, vector_of
 
 _SIZES = {"float": 4, "double": 8, "half": 2, "ptr": 8, "i1": 1}
 
@@ -144,9 +144,6 @@ class Memory(Instructions):
         nan = self.fcmp("uno", value, value)
         chosen = self.select(nan, self.like(rounded, 0x7FC0), rounded)
         return self.convert("trunc", chosen, "i16")
-
-    def zero_of(self, dtype: DType, lanes: Int = 1) -> Value:
-        return self.number(vector_of(computed(dtype), lanes), 0)
 
 
 def _align(kind: str) -> int:

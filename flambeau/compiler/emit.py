@@ -42,7 +42,6 @@ from flambeau.settings import settings
 
 Word = tuple[int, int]
 Run = Callable[..., tuple[Buffer, ...]]
-MOST_THREADS = 256
 SMALL_RESULT = 256  # bytes up to which live results share a block that lives as long as any of them
 SHARED_ARENA = 1 << 20  # bytes up to which programs share the memory of what they keep inside
 

@@ -14,6 +14,7 @@ from .epilogue import Epilogue, Finish, Place
 from .micro import column_masks, moved
 from .pack import divided, first_line, share
 from .pairs import LINES, ROW, SQUARE, STEPS
+from .words import loop_names
 
 A_TILES, B_TILES = (4, 5), (6, 7)  # the numbers of tile registers; those below hold sums
 COLUMN_BYTES = 0x0040_0040_0040_0040  # 64 for each of four tile registers, as 16-bit numbers
@@ -43,8 +44,7 @@ class Amx:
 
     @property
     def words(self) -> tuple[str, ...]:
-        loops = [f"{what}{i}" for i in range(self.batch) for what in ("size", "a_batch", "b_batch")]
-        return WORDS + tuple(loops) + self.epilogue.words
+        return WORDS + loop_names(self.batch) + self.epilogue.words
 
     @property
     def pitch(self) -> int:

@@ -50,16 +50,12 @@ class Convolve:
     def words(self) -> tuple[str, ...]:
         return self.own + self.epilogue.words
 
-    @property
-    def heights(self) -> tuple[int, ...]:
-        return (self.micro.height, self.micro.height - 1)[: 2 if self.uneven else 1]
-
 
 @lru_cache(maxsize=256)
 def convolve_text(conv: Convolve, vector_bytes: int) -> str:
     """The module: the tiles of both heights, the packing, and the kernel `convolve`."""
     b = Builder(vector_bytes)
-    for height in conv.heights:
+    for height in conv.micro.heights(conv.uneven):
         tile_function(b, conv, replace(conv.micro, height=height))
     patches = Patches(conv.windows, conv.micro.element, conv.micro.vectors)
     patches_function(b, patches, conv.own)
@@ -235,4 +231,5 @@ class Driver:
         assert b.args is not None
         values = (b.args, kept, a, self.panel, steps, w["a_stride"], b.add(row, first), column,
                   *ends)  # fmt: skip
-        choose_tile(b, self.conv.heights, b.icmp("slt", tile, w["full"]), values)
+        heights = self.conv.micro.heights(self.conv.uneven)
+        choose_tile(b, heights, b.icmp("slt", tile, w["full"]), values)

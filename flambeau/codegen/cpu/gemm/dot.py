@@ -14,6 +14,7 @@ from ...values import computed, stored
 from .epilogue import Epilogue, Finish, Place
 from .micro import column_masks, moved
 from .pack import divided, share
+from .words import loop_names
 
 WORDS = ("a", "b", "k", "n", "m", "a_row", "b_column", "blocks", "groups")
 
@@ -38,8 +39,7 @@ class Dot:
 
     @property
     def words(self) -> tuple[str, ...]:
-        loops = [f"{what}{i}" for i in range(self.batch) for what in ("size", "a_batch", "b_batch")]
-        return WORDS + tuple(loops) + self.epilogue.words
+        return WORDS + loop_names(self.batch) + self.epilogue.words
 
 
 def dot_text(dot: Dot, vector_bytes: int) -> str:

@@ -11,6 +11,7 @@ from ...builder import Builder, Value
 from .epilogue import Epilogue, Finish, Place
 from .micro import Micro, Reads, column_masks, moved, multiply
 from .pack import Pack, Panel, call_pack, divided, first_line, pack_function, share
+from .words import loop_names
 
 WORDS = (
     "a", "b", "k", "k_block", "n", "full", "height", "tiles", "panels", "task_tiles",
@@ -43,18 +44,13 @@ class Gemm:
 
     @property
     def words(self) -> tuple[str, ...]:
-        loops = [f"{what}{i}" for i in range(self.batch) for what in ("size", "a_batch", "b_batch")]
-        return WORDS + tuple(loops) + self.epilogue.words
-
-    @property
-    def heights(self) -> tuple[int, ...]:
-        return (self.micro.height, self.micro.height - 1)[: 2 if self.uneven else 1]
+        return WORDS + loop_names(self.batch) + self.epilogue.words
 
 
 def gemm_text(gemm: Gemm, vector_bytes: int) -> str:
     """The module: the tiles of both heights, the packing, and the kernel `gemm`."""
     b = Builder(vector_bytes)
-    for height in gemm.heights:
+    for height in gemm.micro.heights(gemm.uneven):
         tile_function(b, gemm, replace(gemm.micro, height=height))
     if gemm.pack_b:
         pack_function(b, gemm.pack_b, "pack_b")
@@ -265,4 +261,5 @@ class Driver:
         assert b.args is not None
         place = (row, column, columns, fresh, last, *batch)
         values = (b.args, kept, a, b_, steps, w["a_stride"], step, *place)
-        choose_tile(b, self.gemm.heights, b.icmp("slt", tile, w["full"]), values)
+        heights = self.gemm.micro.heights(self.gemm.uneven)
+        choose_tile(b, heights, b.icmp("slt", tile, w["full"]), values)

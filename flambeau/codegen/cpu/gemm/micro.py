@@ -38,6 +38,10 @@ class Micro:
     ahead_a: int
     ahead_b: int
 
+    def heights(self, uneven: bool) -> tuple[int, ...]:
+        """Of the tiles: where they are uneven, some have a row less."""
+        return (self.height, self.height - 1)[: 2 if uneven else 1]
+
     @property
     def itemsize(self) -> int:
         return 4 if self.element == "float" else 8

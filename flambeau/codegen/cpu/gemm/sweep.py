@@ -13,6 +13,7 @@ from ...builder import Builder, Value, vector_of
 from ...values import computed, stored
 from .micro import fetch, moved
 from .pack import divided
+from .words import loop_names
 
 ROWS = 8  # of B that are added at once
 AHEAD = 8  # rows ahead that B is fetched
@@ -38,8 +39,7 @@ class Sweep:
 
     @property
     def words(self) -> tuple[str, ...]:
-        loops = [f"{what}{i}" for i in range(self.batch) for what in ("size", "a_batch", "b_batch")]
-        return WORDS + tuple(loops)
+        return WORDS + loop_names(self.batch)
 
 
 @frozen

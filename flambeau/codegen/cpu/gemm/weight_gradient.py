@@ -69,16 +69,12 @@ class WeightGradient:
     def words(self) -> tuple[str, ...]:
         return self.own + self.epilogue.words
 
-    @property
-    def heights(self) -> tuple[int, ...]:
-        return (self.micro.height, self.micro.height - 1)[: 2 if self.uneven else 1]
-
 
 @lru_cache(maxsize=256)
 def weight_gradient_text(code: WeightGradient, vector_bytes: int) -> str:
     """The module: the tiles of both heights, the packing, and the kernel `weight_gradient`."""
     b = Builder(vector_bytes)
-    for height in code.heights:
+    for height in code.micro.heights(code.uneven):
         tile_function(b, code, replace(code.micro, height=height))
     patches_function(b, Patches(code.windows, code.micro.element, PACKED), code.own)
     pack_function(b, code.pack, "pack_g")
@@ -209,7 +205,7 @@ class Driver:
                 here = moved(b, top, b.mul(b.sub(row, row0), w["row_bytes"]))
                 choose_tile(
                     b,
-                    self.code.heights,
+                    self.code.micro.heights(self.code.uneven),
                     b.icmp("slt", tile.index, w["full"]),
                     (b.args, kept, here, self.panel, steps, part, row, column, columns, *ends),
                 )

@@ -57,6 +57,11 @@ def accesses(matmul: Matmul, shape: Shape) -> tuple[Access, ...]:
     return tuple(refined)
 
 
+def loop_names(batch: int) -> tuple[str, ...]:
+    """The names of `loop_words`, in the order in which kernels take them."""
+    return tuple(f"{what}{i}" for i in range(batch) for what in ("size", "a_batch", "b_batch"))
+
+
 def loop_words(shape: Shape, a: Operand, b: Operand) -> Words:
     """The sizes of the batch, and how it moves the operands."""
     values: Words = {}
