@@ -54,7 +54,12 @@ def scaled_dot_product_attention(
 
 
 def has_kernel(q: Any, k: Any, v: Any, mask: Any) -> bool:
-    """Whether the row of attention takes this: equal heads, rows not too long, a constant mask."""
+    """Whether the row of attention takes this: equal heads, rows not too long, a constant mask.
+
+    What does not fit together goes by products, which say so.
+    """
+    if q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
+        return False
     heads = tuple(q.shape[:-2])
     if tuple(k.shape[:-2]) != heads or tuple(v.shape[:-2]) != heads:
         return False

@@ -89,7 +89,12 @@ class SparseTensor(Tensor):
         if self._coalesced:
             return self
         count, size = self.sparse_dim(), self._spec.size
-        flat = np.ravel_multi_index(tuple(self._places._numbers()), size[:count], mode="wrap")
+        rows = self._places._numbers()
+        for dim, (row, n) in enumerate(zip(rows, size)):
+            if wrong := row[(row < 0) | (row >= n)].tolist():
+                raise RuntimeError(f"size is inconsistent with indices: for dim {dim}, size is {n} "
+                                   f"but found index {wrong[0]}")  # fmt: skip
+        flat = np.ravel_multi_index(tuple(rows), size[:count], mode="wrap")
         places, which = np.unique(flat, return_inverse=True)
         zeros = self._elements.new_zeros((len(places), *self._elements._spec.size[1:]))
         values = zeros.index_add(0, from_array(which, dt.int64), self._elements)

@@ -282,3 +282,10 @@ def test_lbfgs_takes_sparse_gradients():
         return w.flatten().tolist()
 
     assert story(flambeau) == pytest.approx(story(oracle), rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("index", [9, -1])
+def test_indices_outside_are_refused_where_they_are_used(index):
+    wrong = flambeau.sparse_coo_tensor([[0, index]], [1.0, 2.0], (3,))
+    with pytest.raises(RuntimeError, match=f"for dim 0, size is 3 but found index {index}"):
+        wrong.coalesce()

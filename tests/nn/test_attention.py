@@ -169,3 +169,13 @@ def test_encoders_know_relu_after_a_subclass_was_made():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         flambeau.nn.TransformerEncoder(layer, 2)
+
+
+@pytest.mark.parametrize("sizes", [
+    ((1, 2, 3, 4), (1, 2, 3, 5), (1, 2, 3, 4)), ((1, 2, 3, 4), (1, 2, 3, 2), (1, 2, 3, 4)),
+    ((1, 2, 3, 4), (1, 2, 5, 4), (1, 2, 3, 4)), ((2, 2, 3, 4), (3, 2, 3, 4), (3, 2, 3, 4)),
+])  # fmt: skip
+def test_operands_that_do_not_fit_are_refused(sizes):
+    """PyTorch's kernel does not look at how many values there are; ours would read past them."""
+    with pytest.raises(RuntimeError, match="batch2 tensor to be|must match the size"):
+        flambeau.nn.functional.scaled_dot_product_attention(*map(flambeau.zeros, sizes))
