@@ -18,7 +18,7 @@ from flambeau.cli.page_style import SCRIPT, STYLE
 from flambeau.cli.picture import memory_picture, sized
 from flambeau.cli.story import Story, brief_place, tell
 from flambeau.cli.watch import Watch
-from flambeau.compiler.fuse import Fused
+from flambeau.compiler.clusters import Fused
 from flambeau.compiler.observe import show_code, show_memory, show_schedule, show_tape
 from flambeau.ir.program import Call, Program, Source
 from flambeau.ir.show import show, show_call, show_fused

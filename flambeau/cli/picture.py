@@ -10,8 +10,8 @@ from __future__ import annotations
 import html
 from math import log2
 
-from flambeau.compiler.emit import reaches_memory, touched_homes
 from flambeau.compiler.observe import Observer
+from flambeau.compiler.reaching import reaches_memory, touched_homes
 from flambeau.ir.program import POSITIONS
 from flambeau.ir.record import record
 

@@ -17,7 +17,7 @@ from flambeau.codegen.cpu import attention, attention_back
 from flambeau.codegen.cpu.attention import FORWARD, WIDEST, Attention, lanes_of_block
 from flambeau.codegen.cpu.attention_back import BACKWARD, PARTS
 from flambeau.codegen.cpu.target import cpu
-from flambeau.compiler.schedule import Scalar
+from flambeau.compiler.scheduled import Scalar
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Ints, contiguous_strides
 from flambeau.ir.program import Call, Out, Ref

@@ -12,9 +12,9 @@ from flambeau.codegen.cpu.gemm.spec import Plan, machine_of
 from flambeau.codegen.cpu.gemm.weight_plan import Gradient, gradient_plan
 from flambeau.codegen.cpu.gemm.windows import Geometry
 from flambeau.codegen.cpu.target import cpu
-from flambeau.compiler.fuse import Cluster, Fused
+from flambeau.compiler.clusters import Cluster, Fused
 from flambeau.compiler.products import EpilogueWriter, Planned, epilogue_of
-from flambeau.compiler.schedule import as_access
+from flambeau.compiler.scheduled import as_access
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Ints
 from flambeau.ir.program import Ref

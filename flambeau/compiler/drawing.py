@@ -16,7 +16,7 @@ from typing import Any
 
 from flambeau.codegen.cpu import random
 from flambeau.codegen.cpu.target import cpu
-from flambeau.compiler.schedule import Scalar
+from flambeau.compiler.scheduled import Scalar
 from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
 from flambeau.ir.layout import is_contiguous

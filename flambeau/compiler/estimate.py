@@ -13,8 +13,9 @@ from typing import Any
 
 from flambeau.codegen.cpu.gemm import amx, combine, dot, kernel, pack, pairs, sweep
 from flambeau.codegen.scalar import cost
-from flambeau.compiler.fuse import Cluster, Fused, Member
-from flambeau.compiler.schedule import Scheduled, Writer
+from flambeau.compiler.clusters import Cluster, Fused, Member
+from flambeau.compiler.scheduled import Scheduled
+from flambeau.compiler.trees import Writer
 from flambeau.ir.kernel import Stage, leaves
 from flambeau.ir.layout import Ints
 from flambeau.ir.program import POSITIONS, Call, Ref

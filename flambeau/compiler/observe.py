@@ -12,17 +12,12 @@ from typing import Any
 
 from flambeau.codegen import loops
 from flambeau.codegen.cpu.target import cpu
-from flambeau.compiler.emit import (
-    Compiled,
-    Emitter,
-    Run,
-    reaches_memory,
-    run_source,
-    scratch_of,
-)
+from flambeau.compiler.clusters import Fused
+from flambeau.compiler.emit import Compiled, Emitter, scratch_of
 from flambeau.compiler.estimate import call_bytes, kernel_cost, nest_cost
-from flambeau.compiler.fuse import Fused
-from flambeau.compiler.schedule import Operand, Scheduled
+from flambeau.compiler.reaching import reaches_memory
+from flambeau.compiler.running import Run, run_source
+from flambeau.compiler.scheduled import Operand, Scheduled
 from flambeau.ir.kernel import Nest, Word, words
 from flambeau.ir.layout import Offset
 from flambeau.ir.program import POSITIONS, Call, Number

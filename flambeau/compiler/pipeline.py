@@ -18,9 +18,10 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
+from flambeau.compiler.clusters import Fused
 from flambeau.compiler.emit import Compiled, Emitter
 from flambeau.compiler.expand import expand
-from flambeau.compiler.fuse import Fused, fuse
+from flambeau.compiler.fuse import fuse
 from flambeau.compiler.rules import lower
 from flambeau.compiler.simplify import simplify
 from flambeau.compiler.verify import verify

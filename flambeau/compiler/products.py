@@ -15,8 +15,9 @@ from flambeau.codegen.cpu.gemm.plan import plan
 from flambeau.codegen.cpu.gemm.spec import Matmul, Plan, Shape, machine_of, product
 from flambeau.codegen.cpu.target import cpu
 from flambeau.codegen.scalar import k
-from flambeau.compiler.fuse import Cluster, Fused, Member
-from flambeau.compiler.schedule import Operand, Scalar, Writer, as_access
+from flambeau.compiler.clusters import Cluster, Fused, Member
+from flambeau.compiler.scheduled import Operand, Scalar, as_access
+from flambeau.compiler.trees import Writer
 from flambeau.ir.kernel import Store
 from flambeau.ir.program import Ref
 from flambeau.ir.record import record

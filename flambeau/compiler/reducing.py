@@ -10,8 +10,8 @@ from functools import lru_cache
 from math import prod
 from typing import Any
 
+from flambeau.compiler.clusters import mergeable, reduced_dims
 from flambeau.compiler.expand import COPY
-from flambeau.compiler.fuse import mergeable, reduced_dims
 from flambeau.compiler.lower import Lowering, made, rule
 from flambeau.compiler.lowered import internal
 from flambeau.ir import dtype as dt

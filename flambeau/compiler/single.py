@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau.codegen.scalar import cost, k
-from flambeau.compiler.emit import Emitter, Run
+from flambeau.compiler.emit import Emitter
 from flambeau.compiler.kernels import kernel_of
 from flambeau.compiler.pipeline import clusters_of, without_collections
+from flambeau.compiler.running import Run
 from flambeau.ir.dtype import compute_dtype
 from flambeau.ir.layout import Layout, Offset
 from flambeau.ir.program import Call, Input, Number, Out, Program, Ref

@@ -17,9 +17,10 @@ from time import perf_counter_ns
 from typing import Any
 
 from flambeau.codegen.cpu.target import cpu
-from flambeau.compiler.emit import Run, Step, runner
+from flambeau.compiler.emit import Step
 from flambeau.compiler.observe import Observer
 from flambeau.compiler.pipeline import passes
+from flambeau.compiler.running import Run, runner
 from flambeau.ir.program import Program
 from flambeau.settings import settings
 

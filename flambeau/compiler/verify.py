@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from flambeau.compiler.fuse import Cluster, Fused, bits, same_strides
+from flambeau.compiler.clusters import Cluster, Fused, same_strides
+from flambeau.compiler.dependencies import bits
 from flambeau.compiler.stages import overtaken
 from flambeau.ir.layout import Layout, Offset
 from flambeau.ir.program import POSITIONS, Call, Number, Out, Program, Ref

@@ -10,7 +10,7 @@ import pytest
 
 import flambeau
 from flambeau.compiler import emit
-from flambeau.compiler.schedule import SHORT_REDUCED_ROW, SHORT_ROW
+from flambeau.compiler.nesting import SHORT_REDUCED_ROW, SHORT_ROW
 from flambeau.settings import settings
 from flambeau.trace import programs
 
