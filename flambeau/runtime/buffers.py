@@ -119,8 +119,9 @@ def allocate_class(nbytes: int, capacity: int, free: list[tuple[int, np.ndarray]
             _pool.kept -= capacity
     except IndexError:
         if capacity >= HUGE:
-            _pool.clear()
-        address, block = fresh(capacity)
+            capacity, free, (address, block) = huge(capacity, free)
+        else:
+            address, block = fresh(capacity)
     buffer = _new_block(Block)
     buffer.address, buffer.block = address, block
     buffer.nbytes, buffer.capacity, buffer.free = nbytes, capacity, free
@@ -128,6 +129,24 @@ def allocate_class(nbytes: int, capacity: int, free: list[tuple[int, np.ndarray]
     if settings.check:
         block[:] = 0xFF  # all ones is NaN in every float type
     return buffer
+
+
+def huge(
+    capacity: int, free: list[tuple[int, np.ndarray]]
+) -> tuple[int, list[tuple[int, np.ndarray]], tuple[int, np.ndarray]]:
+    """An unused block that is up to twice as large; else a new one, for which unused ones go.
+
+    So programs that take turns, each with much scratch memory, do so in the same block.
+    """
+    for larger in sorted(n for n in list(_free) if capacity < n <= 2 * capacity):
+        try:
+            found = _free[larger].pop()
+        except IndexError:
+            continue
+        _pool.kept -= larger
+        return larger, _free[larger], found
+    _pool.clear()
+    return capacity, free, fresh(capacity)
 
 
 def free_list(capacity: int) -> list[tuple[int, np.ndarray]]:
