@@ -154,11 +154,11 @@ class Algebra:
         return self.abs(x) < float("inf")
 
     def minimum(self, a: Operand, b: Operand) -> Tree:
-        """The smaller one; NaN if either is."""
+        """The smaller one, b if they are equal; NaN if either is."""
         return binary("min", a, b)
 
     def maximum(self, a: Operand, b: Operand) -> Tree:
-        """The larger one; NaN if either is."""
+        """The larger one, b if they are equal; NaN if either is."""
         return binary("max", a, b)
 
     def fma(self, a: Operand, b: Operand, c: Operand) -> Tree:

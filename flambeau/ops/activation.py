@@ -15,6 +15,7 @@ from flambeau.ir.op import Op
 from flambeau.ops.declare import composite, declare, elementwise
 from flambeau.ops.functions import function_of
 from flambeau.ops.join import cat
+from flambeau.ops.power import at_least, bounded, bounded_numpy
 from flambeau.ops.rules import by_first, not_for, one_dim, refuse_complex, same, wanted_again, zeros
 from flambeau.ops.samples import Sample, no_samples, unary
 from flambeau.ops.unary import mapped
@@ -67,8 +68,8 @@ def relu_type(mode: Mode, input: Spec) -> tuple[DType, DType]:
 relu = elementwise(
     "relu(input)",
     dtype=relu_type,
-    numpy=lambda x: np.maximum(x, 0),
-    scalar=lambda k, x: k.maximum(x, 0),
+    numpy=lambda x: at_least(x, 0),
+    scalar=lambda k, x: k.maximum(0, x),
     grad=dict(input=lambda g, out: linked(g.masked_fill(out <= 0, 0), out)),
     samples=unary(),
 )
@@ -111,8 +112,8 @@ softshrink = activation(
     public="",
     inplace=False,
     numbers=("lambd",),
-    numpy=lambda x, y: np.where(x > y, x - y, np.where(x < -y, x + y, x * 0)),
-    scalar=lambda k, x, y: k.where(x > y, x - y, k.where(x < -y, x + y, x * 0)),
+    numpy=lambda x, y: np.where(np.abs(x) <= y, 0, np.where(x > y, x - y, x + y)),
+    scalar=lambda k, x, y: k.where(k.abs(x) <= y, 0, k.where(x > y, x - y, x + y)),
     grad=dict(input=shrunk_grad),
     samples=with_numbers(dict(lambd=1.2)),
 )
@@ -186,8 +187,8 @@ hardtanh = elementwise(
     public="nn.functional",
     numbers=("min_val", "max_val"),
     dtype=hardtanh_type,
-    numpy=lambda x, low, high: np.minimum(np.maximum(x, low), high),
-    scalar=lambda k, x, low, high: k.minimum(k.maximum(x, low), high),
+    numpy=bounded_numpy,
+    scalar=bounded,
     grad=dict(input=hardtanh_grad),
     samples=with_numbers(dict(min_val=0.0, max_val=6.0)),
 )

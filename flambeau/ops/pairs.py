@@ -230,8 +230,11 @@ def passing_nan(name: str, numpy: Any, scalar: Any, wins: Any) -> Any:
     )  # fmt: skip
 
 
-fmax = passing_nan("fmax", np.fmax, lambda k, x, y: k.maximum(x, y), lambda x, y: x >= y)
-fmin = passing_nan("fmin", np.fmin, lambda k, x, y: k.minimum(x, y), lambda x, y: x <= y)
+# Of equal operands `k.maximum` and `k.minimum` take the second; PyTorch's fmax and fmin the first.
+fmax = passing_nan("fmax", lambda x, y: np.where((x >= y) | (y != y), x, y),
+                   lambda k, x, y: k.maximum(y, x), lambda x, y: x >= y)  # fmt: skip
+fmin = passing_nan("fmin", lambda x, y: np.where((x <= y) | (y != y), x, y),
+                   lambda k, x, y: k.minimum(y, x), lambda x, y: x <= y)  # fmt: skip
 
 
 # ------------------------------------------------------------------ sums of exponentials

@@ -151,10 +151,25 @@ minimum = elementwise(
 )
 
 
-def bounded(k: Any, x: Any, low: Any, high: Any) -> Any:
+def at_least(x: Any, low: Any) -> Any:
+    """Where both are zeros of different signs it is x, which `np.maximum` does not say."""
+    return np.where(x >= low, x, np.maximum(x, low))
+
+
+def at_most(x: Any, high: Any) -> Any:
+    return np.where(x <= high, x, np.minimum(x, high))
+
+
+def bounded_numpy(x: Any, low: Any, high: Any) -> Any:
     """The upper bound wins over the lower one."""
-    x = x if low is None else k.maximum(x, low)
-    return x if high is None else k.minimum(x, high)
+    x = x if low is None else at_least(x, low)
+    return x if high is None else at_most(x, high)
+
+
+def bounded(k: Any, x: Any, low: Any, high: Any) -> Any:
+    """Of equal operands `k.maximum` and `k.minimum` take the second."""
+    x = x if low is None else k.maximum(low, x)
+    return x if high is None else k.minimum(high, x)
 
 
 def clamp_grad(g: Any, input: Any, min: Any, max: Any) -> Any:
@@ -189,7 +204,7 @@ def clamp_row(signature: str, node: str, out_type: str) -> Any:
         out_type=out_type,
         node=node,
         dtype=clamp_type,
-        numpy=lambda x, low, high: bounded(np, x, low, high),
+        numpy=bounded_numpy,
         scalar=bounded,
         grad=dict(input=clamp_grad, min=low_grad, max=high_grad),
         samples=lambda new: (
@@ -219,8 +234,8 @@ clamp_min = elementwise(
     out_type=by_operand,
     overload=if_tensor(1, 1, 0),
     dtype=tensors_only("clamp_min", bound_type("clamp_min_scalar_cpu", "maximum_cpu"), ("input",)),
-    numpy=np.maximum,
-    scalar=lambda k, x, low: k.maximum(x, low),
+    numpy=at_least,
+    scalar=lambda k, x, low: k.maximum(low, x),
     grad=dict(
         input=lambda g, input, min: g.where(input >= min, 0),
         min=lambda g, input, min: g.where(input < min, 0),
@@ -233,8 +248,8 @@ clamp_max = elementwise(
     out_type=by_operand,
     overload=if_tensor(1, 1, 0),
     dtype=tensors_only("clamp_max", bound_type("clamp_max_scalar_cpu", "minimum_cpu"), ("input",)),
-    numpy=np.minimum,
-    scalar=lambda k, x, high: k.minimum(x, high),
+    numpy=at_most,
+    scalar=lambda k, x, high: k.minimum(high, x),
     grad=dict(
         input=lambda g, input, max: g.where(input <= max, 0),
         max=lambda g, input, max: g.where(input > max, 0),

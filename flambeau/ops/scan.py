@@ -48,7 +48,9 @@ def running(step: Any) -> Any:
     def numpy(x: Any, dim: int, dtype: DType | None) -> Any:
         x = as_type(x, dtype)
         wide = np.float64 if x.dtype == np.float32 else None  # as PyTorch accumulates
-        return step.accumulate(x, dim, wide) if x.ndim else x
+        if not x.ndim:
+            return x
+        return step(step.identity, step.accumulate(x, dim, wide))  # sums begin with 0, not -0.0
 
     return numpy
 
