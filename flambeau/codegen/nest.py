@@ -227,10 +227,15 @@ class NestWriter:
         return [s for s in stage.stores if strides[s][self.nest.reduced] != 0]
 
     def _streamed(self, stage: Stage) -> list[int]:
-        """The accesses through which a stage is the first to read memory from end to end."""
-        number = self.nest.stages.index(stage)
+        """The accesses through which a stage is the first to read memory from end to end.
+
+        A worker's scratch is near anyway; to reach beyond its end would take lines from the next
+        worker, who writes there.
+        """
+        accesses, number = self.nest.accesses, self.nest.stages.index(stage)
         before = {a for earlier in self.nest.stages[:number] for a in self._read(earlier)}
-        return [a for a in self._read(stage) - before if self.nest.accesses[a].strides[-1] == 1]
+        fresh = [a for a in self._read(stage) - before if not accesses[a].per_thread]
+        return [a for a in fresh if accesses[a].strides[-1] == 1]
 
     def _read(self, stage: Stage) -> set[int]:
         return {node.data for node in walk(*self._moving_trees(stage)) if node.kind == "load"}

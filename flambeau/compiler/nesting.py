@@ -20,11 +20,11 @@ SHORT_REDUCED_ROW = 32  # the same where nothing is stored for each element
 FEWEST_ROWS = 32  # for both
 
 
-def order_dims(cluster: Cluster) -> tuple[list[int], list[int], str]:
+def order_dims(cluster: Cluster, stored: set[int]) -> tuple[list[int], list[int], str]:
     """Dims outside and inside the reduction, and the mode."""
     domain, reduced = cluster.domain, cluster.reduced
     kept = [d for d in range(len(domain)) if d not in reduced]
-    main = largest(cluster)
+    main = largest(cluster, stored)
     kept.sort(key=lambda d: -main[d] if domain[d] != 1 and main[d] else (1 if not main[d] else 0))
     kept = stable_order(kept, main, domain)
     if not reduced:
@@ -43,9 +43,10 @@ def stable_order(dims: list[int], main: Ints, domain: Ints) -> list[int]:
     return order
 
 
-def largest(cluster: Cluster) -> Ints:
+def largest(cluster: Cluster, stored: set[int]) -> Ints:
     """The strides of the access that moves most: outputs of maps, inputs of reductions."""
-    ways = [(s, o.layout.numel) for m in cluster.members for o, s in m.outs if m.level == "element"]
+    ways = [(s, o.layout.numel) for m in cluster.members for o, s in m.outs
+            if m.level == "element" and (cluster.reduced or o.value in stored)]  # fmt: skip
     if cluster.reduced or not ways:
         ways = [(s, 0) for m in cluster.members for _, s in m.reads] + ways
     best = max(

@@ -35,7 +35,7 @@ class Unschedulable(Exception):
 def schedule(cluster: Cluster, fused: Fused, stored: set[int]) -> list[Scheduled]:
     """The launches of a cluster, in order."""
     writer = Writer(cluster, fused, stored)
-    outer, inner, writer.mode = order_dims(cluster)
+    outer, inner, writer.mode = order_dims(cluster, stored)
     ways = all_ways(cluster)
     nested = merge_loops(cluster, outer, ways)
     if cluster.reduced:

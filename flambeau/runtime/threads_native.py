@@ -19,6 +19,7 @@ NAMES = ("run", "worker", "prepare", "shutdown", "wake", "spin")
 
 # Words of the pool; what different threads write lies on different cache lines.
 STATE, DONE, JOB, SLEEPERS, STOP, THREADS, BUSY, SPINS = 0, 8, 16, 24, 32, 33, 40, 34
+PASSED = 41  # launches of few tasks that nobody was woken for
 # The job, from word JOB on: function, its arguments, tasks, tasks in a block, blocks, shares.
 
 _FUTEX = {"x86_64": 202, "AMD64": 202, "aarch64": 98, "arm64": 98}
@@ -45,7 +46,8 @@ def native_text(system: str, machine: str | None = None) -> str:
     text = declared + _TEXT
     for name, value in {"PAUSE": pause, "WAIT": wait, "WAKE": wake, "REST": rest}.items():
         text = text.replace(f"${name}", value)
-    for name in ("STATE", "DONE", "JOB", "SLEEPERS", "STOP", "THREADS", "BUSY", "SPINS", "SHARES"):
+    for name in ("STATE", "DONE", "JOB", "SLEEPERS", "STOP", "THREADS", "BUSY", "SPINS", "PASSED",
+                 "SHARES"):  # fmt: skip
         text = text.replace(f"#{name}#", f"ptr %pool, i64 {globals()[name]}")
     text = text.replace("#MOST_SHARES#", str(MOST_SHARES))
     return text
@@ -223,7 +225,16 @@ worth:
   %asleep = icmp ne i64 %sleepers, 0
   %few = icmp slt i64 %tasks, 6
   %cheap = and i1 %asleep, %few
-  br i1 %cheap, label %inline, label %enter
+  br i1 %cheap, label %pass, label %enter
+pass:
+  ; but where such launches come again and again, workers that are up are worth it
+  %passed.p = getelementptr i64, #PASSED#
+  %passed = load i64, ptr %passed.p
+  %passed1 = add i64 %passed, 1
+  store i64 %passed1, ptr %passed.p
+  %turn8 = and i64 %passed1, 7
+  %now = icmp eq i64 %turn8, 0
+  br i1 %now, label %enter, label %inline
 enter:
   %swap = cmpxchg ptr %busy.p, i64 0, i64 1 seq_cst seq_cst
   %entered = extractvalue { i64, i1 } %swap, 1
