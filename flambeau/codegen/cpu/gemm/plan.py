@@ -3,7 +3,8 @@
 - one row times a large matrix with contiguous rows: sums of rows (`sweep`);
 - a small C with a long sum: in parts, which are added (`combine`);
 - few rows times a matrix with contiguous columns: dot products (`dot`);
-- bfloat16, where the processor has tile registers for it: by them (`amx`);
+- bfloat16, and large products of wider floats, where the processor has tile registers: by them
+  (`amx`);
 - else: tiles in registers (`kernel`), whose operands are read in place, packed by the tasks that
   need them, or packed before by launches of their own (`pack`).
 """
@@ -96,7 +97,7 @@ def whole_plan(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
     if few and b.order == "steps" and a.order == "steps":
         return dot_plan(Dot(matmul.a, matmul.b, matmul.element, lanes, epilogue), shape, a, b,
                         machine)  # fmt: skip
-    if is_for_amx(matmul, machine):
+    if is_for_amx(matmul, shape, machine):
         return amx_plan(matmul, shape, machine, epilogue, a, b)
     return gemm_plan(matmul, shape, machine, epilogue, a, b)
 
