@@ -43,7 +43,7 @@ from flambeau.compiler.clusters import (
 from flambeau.compiler.dependencies import MOST_MEMBERS, Dependencies, bits
 from flambeau.compiler.simplify import constants
 from flambeau.compiler.stages import overtaken
-from flambeau.ir.layout import Ints
+from flambeau.ir.layout import Ints, overlaps_itself
 from flambeau.ir.program import POSITIONS, Call, Out, Program
 
 MOST_ACCESSES = 24
@@ -189,7 +189,10 @@ class Fuser(Dependencies):
         if member.level == "element" and cluster.kind == "reduce":
             return False  # later passes may still read the old value
         home = self.homes[out.value]
-        for seen, offset in cluster.touched.get(home, ()):
+        seen_so_far = cluster.touched.get(home, ())
+        if seen_so_far and overlaps_itself(cluster.domain, strides):
+            return False  # what one index writes, a later one would read
+        for seen, offset in seen_so_far:
             if seen is None or offset != out.layout.offset:
                 return False
             if not same_strides(seen, strides, cluster.domain):
@@ -236,7 +239,7 @@ class Fuser(Dependencies):
         homes = first.written | last.written
         if homes and last.kind != "map":
             return False
-        return all(len(self.ways(home, first, last)) <= 1 for home in homes)
+        return all(agree(self.ways(home, first, last), last.domain) for home in homes)
 
     def ways(self, home: int, *clusters: Cluster) -> set[Any]:
         """The ways in which clusters read and write a storage."""
@@ -264,6 +267,14 @@ class Fuser(Dependencies):
             for m in first.members
             for _, strides in [*m.reads, *m.outs]
         )
+
+
+def agree(ways: set[Any], domain: Ints) -> bool:
+    """Whether each index touches an element of its own, the same in all ways."""
+    if len(ways) != 1:
+        return not ways
+    ((strides, _),) = ways
+    return strides is None or not overlaps_itself(domain, strides)
 
 
 def fuse(program: Program) -> Fused:

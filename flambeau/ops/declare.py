@@ -23,6 +23,7 @@ from functools import cache
 from typing import Any
 
 from flambeau.ir.layout import (
+    Ints,
     Spec,
     broadcast_sizes,
     broadcast_strides,
@@ -138,8 +139,11 @@ def elementwise(signature: str, *, dtype: Callable[..., Any], numpy: Callable[..
     `scalar(k, ...)` get their operands cast to the former (float16 and bfloat16 as float32).
     """
 
+    conditional = signature.startswith(("where", "put_where"))  # conditions are not cast
+
     def infer(mode: Mode, *facts: Any) -> tuple[Any, ...]:
-        return (elementwise_result(facts, dtype(mode, *facts)[1]),)
+        computed, result = dtype(mode, *facts)
+        return (elementwise_result(facts, result, None if conditional else computed),)
 
     def compute(mode: Mode, *facts: Any) -> Any:
         return dtype(mode, *facts)[0]
@@ -149,17 +153,27 @@ def elementwise(signature: str, *, dtype: Callable[..., Any], numpy: Callable[..
                    **more)  # fmt: skip
 
 
-def elementwise_result(facts: Sequence[Any], dtype: Any) -> tuple[Any, ...]:
-    """Size, type and strides of an elementwise result."""
+def elementwise_result(facts: Sequence[Any], dtype: Any, computed: Any = None) -> tuple[Any, ...]:
+    """Size, type and strides of an elementwise result.
+
+    `computed`: the type that operands of other types are cast to before, which lays those out anew
+    that have gaps or overlap.
+    """
     specs = [f for f in facts if isinstance(f, Spec)]
     first = specs[0].size
     if all(s.size == first and s.contiguous for s in specs):
         return first, dtype
     size = broadcast_sizes([s.size for s in specs])
-    strides = [broadcast_strides(s.size, s.stride, size) for s in specs]
+    strides = [broadcast_strides(s.size, cast_strides(s, computed), size) for s in specs]
     if all(is_contiguous(size, s) for s in strides):
         return size, dtype
     return size, dtype, result_strides(size, strides)
+
+
+def cast_strides(spec: Spec, dtype: Any) -> Ints:
+    """The strides of an operand once it is cast."""
+    as_it_is = dtype is None or spec.dtype is dtype
+    return spec.stride if as_it_is else result_strides(spec.size, [spec.stride])
 
 
 def reduction(signature: str, *, dtype: Callable[..., Any], numpy: Callable[..., Any], reduce: str,
