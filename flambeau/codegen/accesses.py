@@ -10,7 +10,7 @@ from ..ir.kernel import Nest, Word
 from .builder import Builder
 from .emit import cast
 from .memory import size_of
-from .values import Value, computed, lanes_of, stored, vector_of
+from .values import Mask, Value, computed, lanes_of, stored, vector_of
 
 
 class AccessWriter:
@@ -34,7 +34,9 @@ class AccessWriter:
             if word.what == "stride"
         }
         for a, access in enumerate(nest.accesses):
-            self.strides |= {(a, n): b.i64(-1) for n, s in enumerate(access.strides) if s == -1}
+            self.strides |= {
+                (a, n): b.i64(s) for n, s in enumerate(access.strides) if s in (-1, 2)
+            }
         if checked:
             self.error = b.word_pointer(word_at[Word("error")])
             self.aside = b.op("alloca [512 x i8], align 64", "ptr")
@@ -63,10 +65,13 @@ class AccessWriter:
                 pointer = self.b.element(pointer, self.element(a), steps)
         return pointer
 
-    def read(self, a: int, pointer: Value, column: Value | None, mask: Value | None) -> Value:
+    def read(self, a: int, pointer: Value, column: Value | None, mask: Mask | None) -> Value:
         """A vector of elements along the last loop, widened."""
         b, access = self.b, self.nest.accesses[a]
         stride = access.strides[-1]
+        if access.every == 2:
+            assert column is not None, "an access that takes turns is read inside the last loop"
+            return self._in_turns(a, pointer, column, mask)
         if stride == 0:
             pointer, _ = self._checked(a, pointer, b.i64(1))
             return b.splat(b.load_element(access.dtype, pointer), self.lanes)
@@ -79,15 +84,54 @@ class AccessWriter:
             first = b.element(pointer, self.element(a), b.sub(b.i64(1 - self.lanes), column))
             vector = b.load_element(access.dtype, first, self.lanes)
             return b.shuffle(vector, vector, range(self.lanes - 1, -1, -1))
-        index, pointer, mask = self._spread(a, pointer, column, mask)
-        return b.gather_element(access.dtype, pointer, index, mask)
+        if stride == 2 and not self.checked:
+            return self._every_other(a, b.element(pointer, self.element(a), b.mul(column, 2)), mask)
+        index, pointer, active = self._spread(a, pointer, column, mask)
+        return b.gather_element(access.dtype, pointer, index, active)
+
+    def _in_turns(self, a: int, pointer: Value, column: Value, mask: Mask | None) -> Value:
+        """An element of one share, then one of the other: each share is read as a vector."""
+        b, access, half = self.b, self.nest.accesses[a], self.lanes // 2
+        if mask is not None:
+            mask = b.first_lanes(b.int("lshr", b.add(mask.remaining, 1), 1), half)
+        if access.strides[-1]:
+            pointer = b.element(pointer, self.element(a), b.int("lshr", column, 1))
+        shares = [self._share(a, pointer, half, mask)]
+        if access.apart is None:
+            apart = self.strides[a, self.nest.loops]
+            pointer = b.element(pointer, self.element(a), apart)
+            shares.append(self._share(a, pointer, half, mask))
+        second = half if len(shares) > 1 else 0
+        lanes = [n // 2 + n % 2 * second for n in range(self.lanes)]
+        return b.shuffle(shares[0], shares[-1], lanes)
+
+    def _share(self, a: int, pointer: Value, lanes: int, mask: Mask | None) -> Value:
+        """A vector of one share, or its element where it stands still."""
+        b, access = self.b, self.nest.accesses[a]
+        if not access.strides[-1]:
+            pointer, _ = self._checked(a, pointer, b.i64(1))
+            return b.splat(b.load_element(access.dtype, pointer), lanes)
+        pointer, _ = self._checked(a, pointer, self._count(mask, lanes))
+        return b.load_element(access.dtype, pointer, lanes, mask)
+
+    def _every_other(self, a: int, pointer: Value, mask: Mask | None) -> Value:
+        """Elements 0, 2, 4, …, out of two vectors that end with the last of them."""
+        b, dtype, lanes = self.b, self.nest.accesses[a].dtype, self.lanes
+        masks: list[Value | None] = [None, None]
+        if mask is not None:
+            reach = b.sub(b.mul(mask.remaining, 2), 1)
+            masks = [b.active(reach, lanes), b.active(b.sub(reach, lanes - 1), lanes)]
+        ends = pointer, b.element(pointer, self.element(a), lanes - 1)
+        first, last = (b.load_element(dtype, at, lanes, m) for at, m in zip(ends, masks))
+        half = range(0, lanes, 2)
+        return b.shuffle(first, last, [*half, *(lanes + n + 1 for n in half)])
 
     def prefetch(self, a: int, pointer: Value, position: Value) -> None:
         """Have what `read` will want from this position along the last loop brought near."""
         self.b.prefetch(self.b.element(pointer, self.element(a), position))
 
     def pick(
-        self, a: int, pointer: Value, position: Value, column: Value | None, mask: Value | None
+        self, a: int, pointer: Value, position: Value, column: Value | None, mask: Mask | None
     ) -> Value:
         """A vector of elements, each so many elements on from its own place."""
         b, access = self.b, self.nest.accesses[a]
@@ -145,11 +189,11 @@ class AccessWriter:
 
     # -- checks
 
-    def _count(self, mask: Value | None) -> Value:
+    def _count(self, mask: Value | None, lanes: int = 0) -> Value:
         """How many lanes are active; only checked code asks."""
         b = self.b
         if mask is None or not self.checked:
-            return b.i64(self.lanes)
+            return b.i64(lanes or self.lanes)
         ones = b.convert("zext", mask, "i32")
         name = f"llvm.vector.reduce.add.v{lanes_of(ones.type)}i32"
         return b.convert("zext", b.call(name, "i32", ones), "i64")

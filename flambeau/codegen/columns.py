@@ -9,7 +9,7 @@ from .builder import Frame
 from .nest import Known, NestWriter, Place, ceil_div, flatten, refill
 from .reduce import State
 from .scalar import cost
-from .values import Value
+from .values import Mask, Value
 
 
 def column_vectors(nest: Nest) -> int:
@@ -59,11 +59,11 @@ class ColumnWriter(NestWriter):
             columns = [b.add(loop.index, u * self.lanes) for u in range(several)]
             self._column_block(place, columns, None, first, last)
         with b.loop(full, end, self.lanes) as rest:
-            mask = b.active(b.sub(end, rest.index), self.lanes)
+            mask = b.first_lanes(b.sub(end, rest.index), self.lanes)
             self._column_block(place, [rest.index], mask, first, last)
 
     def _column_block(
-        self, place: Place, columns: list[Value], mask: Value | None, first: Value, last: Value
+        self, place: Place, columns: list[Value], mask: Mask | None, first: Value, last: Value
     ) -> None:
         """All passes over a few vectors of columns."""
         results: list[Known] = [{} for _ in columns]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from .values import Value, element_of, lanes_of, shaped, vector_of
+from .values import Mask, Value, element_of, lanes_of, shaped, vector_of
 
 Int = int  # inside the class the name `int` is a method
 
@@ -175,6 +175,11 @@ class Instructions:
         """The mask of the lanes below `remaining` (an i64)."""
         narrow = self.op(f"trunc i64 {self.smin(remaining, lanes)} to i32", "i32")
         return self.icmp("slt", self.iota(lanes, "i32"), self.splat(narrow, lanes))
+
+    def first_lanes(self, remaining: Value, lanes: Int) -> Mask:
+        """The same mask, which knows how many they are."""
+        mask = self.active(remaining, lanes)
+        return Mask(mask.type, mask.name, remaining)
 
 
 def mangled(kind: str) -> str:

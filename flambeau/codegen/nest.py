@@ -20,7 +20,7 @@ from .accesses import AccessWriter
 from .builder import Builder, Frame
 from .emit import Emitter
 from .reduce import State
-from .values import Value, computed
+from .values import Mask, Value, computed
 
 Known = dict[Tree, Value]
 
@@ -32,7 +32,7 @@ class Place:
     pointers: list[Value]
     coords: dict[int, Value]  # counters of the loops around
     column: Value | None = None  # position along the last loop
-    mask: Value | None = None
+    mask: Mask | None = None
 
 
 def vector_lanes(nest: Nest, vector_bytes: int) -> int:
@@ -40,7 +40,8 @@ def vector_lanes(nest: Nest, vector_bytes: int) -> int:
     dtypes = {node.dtype for node in walk(*nest.trees())} | {a.dtype for a in nest.accesses}
     sizes = {_bytes(computed(dtype)) for dtype in dtypes} - {0}
     main = 4 if 4 in sizes else max(sizes, default=1)
-    return max(2, vector_bytes // main)
+    in_turns = any(a.every == 2 for a in nest.accesses)  # half a vector is one too
+    return max(4 if in_turns else 2, vector_bytes // main)
 
 
 def _bytes(element: str) -> int:
@@ -204,8 +205,9 @@ class NestWriter:
 
     def _own_loops(self, node: Tree) -> frozenset[int]:
         if node.kind in ("load", "pick"):
-            strides = self.nest.accesses[node.data].strides
-            return frozenset(loop for loop, stride in enumerate(strides) if stride != 0)
+            access = self.nest.accesses[node.data]
+            moved = {loop for loop, stride in enumerate(access.strides) if stride != 0}
+            return frozenset(moved | {self.last} if access.every == 2 else moved)
         if node.kind == "result" and self.columns:
             return frozenset([self.last])  # one for each column
         return frozenset([node.data] if node.kind == "index" else [])

@@ -116,7 +116,7 @@ class RowWriter(NestWriter):
         """The bodies from begin to end under a mask."""
         b = self.b
         with b.loop(begin, end, self.lanes, carry=flatten([state])) as rest:
-            mask = b.active(b.sub(end, rest.index), self.lanes)
+            mask = b.first_lanes(b.sub(end, rest.index), self.lanes)
             here = Place(place.pointers, place.coords, rest.index, mask)
             (inside,) = refill(rest.carried, [state])
             rest.next = flatten([self._body(stage, here, known, inside)])

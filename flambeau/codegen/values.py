@@ -21,6 +21,16 @@ class Value:
         return f"{self.type} {self.name}"
 
 
+class Mask(Value):
+    """The lanes below a number, which is known too."""
+
+    __slots__ = ("remaining",)
+
+    def __init__(self, kind: str, name: str, remaining: Value) -> None:
+        super().__init__(kind, name)
+        self.remaining = remaining
+
+
 def lanes_of(kind: str) -> int:
     """The number of lanes; 1 for a scalar."""
     return int(kind[1 : kind.index(" ")]) if kind[0] == "<" else 1

@@ -61,6 +61,7 @@ class Emitter:
         self.fused, self.fixed = fused, fixed
         self.program = fused.program
         self.sizes = storage_bytes(fused)
+        self.scratch: dict[Any, int] = {}  # bytes that clusters need for themselves
         self.slots: dict[Any, int] = {}
         self.launch_list: list[tuple[int, Any]] = []
         self.inputs = [i.value for i in self.program.inputs]
@@ -125,7 +126,7 @@ class Emitter:
                     sizes[home] = self.sizes[home]
             for key, nbytes in scratch_of(plan):
                 first[number, key] = last[number, key] = number
-                sizes[number, key] = nbytes
+                sizes[number, key] = self.scratch[number, key] = nbytes
         births = sorted(((h, sizes[h], first[h], last[h]) for h in first), key=lambda b: b[2])
         starts, arena = plan_memory(births)
         if settings.check:
@@ -192,7 +193,8 @@ class Emitter:
             if word.what == "size":
                 found.append((0, sizes[word.number]))
             elif word.what == "stride":
-                found.append((0, operands[word.number].strides[word.second]))
+                operand = operands[word.number]
+                found.append((0, (*operand.strides, operand.apart)[word.second]))
             elif word.what == "scalar":
                 found.append(self.number(scheduled.scalars[word.number]))
             elif word.what == "grain":
@@ -213,7 +215,7 @@ class Emitter:
         if operand.home is None or operand.home < 0:
             key = ("scratch", access) if operand.home is None else operand.home
             slot, start = self.slots["arena"], self.starts[number, key]
-            size = scratch_bytes(operand, access)
+            size = self.scratch[number, key]
         elif what == "pointer":
             return self.address(operand.home, operand.offset, operand.dtype.itemsize)
         else:
@@ -269,7 +271,7 @@ def scratch_of(plan: Any) -> list[tuple[Any, int]]:
         if isinstance(entry, Scheduled):
             for access, operand in enumerate(entry.operands):
                 if operand.home is None:
-                    found.append((("scratch", access), scratch_bytes(operand, access)))
+                    found.append((("scratch", access), scratch_bytes(operand)))
                 elif operand.home < 0 and (operand.home, 0) not in [(f[0], 0) for f in found]:
                     parts = 1 + sum((n - 1) * s for n, s in zip(part_sizes(entry), operand.strides))
                     found.append((operand.home, parts * operand.dtype.itemsize))
@@ -283,5 +285,5 @@ def part_sizes(entry: Scheduled) -> tuple[int, ...]:
     return tuple(parts if n == entry.nest.reduced else s for n, s in enumerate(entry.sizes))
 
 
-def scratch_bytes(operand: Operand, access: int) -> int:
+def scratch_bytes(operand: Operand) -> int:
     return rounded(operand.bytes) * max(get_num_threads(), 1)

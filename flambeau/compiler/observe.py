@@ -187,6 +187,7 @@ def place(observer: Observer, cluster: int, access: int, operand: Operand) -> st
     if operand.home is None:
         return f"{operand.bytes} bytes for each thread"
     steps = "" if all(s in (0, 1) for s in operand.strides) else f" by {operand.strides}"
+    steps += f" in turns {operand.apart} apart" if operand.every == 2 else ""
     offset = "" if operand.offset == 0 else f" from {start_text(operand.offset, observer.fixed)}"
     if operand.home < 0:
         return f"partial result {-1 - operand.home}{steps}"

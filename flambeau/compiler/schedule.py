@@ -21,6 +21,7 @@ from flambeau.compiler.scheduled import Scheduled, finished
 from flambeau.compiler.splitting import split, worth_splitting
 from flambeau.compiler.stages import stages
 from flambeau.compiler.trees import Writer
+from flambeau.compiler.turns import in_turns
 from flambeau.ir.kernel import Stage, Store
 from flambeau.ir.tree import Tree
 
@@ -48,6 +49,9 @@ def schedule(cluster: Cluster, fused: Fused, stored: set[int]) -> list[Scheduled
         elif rows_are_short(cluster, nested, stored):
             nested[-2:] = nested[:-3:-1]
             writer.mode = "columns"
+    elif in_turns(cluster, nested):
+        nested[-2:] = [(*nested[-2], *nested[-1])]
+        writer.turns = True
     writer.loops = nested or [()]
     passes = make_stages(writer)
     sizes = tuple(prod(cluster.domain[d] for d in dims) for dims in writer.loops)

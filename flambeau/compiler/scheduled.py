@@ -28,6 +28,8 @@ class Operand:
     dtype: DType
     strides: Ints  # over the nest's loops
     bytes: int = 0  # of scratch, per thread
+    every: int = 1  # between how many shares the last loop takes turns; see ir/kernel.py
+    apart: int = 0
 
 
 @frozen
@@ -50,7 +52,7 @@ class Scheduled:
 
 def finished(operands: list[Operand], scalars: list[Scalar], stages: tuple[Stage, ...], mode: str,
              sizes: Ints) -> Scheduled:  # fmt: skip
-    accesses = tuple(as_access(operand, (0, 1, -1)) for operand in operands)
+    accesses = tuple(as_access(operand, (0, 1, 2, -1)) for operand in operands)
     nest = Nest(len(sizes), accesses, tuple(s.dtype for s in scalars), stages,
                 mode)  # fmt: skip
     return Scheduled(nest, sizes, tuple(operands), tuple(scalars))
@@ -59,4 +61,5 @@ def finished(operands: list[Operand], scalars: list[Scalar], stages: tuple[Stage
 def as_access(operand: Operand, known: tuple[int, ...] = (0, 1)) -> Access:
     """An operand without sizes: of its strides only those in `known` are compiled in."""
     strides = tuple(s if s in known else None for s in operand.strides)
-    return Access(operand.dtype, strides, operand.home is None)
+    apart = operand.apart and None
+    return Access(operand.dtype, strides, operand.home is None, operand.every, apart)

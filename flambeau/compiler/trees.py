@@ -19,6 +19,7 @@ from flambeau.codegen.scalar import k
 from flambeau.compiler.clusters import Cluster, Fused, Member
 from flambeau.compiler.scheduled import Operand, Scalar
 from flambeau.compiler.simplify import Constant
+from flambeau.compiler.turns import shares_of
 from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
 from flambeau.ir.kernel import Reduce
@@ -38,6 +39,7 @@ class Writer:
     stored: set[int]  # values that must reach memory
     loops: list[tuple[int, ...]] = field(default_factory=list)  # dims of the domain, loop by loop
     mode: str = "map"
+    turns: bool = False  # whether the last loop is two, between which some accesses take turns
     operands: list[Operand] = field(default_factory=list)
     dtypes: list[DType] = field(default_factory=list)
     scalars: list[Scalar] = field(default_factory=list)
@@ -51,8 +53,14 @@ class Writer:
     def access(self, home: int | None, offset: Any, dtype: DType, strides: Ints,
                nbytes: int = 0) -> int:  # fmt: skip
         """The number of an access, over the nest's loops."""
-        over = strides if home is None else self.over_loops(strides)
-        operand = Operand(home, offset, dtype, over, nbytes)
+        over, turns = strides, None
+        if home is not None:
+            over = self.over_loops(strides)
+            turns = shares_of(strides, self.loops[-1], self.cluster.domain) if self.turns else None
+        if turns is None:
+            operand = Operand(home, offset, dtype, over, nbytes)
+        else:
+            operand = Operand(home, offset, dtype, (*over[:-1], turns[0]), 0, *turns[1:])
         if home is not None and operand in self.operands:
             return self.operands.index(operand)
         self.operands.append(operand)

@@ -34,13 +34,19 @@ STEPS = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
 class Access:
     """How one pointer walks through memory: a stride per loop, counted in elements.
 
-    A stride of 0, 1 or -1 is compiled in; None is a run-time word. With `per_thread` the memory is
-    scratch: each worker has its own copy, `per_thread` bytes (a run-time word) apart.
+    A stride of 0, 1, 2 or -1 is compiled in; None is a run-time word. With `per_thread` the memory
+    is scratch: each worker has its own copy, `per_thread` bytes (a run-time word) apart.
+
+    With `every` = 2, the last loop takes turns between two shares (two loops in one): its turn i is
+    turn i // 2 of share i % 2. The stride, 0 or 1, is that within a share; shares are `apart` from
+    each other (0, or None: a run-time word, `stride` number `loops`). Such an access is only read.
     """
 
     dtype: DType
     strides: tuple[int | None, ...]
     per_thread: bool = False
+    every: int = 1
+    apart: int | None = 0
 
 
 @frozen
@@ -131,7 +137,8 @@ def words(nest: Nest, checked: bool = False) -> tuple[Word, ...]:
     listed = [Word("pointer", a) for a in range(len(nest.accesses))]
     listed += [Word("size", loop) for loop in range(nest.loops)]
     for a, access in enumerate(nest.accesses):
-        listed += [Word("stride", a, s) for s, n in enumerate(access.strides) if n is None]
+        strides = (*access.strides, access.apart)
+        listed += [Word("stride", a, s) for s, n in enumerate(strides) if n is None]
     listed += [Word("scalar", j) for j in range(len(nest.scalars))]
     listed += [Word("per_thread", a) for a, x in enumerate(nest.accesses) if x.per_thread]
     listed += [Word("grain")]
@@ -149,7 +156,8 @@ def canonical(nest: Nest) -> str:
     """The nest as text, the same for equal nests: what a cache is keyed by."""
     numbers: dict[Tree, int] = {}
     lines = [f"{nest.mode} {nest.loops} {','.join(d.name for d in nest.scalars)}"]
-    lines += [f"{a.dtype.name} {a.strides} {a.per_thread}" for a in nest.accesses]
+    for a in nest.accesses:
+        lines.append(f"{a.dtype.name} {a.strides} {a.per_thread} {a.every} {a.apart}")
     for node in walk(*nest.trees()):
         args = [numbers[arg] for arg in node.args]
         numbers[node] = len(numbers)
@@ -194,8 +202,10 @@ def _shape_fault(nest: Nest) -> str | None:
     if nest.loops < (2 if "columns" in nest.mode else 1):
         return f"{nest.loops} loops are too few for {nest.mode}; hint: add a loop of size 1"
     for a, access in enumerate(nest.accesses):
-        if len(access.strides) != nest.loops or set(access.strides) - {0, 1, -1, None}:
-            return f"access {a} has strides {access.strides}, one of 0, 1, -1, None for each loop"
+        if len(access.strides) != nest.loops or set(access.strides) - {0, 1, 2, -1, None}:
+            return f"access {a} has strides {access.strides}: one of 0, 1, 2, -1, None a loop"
+        if access.every not in (1, 2) or access.every == 2 and access.strides[-1] not in (0, 1):
+            return f"access {a} takes turns between {access.every} shares, by {access.strides[-1]}"
     return None
 
 

@@ -89,6 +89,42 @@ def test_strided_map(dtype, layout):
     np.testing.assert_array_equal(out[: want.size].reshape(sizes), want)
 
 
+@pytest.mark.parametrize("n", [1, 5, 8, 16, 33, 70])
+@pytest.mark.parametrize("dtype", ALL, ids=str)
+def test_every_other_element(dtype, n):
+    source, out = random(dtype, 3 * (2 * n - 1)), np.zeros(3 * n, dtype.numpy)
+    nest = Nest(2, (Access(dtype, (None, 2)), reader([n, 1], dtype)), (),
+                (Stage((), (Store(1, Load(0, dtype)),)),))  # fmt: skip
+    run(nest, [source, out], [3, n], [[2 * n - 1, 2], [n, 1]])
+    np.testing.assert_array_equal(out.reshape(3, n), source.reshape(3, -1)[:, ::2])
+
+
+SHARES = {  # the stride within a share, and how far apart the two are
+    "repeated": (1, 0),
+    "two rows": (1, 100),
+    "neighbours": (1, 1),
+    "two elements": (0, 7),
+}
+
+
+@pytest.mark.parametrize("how", SHARES)
+@pytest.mark.parametrize("n", [1, 3, 7, 8, 16, 19, 40])
+@pytest.mark.parametrize("dtype", [dt.bool_, dt.uint8, dt.int64, *FLOATS], ids=str)
+def test_a_loop_that_takes_turns_between_two_shares(dtype, n, how):
+    """Beside a dense operand, in rows of two times n."""
+    stride, apart = SHARES[how]
+    source, dense = random(dtype, 1000), random(dtype, 5 * 2 * n, 1)
+    out = np.zeros(5 * 2 * n, dtype.numpy)
+    turning = Access(dtype, (None, stride), every=2, apart=apart and None)
+    rows = reader([2 * n, 1], dtype)
+    stores = Store(2, k.where(k.ne(Load(1, dtype), 0), Load(0, dtype), Load(1, dtype)))
+    nest = Nest(2, (turning, rows, rows), (), (Stage((), (stores,)),))
+    run(nest, [source, dense, out], [5, 2 * n], [[150, stride, apart], [2 * n, 1], [2 * n, 1]])
+    want = view(source, (5, n, 2), (150, stride, apart)).reshape(5, 2 * n)
+    seen = np.where(dense.reshape(5, -1) != 0, want, dense.reshape(5, -1))
+    np.testing.assert_array_equal(out.reshape(5, 2 * n), seen)
+
+
 def test_scattered_store_leaves_the_rest_alone():
     a, out = random(dt.float32, 300), np.full(1000, 5, np.float32)
     nest = Nest(2, (reader([30, 1]), reader([90, 3])), (), (Stage((), (Store(1, -x32),)),))
