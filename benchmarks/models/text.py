@@ -138,5 +138,5 @@ ROWS = [
     Row("training", "transformer 4×128, 12×64, AdamW", gpt, SMALL, flops=gpt_flops(**SMALL),
         wanted=1.5),
     Row("training", "transformer 6×384, 4×256, AdamW", gpt, LARGE, flops=gpt_flops(**LARGE),
-        wanted=1.35, tolerance=1e-3),
+        wanted=1.35, tolerance=3e-3),  # PyTorch is 1.6e-3 from its own float64 at step 20
 ]
