@@ -377,3 +377,11 @@ def test_a_mask_is_not_looked_at_for_one_value() -> None:
     x[x > 2] = 0
     assert counters.flushes == before
     assert x.tolist() == [1.0, 2.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("stride", [(6, 1, 2), (0, 1, 2), (1, 0, 3), (1, 3, 6)])
+@pytest.mark.parametrize("line", ["x[i]", "x[:, i % 2]", "x[i, i % 2]", "x[i, :, i]", "x[i > 0]",
+                                  "x[0, :, i]", "x[..., i]", "x[i[:, None], i % 2]"])  # fmt: skip
+def test_dims_that_are_left_keep_their_order_in_memory(line, stride):
+    base = f"x = torch.arange(99.).as_strided((3, 2, 3), {stride})"
+    same(base, "i = torch.tensor([2, 0, 1])", line)

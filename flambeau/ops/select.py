@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.ir import dtype as dt
-from flambeau.ir.layout import Ints, Spec, broadcast_sizes
+from flambeau.ir.layout import Ints, Spec, broadcast_sizes, broadcast_strides, result_strides
 from flambeau.ir.op import Bound
 from flambeau.ops.declare import elementwise, structured
 from flambeau.ops.rules import one_dim
@@ -27,9 +27,27 @@ def indexed_size(size: Ints, tensors: Any, dims: Ints) -> Ints:
     """The indexed dims become one block: where they were if side by side, else in front."""
     block = broadcast_sizes([t.size for t in tensors])
     rest = tuple(n for d, n in enumerate(size) if d not in dims)
-    side_by_side = dims == tuple(range(dims[0], dims[0] + len(dims)))
-    at = dims[0] if side_by_side else 0
+    at = block_start(dims)
     return rest[:at] + block + rest[at:]
+
+
+def block_start(dims: Ints) -> int:
+    side_by_side = dims == tuple(range(dims[0], dims[0] + len(dims)))
+    return dims[0] if side_by_side else 0
+
+
+def index_shape(mode: Mode, input: Spec, tensors: Any, dims: Ints) -> Any:
+    """The dims that are left keep their order in memory, and so do those of the tensors."""
+    size = indexed_size(input.size, tensors, dims)
+    at = block_start(dims)
+    rest = tuple(s for d, s in enumerate(input.stride) if d not in dims)
+    none = (0,) * (len(size) - len(rest))
+    block = size[at : at + len(none)]
+    ways = [rest[:at] + none + rest[at:]]
+    for tensor in tensors:
+        strides = broadcast_strides(tensor.size, tensor.stride, block)
+        ways.append((0,) * at + strides + (0,) * (len(rest) - at))
+    return ((size, input.dtype, result_strides(size, ways)),)
 
 
 def places(input: np.ndarray, tensors: Any, dims: Ints) -> tuple[Any, ...]:
@@ -64,9 +82,7 @@ def place_bounds(input: Spec, tensors: Any, dims: Ints) -> list[Bound]:
 index = structured(
     "_index(input, tensors, dims)",
     public="Tensor",
-    shape=lambda mode, input, tensors, dims: (
-        (indexed_size(input.size, tensors, dims), input.dtype),
-    ),
+    shape=index_shape,
     numpy=lambda x, tensors, dims: x[places(x, tensors, dims)],
     bounds=place_bounds,
     grad=dict(
