@@ -25,11 +25,13 @@ from flambeau.ops.correlate import correlate as CORRELATE
 from flambeau.ops.correlate import correlate_weight as CORRELATE_WEIGHT
 from flambeau.ops.declare import composite
 from flambeau.ops.functions import function_of
+from flambeau.ops.join import stack
 from flambeau.ops.samples import Refused, Sample, no_samples
 from flambeau.ops.softmax import wide
 from flambeau.ops.taps import padded, part, settled
 from flambeau.trace.modes import Mode
 
+STACK: Any = function_of(stack)
 MOST_TAPS = 27  # of a kernel that works on each channel alone, to be done tap by tap
 SPARSE = 6  # times as many input as output channels, or outputs as places: taps are added up
 MOST_ADDED = 256  # taps that are: each is a call
@@ -132,18 +134,61 @@ def spread(x: Any, weight: Any, bias: Any, stride: Ints, padding: Ints, dilation
     """A transposed convolution with a spatial size; weight: [group · in, out, *taps]."""
     kernels = grouped(weight, groups).transpose(1, 2)
     taps, length = tuple(kernels.shape[3:]), tuple(x.shape[2:])
-    if folding_pays(kernels, length, prod(size) // prod(stride)):
+    if groups == 1 and are_apart(length, taps, stride, padding, dilation, size):
+        made = blocks(x, weight, size)
+    elif folding_pays(kernels, length, prod(size) // prod(stride)):
         return folded(x, kernels, bias, stride, padding, dilation, size)
-    axes = [phases(*facts) for facts in zip(size, taps, stride, padding, dilation)]
-    if all(s == 1 for s in stride):
-        (phase,) = product(*axes)
-        return one_phase(x, kernels, bias, phase)
-    out = x.new_zeros((x.shape[0], groups * kernels.shape[1], *size))
-    for phase in product(*axes):
+    else:
+        axes = [phases(*facts) for facts in zip(size, taps, stride, padding, dilation)]
+        if all(s == 1 for s in stride):
+            (phase,) = product(*axes)
+            return one_phase(x, kernels, bias, phase)
+        made = all_phases(x, kernels, axes, stride, size)
+    return made if bias is None else made + bias.view((-1, *(1,) * len(size)))
+
+
+def are_apart(length: Ints, taps: Ints, stride: Ints, padding: Ints, dilation: Ints,
+              size: Ints) -> bool:  # fmt: skip
+    """Whether every output hears of one input, by one tap, and all inputs are heard in full."""
+    if any(padding) or any(d != 1 for d in dilation):
+        return False
+    near = all(k == s or n == 1 for n, k, s in zip(length, taps, stride))
+    return near and all(m == n * k for m, n, k in zip(size, length, taps))
+
+
+def blocks(x: Any, weight: Any, size: Ints) -> Any:
+    """A transposed convolution that makes a block of outputs from each input: one product."""
+    n, channels, *length = x.shape
+    out, *taps = weight.shape[1:]
+    given = weight.reshape((channels, out * prod(taps)))
+    if prod(length) == 1:
+        return x.reshape((n, channels)).mm(given).view((n, out, *size))
+    rows = given.t().reshape((1, out * prod(taps), channels)).expand((n, -1, -1))
+    made = rows.bmm(x.reshape((n, channels, prod(length))))
+    return woven(made.view((n, out, *taps, *length)), size)
+
+
+def woven(x: Any, size: Ints) -> Any:
+    """[n, channel, *phases, *places] as [n, channel, *size]: an output of each phase in turn."""
+    dims = len(size)
+    order = (d for pair in zip(range(2 + dims, 2 + 2 * dims), range(2, 2 + dims)) for d in pair)
+    return x.permute((0, 1, *order)).reshape((*x.shape[:2], *size))
+
+
+def all_phases(x: Any, kernels: Any, axes: list[list[Phase]], stride: Ints, size: Ints) -> Any:
+    """The outputs of all phases, in their places."""
+    groups, out = kernels.shape[:2]
+    every = list(product(*axes))
+    if all(n % s == 0 for n, s in zip(size, stride)) and all(p.taps for ps in every for p in ps):
+        made = STACK([one_phase(x, kernels, None, phase) for phase in every], 2)
+        counts = (n // s for n, s in zip(size, stride))
+        return woven(made.view((x.shape[0], groups * out, *stride, *counts)), size)
+    total = x.new_zeros((x.shape[0], groups * out, *size))
+    for phase in every:
         if all(p.taps for p in phase):
             made = one_phase(x, kernels, None, phase)
-            part(out, tuple(p.first for p in phase), tuple(made.shape[2:]), stride).copy_(made)
-    return out if bias is None else out + bias.view((-1, *(1,) * len(size)))
+            part(total, tuple(p.first for p in phase), tuple(made.shape[2:]), stride).copy_(made)
+    return total
 
 
 def folding_pays(kernels: Any, places: Ints, area: int) -> bool:

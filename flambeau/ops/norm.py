@@ -298,10 +298,26 @@ def by_channel(x: Any, scale: Any, shift: Any, size: Ints, dtype: Any) -> Any:
     return (x * scale.reshape(size) + shift.reshape(size)).to(dtype)
 
 
+def batch_moments(x: Any) -> tuple[Any, Any]:
+    """Mean and variance of each channel, the dims kept.
+
+    Those of each image first, which is near while it is walked over twice; then of all together
+    (Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm for computing sample
+    variances, 1979).
+    """
+    inside = tuple(range(2, x.ndim))
+    if not inside or not x.numel():
+        return moments(x, all_but_channels(x))[1:]
+    _, means, variances = moments(x, inside)
+    mean = means.mean((0,), keepdim=True)
+    apart = means - mean
+    return mean, (variances + apart * apart).mean((0,), keepdim=True)
+
+
 def batch_expand(input: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, ...]:
     """The result; mean, rstd and variance (over n, not n - 1) of each channel."""
     x, size = wide(input), channel_size(input)
-    _, mean, variance = moments(x, all_but_channels(x))
+    mean, variance = batch_moments(x)
     rstd = (variance + eps).rsqrt()
     scale = rstd if weight is None else rstd * over(weight, size)
     shift = -(mean * scale) if bias is None else over(bias, size) - mean * scale
@@ -309,20 +325,27 @@ def batch_expand(input: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, .
     return out, *(m.view((-1,)) for m in (mean, rstd, variance))
 
 
-def batch_grad(g: Any, input: Any, weight: Any, out1: Any, out2: Any, call: Any) -> Any:
+def batch_along(gy: Any, x: Any, out1: Any, out2: Any, call: Any) -> tuple[Any, Any, Any]:
+    """Σ gy · (x - mean) of each channel; mean and rstd."""
     size, dims = channel_size(call.input), all_but_channels(call.input)
-    gy = wide(g[0])
-    gy = gy if weight is None else gy * over(weight, size)
-    given = out1.reshape(size), out2.reshape(size)
-    off, _, rstd = statistics(wide(input), dims, call.eps, *given)
-    return normalized_grad(gy, off, rstd, dims)
+    off, mean, rstd = statistics(x, dims, call.eps, out1.reshape(size), out2.reshape(size))
+    return (gy * off).sum(dims), mean, rstd
+
+
+def batch_grad(g: Any, input: Any, weight: Any, out1: Any, out2: Any, call: Any) -> Any:
+    """With the sums that the gradients of weight and bias are, so that they are summed up once."""
+    size, x, gy = channel_size(call.input), wide(input), wide(g[0])
+    along, mean, rstd = batch_along(gy, x, out1, out2, call)
+    n = count(x, all_but_channels(x))
+    slope = along.reshape(size) * (rstd * rstd) / n
+    level = gy.sum(all_but_channels(x)).reshape(size) / n - mean * slope
+    scale = rstd if weight is None else rstd * over(weight, size)
+    return (gy - x * slope - level) * scale
 
 
 def batch_weight_grad(g: Any, input: Any, out1: Any, out2: Any, call: Any) -> Any:
-    size, dims = channel_size(call.input), all_but_channels(call.input)
-    given = out1.reshape(size), out2.reshape(size)
-    off, _, rstd = statistics(wide(input), dims, call.eps, *given)
-    return (wide(g[0]) * off).sum(dims) * rstd.reshape((-1,))
+    along, _, rstd = batch_along(wide(g[0]), wide(input), out1, out2, call)
+    return along * rstd.reshape((-1,))
 
 
 def batch_samples(new: Any) -> Any:
