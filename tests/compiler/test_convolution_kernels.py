@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
 import flambeau
+from flambeau.codegen.cpu.target import cpu
 
 CASES = {
     "rows of vectors": ((2, 16, 32, 32), (20, 16, 3, 3), dict(padding=1)),
@@ -115,3 +118,31 @@ def test_what_no_tap_sees_is_not_read() -> None:
     x[0, 0, 2, 2] = flambeau.nan
     seen = flambeau.nn.functional.conv2d(x, flambeau.ones(1, 1, 3, 3), padding=1)
     assert int(seen.isnan().sum()) == 9
+
+
+@pytest.mark.parametrize("name", ["rows of vectors", "blocks of channels"])
+def test_what_is_not_finite(name: str) -> None:
+    """It reaches the results that PyTorch has it reach, and only these."""
+    torch = pytest.importorskip("torch")
+    x, w = arrays(name, "float32")
+    x[1, 2, 3, 3], x[0, 1, 1, 2], x[0, 1, 3, 3] = np.inf, np.nan, -np.inf
+    found = [results(lib, name, *(lib.from_numpy(a.copy()) for a in (x, w)))
+             for lib in (flambeau, torch)]  # fmt: skip
+    for ours, theirs in zip(*found):
+        assert np.array_equal(np.isfinite(ours), np.isfinite(theirs))
+        assert np.array_equal(ours[np.isinf(theirs)], theirs[np.isinf(theirs)])
+
+
+SMALL_ONES_TOO = """
+import sys, pytest
+from flambeau.codegen.cpu.gemm import convolving, weight_plan
+convolving.TILE_ROWS = convolving.TILE_STEPS = weight_plan.TILE_ROWS = 1
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", "not tile_registers", sys.argv[1]]))
+"""
+
+
+@pytest.mark.skipif(not cpu().tiles, reason="no tile registers here")
+def test_all_of_this_by_tile_registers() -> None:
+    """Small convolutions take other kernels; here they don't."""
+    ran = subprocess.run([sys.executable, "-c", SMALL_ONES_TOO, __file__], capture_output=True)
+    assert ran.returncode == 0, ran.stdout.decode()[-3000:]

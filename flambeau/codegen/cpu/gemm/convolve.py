@@ -70,9 +70,10 @@ def convolve_text(conv: Convolve, vector_bytes: int) -> str:
 class Ending(Finish):
     """The epilogue of a tile whose vectors of places may lie in different images."""
 
-    def __init__(self, b: Builder, conv: Convolve, place: Place) -> None:
-        w, lanes = words_of(b, conv.own), conv.micro.lanes
-        self.crosses, self.vectors = conv.windows.crosses, conv.micro.vectors
+    def __init__(self, b: Builder, own: tuple[str, ...], windows: Windows, vectors: int,
+                 epilogue: Epilogue, place: Place) -> None:  # fmt: skip
+        w, lanes = words_of(b, own), windows.lanes
+        self.crosses, self.vectors = windows.crosses, vectors
         firsts = [b.add(place.column, v * lanes) for v in range(self.vectors)]
         self.spots: list[tuple[Value, Value]] = []  # images and places; of each lane if it crosses
         masks = []
@@ -86,8 +87,8 @@ class Ending(Finish):
             left = b.select(inside, b.sub(w["places"], at), b.i64(0))
             masks.append(b.active(left, lanes))
             self.spots.append((b.smin(image, b.sub(w["images"], 1)), at))
-        super().__init__(b, conv.epilogue, len(conv.own), lanes, place, list(masks))
-        accesses = range(len(conv.epilogue.accesses))
+        super().__init__(b, epilogue, len(own), lanes, place, list(masks))
+        accesses = range(len(epilogue.accesses))
         self.start = [self.moved(a, spot) for a in accesses for spot in self.spots]
         self.steps = [step for step in self.steps for _ in self.spots]
 
@@ -162,7 +163,8 @@ def tile_function(b: Builder, conv: Convolve, micro: Micro) -> None:
             keep(b, micro, p["kept"], sums)
             b.line("ret void")
             b.label(done)
-        end = Ending(b, conv, Place((), p["row"], p["column"], columns))
+        place = Place((), p["row"], p["column"], columns)
+        end = Ending(b, conv.own, conv.windows, micro.vectors, conv.epilogue, place)
         write_rows(b, micro, end, p["kept"], sums)
         b.line("ret void")
 

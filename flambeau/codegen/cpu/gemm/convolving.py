@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from flambeau.ir.record import frozen, replace
 
+from ....ir import dtype as types
 from ....ir.dtype import DType
 from ....ir.kernel import Access, Store
 from ....ir.layout import Ints
 from ...values import computed
 from .convolve import Convolve, convolve_text
+from .convolve_tiles import PAIRS, ConvolveTiles, convolve_tiles_text
 from .cut import MOST_TASKS, TASK_WORK, ceil
 from .epilogue import Epilogue
 from .kernel import KEPT
 from .micro import Micro
+from .pieces import PIECES
 from .spec import Launch, Machine, Plan
+from .tiles import LINES, ROW, SQUARE, STEPS, Tile, rows_word
+from .weight_squares import WeightSquares, weight_squares_text
 from .weights import PackWeights, weights_text
 from .windows import Geometry
 from .words import Words, ordered
@@ -24,6 +29,7 @@ GROUP_BYTES = 1 << 20  # of A that a task goes through for each of its panels
 FEW_ROWS = 10  # rows of A for which all columns that fit the registers make one tile
 STACK_BYTES = 1 << 20  # of a panel, which lies on the stack
 CHUNK = 1 << 15  # weights that a task packs
+TILE_ROWS, TILE_STEPS = 32, 192  # of the weights, from which tile registers are faster
 
 
 @frozen
@@ -57,6 +63,8 @@ class Convolution:
 
 def convolution_plan(conv: Convolution, machine: Machine) -> Plan:
     """The launches for one convolution, which has elements."""
+    if is_for_tiles(conv, machine):
+        return tiles_plan(conv, machine)
     kernels, geometry = conv.kernels, conv.geometry
     lanes = machine.vector_bytes // conv.element.itemsize
     windows = geometry.windows(conv.image, lanes, may_cross=True)
@@ -72,7 +80,8 @@ def convolution_plan(conv: Convolution, machine: Machine) -> Plan:
     vectors = min(most, tile_vectors(kernels.rows, ceil(columns, lanes), machine))
     height, tiles, full = tile_rows(kernels.rows, vectors, machine)
     panels = ceil(columns, vectors * lanes)
-    groups_m, groups_n = tasks_of(conv, steps, tiles, panels, columns, steps > DEEPEST)
+    size = steps * conv.element.itemsize
+    groups_m, groups_n = tasks_of(conv, size, tiles, panels, columns, steps > DEEPEST)
     a: Words = {"a": ("a", kernels.start * kernels.dtype.itemsize)}
     launches: list[Launch] = []
     scratch = 0
@@ -128,12 +137,12 @@ def channel_block(channels: int, window: int) -> int:
     return max(1, BLOCK // window)
 
 
-def tasks_of(conv: Convolution, steps: int, tiles: int, panels: int, columns: int,
+def tasks_of(conv: Convolution, row: int, tiles: int, panels: int, columns: int,
              keeps: bool) -> tuple[int, int]:  # fmt: skip
-    """Groups of tiles and groups of panels."""
+    """Groups of tiles and groups of panels. row: bytes of one of A's, as they are read."""
     kernels = conv.kernels
-    groups_m = min(tiles, ceil(kernels.rows * steps * conv.element.itemsize, GROUP_BYTES))
-    work = 2 * kernels.groups * kernels.rows * steps * columns
+    groups_m = min(tiles, ceil(kernels.rows * row, GROUP_BYTES))
+    work = 2 * kernels.groups * kernels.rows * kernels.channels * conv.geometry.window * columns
     wanted = min(max(2, work // TASK_WORK), MOST_TASKS)
     groups_n = min(panels, ceil(wanted, kernels.groups * groups_m))
     if keeps:
@@ -177,6 +186,88 @@ def packed(conv: Convolution, machine: Machine, lanes: int,
     there: Words = {"a": ("scratch", 0), "a_group": tiles * panel, "a_tile": panel, "a_row": 0,
                     "a_step": pack.row_bytes, "a_stride": pack.row_bytes}  # fmt: skip
     return launch, kernels.groups * tiles * panel, there
+
+
+# -- by tile registers
+
+
+def is_for_tiles(conv: Convolution, machine: Machine) -> bool:
+    """Whether there are tile registers, and weights that are worth to be packed for them."""
+    if not machine.tiles or conv.element is types.float64:
+        return False
+    window, channels = conv.geometry.window, conv.kernels.channels
+    room = ceil(window * (channels_of_block(channels, window) + 1) // 2, PAIRS) * 3 * 2 * SQUARE
+    enough = conv.kernels.rows >= TILE_ROWS and channels * window >= TILE_STEPS
+    return enough and room <= STACK_BYTES
+
+
+def channels_of_block(channels: int, window: int) -> int:
+    """How many channels are packed at once: whole squares for each tap where there are many."""
+    blocks = max(1, round(channels * window / BLOCK))
+    each = ceil(channels, blocks)
+    return min(channels, ceil(each, STEPS) * STEPS if each > STEPS else each + each % 2)
+
+
+def tiles_plan(conv: Convolution, machine: Machine) -> Plan:
+    """A launch that packs the weights, and the one that multiplies."""
+    kernels, geometry = conv.kernels, conv.geometry
+    windows = geometry.windows(conv.image, LINES, may_cross=True)
+    columns = geometry.images * geometry.area(LINES, windows.crosses)
+    down, across = (2 if size > LINES else 1 for size in (kernels.rows, columns))
+    tile = Tile(kernels.dtype, conv.image, down, across)
+    block = channels_of_block(kernels.channels, geometry.window)
+    blocks = ceil(kernels.channels, block)
+    squares = [
+        ceil(geometry.window * ceil(min(block, kernels.channels - first), 2), PAIRS)
+        for first in range(0, kernels.channels, block)
+    ]
+    a_square = sum(squares) * PIECES[kernels.dtype] * SQUARE
+    lines = ceil(kernels.rows, LINES)
+    launch = squares_launch(conv, machine, block, squares[0], lines, a_square)
+    tiles, panels = ceil(kernels.rows, tile.rows), ceil(columns, tile.columns)
+    row = squares[0] * PIECES[kernels.dtype] * ROW  # of a block of channels
+    groups_m, groups_n = tasks_of(conv, row, tiles, panels, columns, blocks > 1)
+    epilogue = Epilogue(1, tuple(map(refined, conv.accesses, conv.strides)), conv.scalars,
+                        conv.stores)  # fmt: skip
+    kept = ceil(tiles, groups_m) * ceil(panels, groups_n) if blocks > 1 else 0
+    room = 1 << (squares[0] * tile.b_block - 1).bit_length()
+    code = ConvolveTiles(tile, room, kept and 1 << (kept - 1).bit_length(), windows, epilogue)
+    values: Words = {
+        "a": ("scratch", 0), "x": ("b", 0), "channels": kernels.channels, "block": block,
+        "block_bytes": squares[0] * PIECES[kernels.dtype] * SQUARE, "tiles": tiles,
+        "panels": panels, "task_tiles": ceil(tiles, groups_m), "groups_m": groups_m,
+        "groups_n": groups_n, "rows": kernels.rows, "a_group": lines * a_square,
+        "a_square": a_square, "registers": rows_word(tile.rows, down, across),
+        "x_group": kernels.channels * geometry.x[1] * conv.image.itemsize,
+    }  # fmt: skip
+    values |= geometry.values(windows) | epilogue_values(epilogue, conv.strides)
+    text = convolve_tiles_text(code, machine.vector_bytes)
+    tasks = kernels.groups * groups_m * groups_n
+    last = Launch(text, "convolve", ordered(code.words, values), tasks)
+    return Plan((launch, last), (kernels.groups * lines + 1) * a_square)
+
+
+def squares_launch(conv: Convolution, machine: Machine, block: int, squares: int, lines: int,
+                   a_square: int) -> Launch:  # fmt: skip
+    """The launch that packs the weights into squares of pieces."""
+    kernels, geometry = conv.kernels, conv.geometry
+    pack = WeightSquares(kernels.dtype, len(geometry.taps))
+    blocks = ceil(kernels.channels, block)
+    values: Words = {
+        "a": ("a", kernels.start * kernels.dtype.itemsize), "target": ("scratch", 0),
+        "lines": kernels.rows, "channels": kernels.channels, "block": block, "blocks": blocks,
+        "block_bytes": squares * PIECES[kernels.dtype] * SQUARE, "squares": lines,
+        "square_bytes": a_square, "group": kernels.strides[0], "group_bytes": lines * a_square,
+        "line": kernels.strides[1], "channel": kernels.strides[2], "window": geometry.window,
+    }  # fmt: skip
+    for d, (n, stride) in enumerate(zip(geometry.taps, kernels.strides[3:])):
+        values |= {f"taps{d}": n, f"tap{d}": stride}
+    text = weight_squares_text(pack, machine.vector_bytes)
+    tasks = kernels.groups * lines * blocks
+    return Launch(text, "weights", ordered(pack.words, values), tasks)
+
+
+# -- the words of an epilogue
 
 
 def refined(access: Access, strides: Ints) -> Access:

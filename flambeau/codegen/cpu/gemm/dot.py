@@ -81,9 +81,7 @@ def one_block(
     end.write_row(end.start, row, [total])
 
 
-def partial_sums(
-    b: Builder, dot: Dot, k: Value, a: Value, lines: list[Value]
-) -> list[Value]:
+def partial_sums(b: Builder, dot: Dot, k: Value, a: Value, lines: list[Value]) -> list[Value]:
     """For each line a vector, whose lanes together are its dot product with `a`."""
     zero = b.number(vector_of(dot.element, dot.lanes), 0)
     rest = b.int("urem", k, dot.lanes)

@@ -114,9 +114,7 @@ def keep(b: Builder, micro: Micro, kept: Value, sums: list[Value]) -> None:
         b.store(value, cell(b, micro, kept, at))
 
 
-def ending(
-    b: Builder, gemm: Gemm, micro: Micro, place: Place, masks: list[Value | None]
-) -> Finish:
+def ending(b: Builder, gemm: Gemm, micro: Micro, place: Place, masks: list[Value | None]) -> Finish:
     first = len(gemm.words) - len(gemm.epilogue.words)
     return Finish(b, gemm.epilogue, first, micro.lanes, place, masks)
 

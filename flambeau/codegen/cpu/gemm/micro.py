@@ -107,9 +107,7 @@ def column_masks(b: Builder, vectors: int, lanes: int, columns: Value) -> list[V
     """One mask for each vector of a row: its lanes that lie left of `columns`."""
     count = b.op(f"trunc i64 {columns} to i32", "i32")
     limit, lane = b.splat(count, lanes), b.iota(lanes, "i32")
-    return [
-        b.icmp("slt", b.add(lane, v * lanes) if v else lane, limit) for v in range(vectors)
-    ]
+    return [b.icmp("slt", b.add(lane, v * lanes) if v else lane, limit) for v in range(vectors)]
 
 
 def moved(b: Builder, pointer: Value, stride: Value | int, times: int = 1) -> Value:

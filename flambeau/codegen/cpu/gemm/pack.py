@@ -91,8 +91,10 @@ def copy_any(b: Builder, pack: Pack, panel: Panel) -> None:
         with b.loop(0, panel.lines, carry=[here, there]) as line:
             value = b.load_element(pack.source, line.carried[0])
             b.store(value, line.carried[1])
-            line.next = [moved(b, line.carried[0], panel.line),
-                         moved(b, line.carried[1], pack.itemsize)]
+            line.next = [
+                moved(b, line.carried[0], panel.line),
+                moved(b, line.carried[1], pack.itemsize),
+            ]
 
 
 def copy_steps(b: Builder, pack: Pack, panel: Panel) -> None:

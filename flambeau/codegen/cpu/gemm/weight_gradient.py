@@ -17,7 +17,7 @@ from functools import lru_cache
 
 from flambeau.ir.record import frozen, replace
 
-from ...builder import Builder, Value
+from ...builder import Builder, Value, vector_of
 from ...values import stored
 from .epilogue import Epilogue, Finish, Place
 from .kernel import choose_tile, initial, keep
@@ -124,14 +124,26 @@ def finish(
             for lane, row in enumerate(transposed(b, square)):
                 b.store(row, b.element(turned, micro.vector, (v * lanes + lane) * across + at))
     place = Place((p["part"],)[: code.epilogue.batch], p["column"], p["row"], b.i64(micro.height))
+    write_turned(b, code.epilogue, len(code.own), place, p["columns"], turned, across, lanes,
+                 micro.element)  # fmt: skip
+
+
+def write_turned(
+    b: Builder, epilogue: Epilogue, words: int, place: Place, rows: Value, turned: Value,
+    across: int, lanes: int, element: str = "float",
+) -> None:  # fmt: skip
+    """The epilogue of some rows, each of `across` vectors of sums, which lie one after the other.
+
+    words: the kernel's own, that the epilogue's come after.
+    """
+    kind = vector_of(element, lanes)
     masks: list[Value | None] = list(column_masks(b, across, lanes, place.columns))
-    end = Finish(b, code.epilogue, len(code.own), lanes, place, masks)
-    with b.loop(0, p["columns"], carry=end.start) as loop:
-        first = b.mul(loop.index, across)
-        values = [b.load(micro.vector, b.element(turned, micro.vector, b.add(first, at)))
-                  for at in range(across)]  # fmt: skip
-        end.write_row(loop.carried, b.add(place.row, loop.index), values)
-        loop.next = end.next_row(loop.carried)
+    end = Finish(b, epilogue, words, lanes, place, masks)
+    with b.loop(0, rows, carry=[turned, *end.start]) as loop:
+        here, pointers = loop.carried[0], loop.carried[1:]
+        values = [b.load(kind, b.element(here, kind, at)) for at in range(across)]
+        end.write_row(pointers, b.add(place.row, loop.index), values)
+        loop.next = [b.element(here, kind, across), *end.next_row(pointers)]
 
 
 # -- the loops around it

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from flambeau.ir.record import frozen
+from flambeau.ir.record import frozen, replace
 
+from ....ir import dtype as types
 from ....ir.dtype import DType
 from ....ir.kernel import Access, Store
 from ....ir.layout import Ints
@@ -12,9 +13,12 @@ from .combine import ROWS_OF_A_TASK, Combine, combine_text
 from .convolving import epilogue_values, refined, tile_rows
 from .cut import MOST_TASKS, TASK_WORK, ceil
 from .epilogue import Epilogue
+from .gradient_tiles import GradientTiles, gradient_tiles_text
 from .micro import Micro
 from .pack import Pack
+from .pieces import PIECES
 from .spec import Launch, Machine, Plan, product
+from .tiles import LINES, ROW, SQUARE, STEPS, Tile, rows_word
 from .weight_gradient import PACKED, WeightGradient, weight_gradient_text
 from .windows import Geometry, Windows
 from .words import Words, ordered
@@ -24,6 +28,8 @@ TILES = 16  # of a task, about
 KEPT = 96  # tiles of sums that a task keeps between blocks, at most
 FEWEST_TASKS = 8
 LONGEST = 8192  # steps of a part: errors grow with its length
+TILE_BLOCK = 256  # steps of a block in squares
+TILE_ROWS, WIDEST = 32, 128  # of either side, from which tile registers are faster; taps, at most
 ROOM = 1 << 20  # bytes of the patches of a task, about; they lie on the stack
 
 
@@ -80,7 +86,9 @@ def gradient_plan(gradient: Gradient, machine: Machine) -> Plan:
     lanes = machine.vector_bytes // gradient.element.itemsize
     geometry = gradient.geometry
     windows = geometry.windows(gradient.image, lanes, may_cross=False)
-    cut = cut_up(gradient, lanes, machine)
+    by_tiles = is_for_tiles(gradient, machine)
+    cut = (cut_for_tiles if by_tiles else cut_up)(gradient, lanes, machine)
+    multiplied = multiplied_by_tiles if by_tiles else multiplied_by_vectors
     accesses = tuple(map(refined, gradient.accesses, gradient.strides))
     epilogue = Epilogue(0, accesses, gradient.scalars, gradient.stores)
     values = epilogue_values(epilogue, gradient.strides)
@@ -121,16 +129,20 @@ def cut_up(gradient: Gradient, lanes: int, machine: Machine) -> Cutting:
                                   )  # fmt: skip
     block = ceil(ceil(steps, ceil(steps, longest // whole * whole)), whole) * whole
     blocks = ceil(steps, block)
-    work = 2 * gradient.groups * gradient.rows * rows * steps
-    wanted = min(max(2, work // TASK_WORK), MOST_TASKS)
     groups_n = ceil(panels, max(1, KEPT // ceil(tiles, groups_m))) if blocks > 1 else 1
-    parts = ceil(min(wanted, FEWEST_TASKS), gradient.groups * groups_m * groups_n)
-    parts = min(blocks, max(parts, ceil(steps, LONGEST)))
-    while gradient.groups * groups_m * groups_n * parts < min(wanted, FEWEST_TASKS):
-        if groups_m >= tiles:
-            break
-        groups_m += 1
-    return Cutting(steps, block, vectors, height, tiles, full, panels, groups_m, groups_n, parts)
+    cut = Cutting(steps, block, vectors, height, tiles, full, panels, groups_m, groups_n, 1)
+    return in_tasks(cut, gradient)
+
+
+def in_tasks(cut: Cutting, gradient: Gradient) -> Cutting:
+    """The cut with enough tasks: in parts of the steps, else with fewer tiles each."""
+    rows = gradient.channels * gradient.geometry.window
+    work = 2 * gradient.groups * gradient.rows * rows * cut.steps
+    wanted = min(max(2, work // TASK_WORK), MOST_TASKS, FEWEST_TASKS)
+    groups = gradient.groups * cut.groups_n
+    parts = min(cut.blocks, max(ceil(wanted, groups * cut.groups_m), ceil(cut.steps, LONGEST)))
+    groups_m = max(cut.groups_m, min(cut.tiles, ceil(wanted, groups * parts)))
+    return replace(cut, parts=parts, groups_m=groups_m)
 
 
 def packed_rows(rows: int, window: int) -> int:
@@ -138,7 +150,7 @@ def packed_rows(rows: int, window: int) -> int:
     return rows + 2 * (window - 1)
 
 
-def multiplied(gradient: Gradient, cut: Cutting, windows: Windows, epilogue: Epilogue,
+def multiplied_by_vectors(gradient: Gradient, cut: Cutting, windows: Windows, epilogue: Epilogue,
                values: Words, machine: Machine) -> Launch:  # fmt: skip
     """The launch that multiplies."""
     geometry, lanes, item = gradient.geometry, windows.lanes, gradient.element.itemsize
@@ -169,3 +181,56 @@ def multiplied(gradient: Gradient, cut: Cutting, windows: Windows, epilogue: Epi
 def rounded(n: int) -> int:
     """The next power of two, so that few kernels serve many sizes."""
     return 1 << (n - 1).bit_length()
+
+
+# -- by tile registers
+
+
+def is_for_tiles(gradient: Gradient, machine: Machine) -> bool:
+    """Whether there are tile registers, and enough rows for which patches are packed."""
+    if not machine.tiles or gradient.element is types.float64:
+        return False
+    columns = gradient.channels * gradient.geometry.window
+    return (
+        gradient.rows >= TILE_ROWS and TILE_ROWS <= columns and gradient.geometry.window <= WIDEST
+    )
+
+
+def cut_for_tiles(gradient: Gradient, lanes: int, machine: Machine) -> Cutting:
+    """Blocks and tasks for tiles of two by two squares."""
+    geometry = gradient.geometry
+    steps = geometry.images * geometry.area(lanes, False)
+    size = 2 * LINES
+    tiles = ceil(gradient.channels * geometry.window, size)
+    panels = ceil(gradient.rows, size)
+    block = ceil(ceil(steps, ceil(steps, TILE_BLOCK)), STEPS) * STEPS
+    groups_m = ceil(tiles, TILES)
+    groups_n = ceil(panels, max(1, KEPT // ceil(tiles, groups_m)))
+    cut = Cutting(steps, block, 2, size, tiles, tiles, panels, groups_m, groups_n, 1)
+    return in_tasks(cut, gradient)
+
+
+def multiplied_by_tiles(gradient: Gradient, cut: Cutting, windows: Windows, epilogue: Epilogue,
+                        values: Words, machine: Machine) -> Launch:  # fmt: skip
+    """The launch that multiplies by tile registers."""
+    geometry, item = gradient.geometry, gradient.image.itemsize
+    tile = Tile(gradient.image, gradient.grad, 2, 2)
+    slack = ceil(geometry.window - 1, LINES) * LINES
+    square = cut.block // STEPS * PIECES[tile.a] * SQUARE + ROW  # not a multiple of a page
+    rows = cut.task_tiles * cut.height + slack + geometry.window
+    code = GradientTiles(
+        tile, rounded(ceil(rows, LINES) * square), rounded(cut.block),
+        rounded(cut.task_tiles * cut.task_panels), slack, gradient.grad, windows, epilogue,
+    )  # fmt: skip
+    values = values | geometry.values(windows) | {
+        "g": ("a", 0), "g_image": gradient.g[0] * gradient.grad.itemsize,
+        "g_row": gradient.g[1] * gradient.grad.itemsize, "x": ("b", 0), "steps": cut.steps,
+        "block": cut.block, "blocks": cut.blocks, "parts": cut.parts,
+        "x_group": gradient.channels * geometry.x[1] * item, "a_square": square,
+        "tiles": cut.tiles, "task_tiles": cut.task_tiles, "panels": cut.panels,
+        "groups_m": cut.groups_m, "groups_n": cut.groups_n, "rows": gradient.rows,
+        "columns": gradient.channels * geometry.window, "registers": rows_word(cut.height, 2, 2),
+    }  # fmt: skip
+    text = gradient_tiles_text(code, machine.vector_bytes)
+    tasks = gradient.groups * cut.parts * cut.groups_m * cut.groups_n
+    return Launch(text, "weight_gradient", ordered(code.words, values), tasks)
