@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.autograd import inplace
 from flambeau.convert import copy_, fill_
 from flambeau.ir import dtype as dt
-from flambeau.ir.layout import broadcast_sizes
+from flambeau.ir.layout import Spec, broadcast_sizes
 from flambeau.literal import tensor
 from flambeau.ops import views
 from flambeau.ops.declare import TABLE
@@ -21,6 +22,7 @@ from flambeau.parting import part
 from flambeau.tensor import FUNCTIONS, Tensor, from_array
 from flambeau.trace import recorder, sighting
 from flambeau.trace.recorder import record_view
+from flambeau.trace.views import one_element
 from flambeau.viewing import expand, unsqueeze, view
 
 
@@ -49,8 +51,13 @@ def get(self: Any, index: Any) -> Any:
 
 def walk(x: Any, index: tuple[Any, ...]) -> Any:
     """Integers and slices, one dim after the other."""
-    if len(index) > x.ndim:
-        raise IndexError(f"too many indices for tensor of dimension {x.ndim}")
+    size = x._spec.size
+    if len(index) > len(size):
+        raise IndexError(f"too many indices for tensor of dimension {len(size)}")
+    if len(index) == len(size) > 1 and not needs_grad(x):
+        place = place_of(x._spec, index)
+        if place is not None:
+            return one_element(x, place)
     dim = 0
     for i in index:
         if i.__class__ is int:
@@ -59,6 +66,16 @@ def walk(x: Any, index: tuple[Any, ...]) -> Any:
             x = cut(x, dim, i) if i != ALL else x
             dim += 1
     return whole_view(x) if not index or all(i == ALL for i in index) else x
+
+
+def place_of(spec: Spec, index: tuple[Any, ...]) -> int | None:
+    """Where an element lies, in a tensor that begins at 0; None where these are no such indices."""
+    place = 0
+    for i, n, step in zip(index, spec.size, spec.stride):
+        if i.__class__ is not int or not -n <= i < n:
+            return None
+        place += i % n * step
+    return place
 
 
 ALL = slice(None)
@@ -75,7 +92,16 @@ def choose(x: Any, dim: int, index: int) -> Any:
     n = spec.size[dim]
     if not -n <= index < n:
         raise IndexError(f"index {index} is out of bounds for dimension {dim} with size {n}")
+    if len(spec.size) == 1 and not needs_grad(x):
+        return one_element(x, index % n * spec.stride[0])
     return record_view(views.select, x, index % n, spec.stride[dim], dim)
+
+
+def needs_grad(x: Any) -> bool:
+    """Whether x is part of the graph of gradients; a write to what it views may have made it so."""
+    if x._viewed is not None and inplace.stale(x):
+        inplace.refresh_history(x)
+    return x._spec.requires_grad
 
 
 def cut(x: Any, dim: int, index: slice) -> Any:
@@ -255,9 +281,7 @@ def put(self: Any, index: Any, value: Any) -> None:
         return put_masked(seen, dim, where, value)
     value = value if isinstance(value, Tensor) else tensor(value, dtype=self._spec.dtype)
     tensors, dims = ready(seen, indices)
-    recorder.record_write(
-        TABLE["_index_put"], seen, seen, tensors, cast_to(value, seen), dims, False
-    )
+    recorder.record_write(TABLE["_index_put"], seen, seen, tensors, value, dims, False)
     return None
 
 

@@ -8,6 +8,7 @@ at.
 from __future__ import annotations
 
 import warnings
+from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,9 @@ from flambeau.trace.storage import Storage
 from flambeau.trace.tensor import Counter, Recorded, assemble
 from flambeau.trace.trie import here
 
-AS_THEY_LIE = frozenset({dt.float32, dt.float64, dt.int64, dt.int32, dt.bool_})
+# Elements that are numbers of Python as they lie in memory, and what reads one from there.
+CODES = {dt.float32: "f", dt.float64: "d", dt.int64: "q", dt.int32: "i", dt.bool_: "?"}
+AS_THEY_LIE: dict[dt.DType, Any] = {d: Struct(code).unpack_from for d, code in CODES.items()}
 FUNCTIONS: dict[str, Any] = {}  # op's name → the function that records it; methods.py fills it
 
 
@@ -306,14 +309,17 @@ class Tensor(Recorded):
             raise RuntimeError(
                 f"a Tensor with {spec.numel} elements cannot be converted to Scalar"
             )
-        if storage.stretch is not None:
-            flush.settle_all(storage)
+        stretch = storage.stretch
+        if stretch is not None and (storage.buffer is None or storage.index != storage.born):
+            flush.flush(stretch)  # `settle_all`, written out
         buffer, dtype = storage.buffer, spec.dtype
-        if storage.rare is not None or dtype not in AS_THEY_LIE:
+        read = AS_THEY_LIE.get(dtype)
+        if storage.rare is not None or read is None:
             return self._numbers().item()
         assert buffer is not None
-        start = buffer.start + self._offset * dtype.itemsize
-        return np.ndarray((), dtype.numpy, buffer.block, start).item()
+        return read(buffer.block, buffer.start + self._offset * dtype.itemsize)[0]
+
+    _item = item  # also where a class of tensors has an `item` of its own
 
     def tolist(self) -> Any:
         return self._numbers().tolist()
@@ -322,7 +328,7 @@ class Tensor(Recorded):
         if self._spec.numel != 1:
             many = "more than one value" if self._spec.numel else "no values"
             raise RuntimeError(f"Boolean value of Tensor with {many} is ambiguous")
-        return bool(self._numbers().item())
+        return bool(self._item())
 
     def __int__(self) -> int:
         return int(self._real_one("int64_t"))
@@ -344,7 +350,7 @@ class Tensor(Recorded):
     def _one(self) -> Any:
         if self._spec.numel != 1:
             raise ValueError("only one element tensors can be converted to Python scalars")
-        return self._numbers().item()
+        return self._item()
 
     def __index__(self) -> int:
         if self._spec.numel != 1 or self._spec.dtype.kind not in "iub":

@@ -385,3 +385,50 @@ def test_a_mask_is_not_looked_at_for_one_value() -> None:
 def test_dims_that_are_left_keep_their_order_in_memory(line, stride):
     base = f"x = torch.arange(99.).as_strided((3, 2, 3), {stride})"
     same(base, "i = torch.tensor([2, 0, 1])", line)
+
+
+ELEMENTS = """
+y[4] * 2
+y[-5] * 2
+(y * 2)[3].item()
+z[1, -2, 0].item()
+z[..., 0].t()[1, 2] + z[0, 0, 0]
+(y[1].add_(5), y)
+(y[1].fill_(7), y[1].add_(y[2]), y)
+(y[2:][1].zero_(), y)
+float((y + y[1])[2]), int(y[3]), bool(y[0])
+y[2].expand(3) + y[0].reshape(1)
+y.to(torch.bfloat16)[3].item(), y.bool()[1].item(), y.long()[2].item()
+y[1]._base is y, y[1]._is_view(), y[1].storage_offset(), y[1].is_contiguous()
+"""
+
+
+@pytest.mark.parametrize("line", ELEMENTS.strip().splitlines())
+def test_single_elements(line: str) -> None:
+    same("y = torch.arange(5.) + 1; z = torch.arange(24.).view(4, 3, 2)", line)
+
+
+def test_an_element_keeps_up_with_what_it_is_of() -> None:
+    def run(torch):  # type: ignore[no-untyped-def]
+        x, w = torch.zeros(3), torch.ones(3, requires_grad=True)
+        e = x[1]
+        first = e.item()
+        x += w * 3
+        (e * 2 + x[2]).backward()
+        return first, e.item(), e.requires_grad, x[0].requires_grad, w.grad.tolist()
+
+    torch = pytest.importorskip("torch")
+    assert run(flambeau) == run(torch)
+
+
+def test_every_element_is_read_by_the_same_program() -> None:
+    from flambeau.trace.flush import counters
+
+    x = flambeau.arange(9.0)
+    seen = []
+    for i in range(9):
+        seen.append((x[i] * 2 + 1).item())
+        if i == 1:
+            before = counters.programs
+    assert seen == [2.0 * i + 1 for i in range(9)]
+    assert counters.programs == before

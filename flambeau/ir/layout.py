@@ -158,7 +158,7 @@ class Spec:
     """
 
     __slots__ = ("size", "stride", "dtype", "device", "requires_grad", "numel", "contiguous",
-                 "twin", "extent")  # fmt: skip
+                 "twin", "element", "extent")  # fmt: skip
 
     size: Ints
     stride: Ints
@@ -168,6 +168,7 @@ class Spec:
     numel: int
     contiguous: bool
     twin: Spec | None  # the same with requires_grad turned over
+    element: Spec | None  # one element of it, without a gradient, once somebody asked
     extent: int
 
     @property
@@ -214,7 +215,7 @@ def spec_of(size: Ints, stride: Ints | None, dtype: DType, requires_grad: bool =
         spec.numel = prod(size)
         spec.contiguous = is_contiguous(size, stride)
         spec.extent = extent(size, stride)
-        spec.twin = None
+        spec.twin = spec.element = None
     return spec
 
 

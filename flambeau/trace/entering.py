@@ -102,10 +102,9 @@ def enter_other(stretch: Stretch, x: Any) -> int:
         above.refresh_history(x)
         stretch.views.append(ref(x))
     here_already = storage.stretch is stretch
-    offset = None
-    if x._offset:
+    offset, spec = None, x._spec
+    if x._offset or x._viewed is not None and not spec.size:  # x[0] as x[1]: it is one program
         offset = offset_key(stretch, storage, x._offset, storage.born if here_already else -1)
-    spec = x._spec
     leaf = x._edge is None
     kind: Any = leaf if storage.rare is None else (leaf, storage.inference)
     if x._meta is not None and x._meta.counter is not None:

@@ -6,7 +6,7 @@ from typing import Any
 from weakref import ref
 
 from flambeau.hot import hot
-from flambeau.ir.layout import spec_of
+from flambeau.ir.layout import Spec, spec_of
 from flambeau.ir.op import Op
 from flambeau.trace import above, flush
 from flambeau.trace.entering import enter
@@ -110,6 +110,30 @@ def inherit(out: Any, x: Any) -> None:
         out._made_meta().counter = x._meta.counter
     if x._meta.history:
         out._made_meta().history = x._meta.history
+
+
+@hot
+def one_element(x: Any, place: int) -> Any:
+    """A view of one element, `place` elements behind where x begins, for which x needs no gradient.
+
+    Most are only looked at. So no stretch is told; who computes with it has it enter, like any view
+    from outside.
+    """
+    spec = x._spec
+    out = new_tensor(above.result_class)
+    out._spec = spec.element or element_of(spec)
+    out._storage, out._offset = x._storage, x._offset + place
+    out._slot, out._stretch, out._edge, out._meta = -1, None, None, None
+    out._viewed = x if x._viewed is None else x._viewed
+    if x._meta is not None:
+        inherit(out, x)
+    return out
+
+
+def element_of(spec: Spec) -> Spec:
+    """What one element of such a tensor is."""
+    spec.element = spec_of((), (), spec.dtype, False, spec.device)
+    return spec.element
 
 
 def view_outside(stretch: Stretch, op: Op, x: Any, start: int | None, unit: int,
