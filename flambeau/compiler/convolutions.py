@@ -16,6 +16,7 @@ from flambeau.compiler.clusters import Cluster, Fused
 from flambeau.compiler.products import EpilogueWriter, Planned, epilogue_of
 from flambeau.compiler.scheduled import as_access
 from flambeau.ir import dtype as dt
+from flambeau.ir.dims import later
 from flambeau.ir.layout import Ints
 from flambeau.ir.program import Ref
 
@@ -36,7 +37,7 @@ def correlate_plan(cluster: Cluster, fused: Fused, stored: set[int]) -> Planned:
             tuple(map(as_access, writer.operands)), tuple(o.strides for o in writer.operands),
             tuple(s.dtype for s in writer.scalars), stores,
         )  # fmt: skip
-        made = convolution_plan(conv, machine_of(cpu()))
+        made = later(convolution_plan, conv, machine_of(cpu()))
     return Planned(made, weight, x, tuple(writer.operands), tuple(writer.scalars))
 
 
@@ -68,7 +69,7 @@ def correlate_weight_plan(cluster: Cluster, fused: Fused, stored: set[int]) -> P
             tuple(map(as_access, writer.operands)), tuple(o.strides for o in writer.operands),
             tuple(s.dtype for s in writer.scalars), stores,
         )  # fmt: skip
-        made = gradient_plan(gradient, machine_of(cpu()))
+        made = later(gradient_plan, gradient, machine_of(cpu()))
     return Planned(made, grad, x, tuple(writer.operands), tuple(writer.scalars))
 
 

@@ -25,6 +25,7 @@ from flambeau.compiler.running import Run, runner
 from flambeau.compiler.schedule import Unschedulable, schedule
 from flambeau.compiler.scheduled import Operand, Scalar, Scheduled
 from flambeau.compiler.verify import verify_memory
+from flambeau.ir.dims import Later, later
 from flambeau.ir.kernel import words
 from flambeau.ir.layout import Offset
 from flambeau.ir.program import Call, Number, Program
@@ -39,7 +40,7 @@ Word = tuple[int, int]
 class Step:
     """What happens at one place of a program: launches, or one call in Python."""
 
-    launches: list[Launch] = field(default_factory=list)
+    launches: Any = field(default_factory=list)  # of Launch
     call: Call | None = None
     clusters: list[int] = field(default_factory=list)  # which one each launch, or the call, is of
 
@@ -128,7 +129,7 @@ class Emitter:
                 first[number, key] = last[number, key] = number
                 sizes[number, key] = self.scratch[number, key] = nbytes
         births = sorted(((h, sizes[h], first[h], last[h]) for h in first), key=lambda b: b[2])
-        starts, arena = plan_memory(births)
+        starts, arena = later(plan_memory, births)
         if settings.check:
             verify_memory(births, starts, arena)
         return starts, arena
@@ -157,7 +158,7 @@ class Emitter:
         floating = scalar.dtype.kind == "f"
         if isinstance(scalar.source, Number):
             return self.slot(("number", scalar.source.index, "d" if floating else "q")), 0
-        return 0, bits_of(scalar.source, floating)
+        return 0, later(bits_of, scalar.source, floating)
 
     def derived(self, function: Callable[..., Any], numbers: Sequence[Any],
                 kind: str = "d") -> Word:  # fmt: skip
@@ -174,13 +175,17 @@ class Emitter:
                 else:
                     self.steps.append(Step(call=entry, clusters=[number]))
             return
-        for launch in plan.launches(self, number):
+        launches = plan.launches(self, number)
+        if isinstance(launches, Later):  # for some sizes; none of them can fail
+            self.steps.append(Step(launches, clusters=[number]))
+            return
+        for launch in launches:
             self.launch(launch, number)
 
     def launch(self, launch: Launch, number: int) -> None:
         if launch.tasks == 0:
             return
-        if not self.steps or self.steps[-1].call is not None:
+        if not self.steps or not isinstance(self.steps[-1].launches, list) or self.steps[-1].call:
             self.steps.append(Step())
         self.steps[-1].launches.append(launch)
         self.steps[-1].clusters.append(number)
@@ -198,9 +203,9 @@ class Emitter:
             elif word.what == "scalar":
                 found.append(self.number(scheduled.scalars[word.number]))
             elif word.what == "grain":
-                found.append((0, loops.grain(nest, sizes)))
+                found.append((0, later(loops.grain, nest, sizes)))
             elif word.what == "chunk":
-                found.append((0, loops.chunk(nest, sizes)))
+                found.append((0, later(loops.chunk, nest, sizes)))
             elif word.what == "error":
                 found.append((1, 0))
             elif word.what == "per_thread":
@@ -208,7 +213,7 @@ class Emitter:
             else:
                 found.append(self.pointer(operands[word.number], number, word.number, word.what))
         kernel = cpu().load(nest)
-        return Launch(kernel.address, tuple(found), loops.tasks(nest, sizes))
+        return Launch(kernel.address, tuple(found), later(loops.tasks, nest, sizes))
 
     def pointer(self, operand: Operand, number: int, access: int, what: str) -> Word:
         """Where an operand begins; for checked code, the bounds of its memory."""
@@ -281,7 +286,7 @@ def scratch_of(plan: Any) -> list[tuple[Any, int]]:
 def part_sizes(entry: Scheduled) -> tuple[int, ...]:
     if not entry.nest.mode.startswith("split"):
         return entry.sizes
-    parts = loops.chunks(entry.nest, entry.sizes)
+    parts = later(loops.chunks, entry.nest, entry.sizes)
     return tuple(parts if n == entry.nest.reduced else s for n, s in enumerate(entry.sizes))
 
 

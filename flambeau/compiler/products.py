@@ -18,6 +18,7 @@ from flambeau.codegen.scalar import k
 from flambeau.compiler.clusters import Cluster, Fused, Member
 from flambeau.compiler.scheduled import Operand, Scalar, as_access
 from flambeau.compiler.trees import Writer
+from flambeau.ir.dims import later
 from flambeau.ir.kernel import Store
 from flambeau.ir.program import Ref
 from flambeau.ir.record import record
@@ -61,35 +62,39 @@ class Planned:
 
     @property
     def scratch(self) -> int:
-        return self.plan.scratch
+        return later(scratch_of, self.plan)
 
     def launches(self, emitter: Any, number: int) -> list[Launch]:
         """Ready for the tape."""
-        found = []
-        for launch in self.plan.launches:
-            kernel = cpu().load_text(launch.text, launch.name)
-            words = tuple(self.word(emitter, number, name, more) for name, more in launch.words)
-            found.append(Launch(kernel.address, words, launch.tasks))
+        return later(launches_of, self.plan, self.words(emitter, number))
+
+    def words(self, emitter: Any, number: int) -> dict[str, tuple[int, int]]:
+        """What the plan may name, as words of the frame."""
+        found = {"": (0, 0)}
+        for name, ref in (("a", self.a), ("b", self.b)):
+            home = emitter.fused.homes[ref.value]
+            found[name] = emitter.address(home, ref.layout.offset, ref.dtype.itemsize)
+        for n, operand in enumerate(self.operands):
+            where = operand.home, operand.offset, operand.dtype.itemsize
+            found[f"access{n}"] = emitter.address(*where)
+        for n, scalar in enumerate(self.scalars):
+            found[f"scalar{n}"] = emitter.number(scalar)
+        found["scratch"] = emitter.slots["arena"], emitter.starts.get((number, "packed"), 0)
         return found
 
-    def word(self, emitter: Any, number: int, name: str, more: int) -> tuple[int, int]:
-        """A named value of the plan as a word of the frame."""
-        if name == "":
-            return 0, more
-        if name in ("a", "b"):
-            ref = self.a if name == "a" else self.b
-            home = emitter.fused.homes[ref.value]
-            slot, start = emitter.address(home, ref.layout.offset, ref.dtype.itemsize)
-        elif name.startswith("access"):
-            operand = self.operands[int(name[6:])]
-            slot, start = emitter.address(operand.home, operand.offset, operand.dtype.itemsize)
-        elif name.startswith("scalar"):
-            slot, start = emitter.number(self.scalars[int(name[6:])])
-        elif name == "scratch":
-            slot, start = emitter.slots["arena"], emitter.starts.get((number, "packed"), 0)
-        else:
-            raise AssertionError(f"a matmul asks for {name!r}")
-        return slot, start + more
+
+def scratch_of(plan: Plan) -> int:
+    return plan.scratch
+
+
+def launches_of(plan: Plan, words: dict[str, tuple[int, int]]) -> list[Launch]:
+    """The launches of a plan with its names replaced by words."""
+    found = []
+    for launch in plan.launches:
+        kernel = cpu().load_text(launch.text, launch.name)
+        filled = tuple((words[name][0], words[name][1] + more) for name, more in launch.words)
+        found.append(Launch(kernel.address, filled, launch.tasks))
+    return found
 
 
 def matmul_plan(cluster: Cluster, fused: Fused, stored: set[int]) -> Planned:
@@ -107,5 +112,5 @@ def matmul_plan(cluster: Cluster, fused: Fused, stored: set[int]) -> Planned:
                     tuple(s.dtype for s in writer.scalars), stores)  # fmt: skip
     shape = Shape(tuple(batch), m, n, depth, a.layout.stride, b.layout.stride,
                   tuple(o.strides for o in writer.operands))  # fmt: skip
-    made = plan(matmul, shape, machine_of(cpu()))
+    made = later(plan, matmul, shape, machine_of(cpu()))
     return Planned(made, a, b, tuple(writer.operands), tuple(writer.scalars))

@@ -24,11 +24,13 @@ import numpy as np
 
 from flambeau import interpreter
 from flambeau.compiler.clusters import Cluster, can_fail
+from flambeau.ir.dims import Later, source_of
 from flambeau.ir.failures import exception_of
 from flambeau.ir.program import Call
 from flambeau.runtime.buffers import (
     ALIGNMENT,
     Buffer,
+    allocate,
     allocate_class,
     free_list,
     part,
@@ -50,24 +52,34 @@ def runner(emitter: Emitter, parts: list[Any], arena_bytes: int) -> Run:
     It takes the inputs' buffers, the run-time numbers and offsets, and a dictionary for what is
     complete when it fails; it answers the memory of the live results.
     """
-    slots = emitter.slots
-    memory = (ctypes.c_int64 * (len(slots) + 2))()
+    memory, address, failed = frame_of(emitter)
+    scope = {"memory": memory, "address": address, "failed": failed}
+    scope |= {f"part{n}": p.run if not isinstance(p, Call) else p for n, p in enumerate(parts)}
+    source = "\n".join(run_source(emitter, parts, arena_bytes))
+    scope |= names_in(emitter, source) | {"interpret": interpreter_step(emitter)}
+    exec(compile(source, "<flambeau tape>", "exec"), scope)
+    return scope["run"]
+
+
+def frame_of(emitter: Emitter) -> tuple[Any, int, Callable[..., BaseException]]:
+    """A frame, its address, and what makes the exception when a tape that runs on it fails."""
+    memory = (ctypes.c_int64 * (len(emitter.slots) + 2))()
     error = (ctypes.c_int64 * 8)()
     memory[1] = ctypes.addressof(error)
+    return memory, ctypes.addressof(memory), failure(emitter, error)
+
+
+def names_in(emitter: Emitter, source: str) -> dict[str, Any]:
+    """What the source of `run` names, but for a frame and the tapes."""
+    slots = emitter.slots
     kinds = "".join(key[2] if key[0] in ("number", "derived") else "q" for key in slots)
     functions = {f"make{n}": key[1] for n, key in enumerate(slots) if key[0] == "derived"}
     scope: dict[str, Any] = {
-        "pack": struct.Struct("<" + kinds).pack_into, "memory": memory, "allocate": allocate_class,
+        "pack": struct.Struct("<" + kinds).pack_into, "allocate": allocate_class, "some": allocate,
         "new": Buffer.__new__, "Buffer": Buffer, "scratch": scratch,
-        "address": ctypes.addressof(memory), "failed": failure(emitter, error),
-        "interpret": interpreter_step(emitter),
     }  # fmt: skip
-    scope |= functions
-    scope |= {f"part{n}": p.run if not isinstance(p, Call) else p for n, p in enumerate(parts)}
-    source = "\n".join(run_source(emitter, parts, arena_bytes))
     scope |= {f"free{size}": free_list(int(size)) for size in re.findall(r"free(\d+)", source)}
-    exec(compile(source, "<flambeau tape>", "exec"), scope)
-    return scope["run"]
+    return scope | functions
 
 
 def run_source(emitter: Emitter, parts: list[Any], arena_bytes: int) -> list[str]:
@@ -106,15 +118,17 @@ def allocations(emitter: Emitter, names: dict[int, str], arena_bytes: int) -> li
     for home in emitter.live:
         name, size = names[home], emitter.sizes[home]
         if home in shared:  # `buffers.part`, written out
-            start = places[home]
-            lines.append(f"{name} = new(Buffer); {name}.nbytes = {size}; {name}.owner = small; "
+            start = source_of(places[home])
+            lines.append(f"{name} = new(Buffer); {name}.nbytes = {source_of(size)}; "
+                         f"{name}.owner = small; "
                          f"{name}.block = block; {name}.start = {start}; "
                          f"{name}.address = base + {start}")  # fmt: skip
         else:
             lines.append(take(name, size))
     if arena_bytes:
         small = arena_bytes <= SHARED_ARENA
-        lines.append(f"arena = scratch({arena_bytes})" if small else take("arena", arena_bytes))
+        bytes_ = source_of(arena_bytes)
+        lines.append(f"arena = scratch({bytes_})" if small else take("arena", arena_bytes))
     else:
         lines.append("arena = None")
     return ["    " + line for line in lines]
@@ -122,6 +136,8 @@ def allocations(emitter: Emitter, names: dict[int, str], arena_bytes: int) -> li
 
 def take(name: str, nbytes: int) -> str:
     """The line that takes a buffer from the pool."""
+    if isinstance(nbytes, Later):
+        return f"{name} = some({source_of(nbytes)})"
     capacity = size_class(nbytes)
     return f"{name} = allocate({nbytes}, {capacity}, free{capacity})"
 
@@ -139,7 +155,7 @@ def word_source(key: Any, names: dict[int, str], emitter: Emitter, arena_bytes: 
         _, base, start, index, item = key
         keys = list(emitter.slots)
         origin = word_source(keys[base - 2], names, emitter, arena_bytes)
-        return f"{origin} + {start} + offsets[{index}] * {item}"
+        return f"{origin} + {source_of(start)} + offsets[{index}] * {item}"
     if what == "derived":
         given = ", ".join(f"numbers[{index}]" for index in key[3])
         return f"make{emitter.slots[key] - 2}({given})"

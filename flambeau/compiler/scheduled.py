@@ -60,6 +60,6 @@ def finished(operands: list[Operand], scalars: list[Scalar], stages: tuple[Stage
 
 def as_access(operand: Operand, known: tuple[int, ...] = (0, 1)) -> Access:
     """An operand without sizes: of its strides only those in `known` are compiled in."""
-    strides = tuple(s if s in known else None for s in operand.strides)
+    strides = tuple(next((n for n in known if n == s), None) for s in operand.strides)
     apart = operand.apart and None
     return Access(operand.dtype, strides, operand.home is None, operand.every, apart)

@@ -7,6 +7,7 @@ and cheap by NumPy, runs by its NumPy meaning: the rule counts sightings and ele
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flambeau.codegen.scalar import cost, k
@@ -14,11 +15,13 @@ from flambeau.compiler.emit import Emitter
 from flambeau.compiler.kernels import kernel_of
 from flambeau.compiler.pipeline import clusters_of, without_collections
 from flambeau.compiler.running import Run
+from flambeau.compiler.template import by_template, forget
 from flambeau.ir.dtype import compute_dtype
 from flambeau.ir.layout import Layout, Offset
 from flambeau.ir.program import Call, Input, Number, Out, Program, Ref
 from flambeau.ir.record import record, replace
 from flambeau.ir.tree import Load, Tree
+from flambeau.settings import settings
 
 LARGE = 1 << 14  # elements from which even a first sighting gets a kernel
 
@@ -28,15 +31,15 @@ class Single:
     """A call's code, shared by all calls of the same form. It may still be compiling."""
 
     sightings: int = 0
-    emitter: Emitter | None = None
+    finish: Callable[[], Run] | None = None  # waits for the kernels, and makes `run`
     hopeless: bool = False  # nothing in it has a lowering
     run: Run | None = None
 
     def ready(self) -> Run:
         """What runs it, once it is compiled."""
         if self.run is None:
-            assert self.emitter is not None
-            self.run = self.emitter.compiled(self.emitter.arena).run
+            assert self.finish is not None
+            self.run = self.finish()
         return self.run
 
 
@@ -100,6 +103,7 @@ def single_of(form: Call) -> Single:
     if found is None:
         if len(_singles) > 20_000:
             _singles.clear()
+            forget()
         found = _singles[form] = Single()
     return found
 
@@ -108,10 +112,10 @@ def code_for(form: Call, names: Renaming) -> Single | None:
     """The machine code of a call, if its sightings or its size earn it."""
     single = single_of(form)
     single.sightings += 1
-    if single.emitter is None and not single.hopeless and deserves(form, single):
-        single.emitter = compile_single(form, names)
-        single.hopeless = single.emitter is None
-    return single if single.emitter is not None else None
+    if single.finish is None and not single.hopeless and deserves(form, single):
+        single.finish = compile_single(form, names)
+        single.hopeless = single.finish is None
+    return single if single.finish is not None else None
 
 
 def deserves(form: Call, single: Single) -> bool:
@@ -143,12 +147,18 @@ def is_approximate(form: Call) -> bool:
     return isinstance(tree, Tree) and cost(tree)[1] > 0
 
 
-def compile_single(form: Call, names: Renaming) -> Emitter | None:
+def compile_single(form: Call, names: Renaming) -> Callable[[], Run] | None:
     """Begin to compile a form, unless nothing in it has a lowering."""
+    if not settings.check:
+        made = by_template(form, lambda like: clusters_of(program_of(like, names)))
+        if made is not None:
+            return made
     emitter = Emitter(clusters_of(program_of(form, names)), {})
     emitter.begin()
     native = any(step.call is None for step in emitter.steps) or not emitter.steps
-    return emitter if native or form.op.expand else None
+    if not native and not form.op.expand:
+        return None
+    return lambda: emitter.compiled(emitter.arena).run
 
 
 # ------------------------------------------------------------------ for the interpreter

@@ -12,6 +12,7 @@ from math import prod
 
 from flambeau.codegen import loops
 from flambeau.compiler.scheduled import Operand, Scheduled, finished
+from flambeau.ir.dims import later
 from flambeau.ir.kernel import Nest, Reduce, Stage, Store
 from flambeau.ir.layout import contiguous_strides
 from flambeau.ir.record import replace
@@ -44,7 +45,7 @@ def split(whole: Scheduled) -> list[Scheduled]:
     once = [s for s in stage.stores if s not in along]
     draft = Nest(whole.nest.loops, whole.nest.accesses, whole.nest.scalars,
                  (Stage(stage.reduces),), mode)  # fmt: skip
-    parts = loops.chunks(draft, whole.sizes)
+    parts = later(loops.chunks, draft, whole.sizes)
     sizes = tuple(parts if n == reduced else s for n, s in enumerate(whole.sizes))
     strides = contiguous_strides(sizes)
     operands, stores = list(whole.operands), []

@@ -73,13 +73,13 @@ def stand_ins(stretch: Stretch, call: Call) -> tuple[list[Any], list[Any]]:
 
 def _stand_in(stretch: Stretch, ref: Ref, tensors: list[Any]) -> Any:
     spec = spec_of(ref.layout.size, ref.layout.stride, ref.dtype)
-    storage = Storage(spec.extent * spec.dtype.itemsize)
+    storage = Storage(0)  # as it enters it holds nothing that the stretch would have to count
     storage.stretch = stretch
     tensor = assemble(above.result_class, storage, spec)
     storage.stretch = None
     storage.buffer = NO_MEMORY
     entering.enter(stretch, tensor)
-    storage.buffer = None
+    storage.buffer, storage.nbytes = None, spec.extent * spec.dtype.itemsize
     tensors.append(tensor)
     return tensor
 
