@@ -88,10 +88,14 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: Any
 
 def index_put_(self: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
     """x[indices] = values, or += values."""
-    from flambeau.indexing import apply, assign, ready
+    from flambeau.indexing import apply, assign, one_mask, put_masked, ready
 
     # indices without dims are views, as in x[...]; the rest is put into what they show
     seen, found = apply(self, tuple(slice(None) if i is None else i for i in indices))
+    mask = one_mask(found)
+    if mask is not None and values._spec.numel == 1 and not accumulate:
+        put_masked(seen, *mask, values)
+        return self
     tensors, dims = ready(seen, found)
     if tensors:
         put = (tensors, values, dims, accumulate)

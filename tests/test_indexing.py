@@ -432,3 +432,14 @@ def test_every_element_is_read_by_the_same_program() -> None:
             before = counters.programs
     assert seen == [2.0 * i + 1 for i in range(9)]
     assert counters.programs == before
+
+
+@pytest.mark.parametrize("line", ["x[i] = v", "x[i, i] = v[0]", "x[m] = v",
+                                  "x[i[:1], 0] = v[:1, 0]",
+                                  "x.index_put_((i,), v)", "x.index_put_((i,), v, True)",
+                                  "x.index_put_((m,), v[0, 0])", "x[m] = v[0, 0]",
+                                  "x = x.index_put((m,), v[:1, :1])"])  # fmt: skip
+@pytest.mark.parametrize("dtype", ["int64", "float64", "bool", "float32"])
+def test_what_is_put_has_the_type_of_what_it_is_put_into(line, dtype):
+    base = f"x = torch.zeros(2, 2); v = torch.ones(2, 2, dtype=torch.{dtype})"
+    same(base, "i = torch.tensor([1, 0])", "m = torch.tensor([True, True])", line, "x")

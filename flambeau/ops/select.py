@@ -106,6 +106,11 @@ def fits(size: Ints, to: Ints) -> bool:
 def index_put_shape(
     mode: Mode, input: Spec, tensors: Any, source: Any, dims: Ints, add: bool
 ) -> Any:
+    if isinstance(source, Spec) and source.dtype is not input.dtype:
+        raise RuntimeError(
+            "Index put requires the source and destination dtypes match, got "
+            f"{input.dtype.legacy} for the destination and {source.dtype.legacy} for the source."
+        )
     size = indexed_size(input.size, tensors, dims)
     if isinstance(source, Spec) and not fits(source.size, size):
         raise RuntimeError(
