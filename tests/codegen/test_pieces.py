@@ -24,8 +24,8 @@ rng = np.random.default_rng(3)
 @pytest.fixture(autouse=True)
 def whatever_the_size(monkeypatch: pytest.MonkeyPatch):
     """Small products go by tiles too."""
-    monkeypatch.setattr(amx_plan, "WORTH", 0)
-    monkeypatch.setattr(amx_plan, "DEEP", 1)
+    for name in ("WORTH", "DEEP", "FEWEST_LINES"):
+        monkeypatch.setattr(amx_plan, name, 1)
     plan.cache_clear()
     yield
     plan.cache_clear()

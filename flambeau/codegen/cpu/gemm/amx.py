@@ -11,9 +11,11 @@ from ...builder import Builder, Value
 from .epilogue import Epilogue, Finish, Place
 from .micro import column_masks, moved
 from .pack import divided, first_line, share
+from .pairs import Pairs, fill_block, square_functions
 from .tiles import (
     LINES,
     ROW,
+    STEPS,
     Squares,
     Tile,
     again_function,
@@ -26,8 +28,8 @@ from .tiles import (
 from .words import loop_names
 
 WORDS = (
-    "a", "b", "k", "n", "full", "height", "tiles", "panels", "groups_m", "groups_n", "rows",
-    "a_tile", "a_row", "a_block", "a_square", "a_stride", "b_panel",
+    "a", "b", "m", "k", "n", "full", "height", "tiles", "panels", "groups_m", "groups_n", "rows",
+    "a_tile", "a_row", "a_block", "a_square", "a_stride", "line", "step", "b_panel",
 )  # fmt: skip
 
 
@@ -35,11 +37,14 @@ WORDS = (
 class Amx:
     """A kernel: its tiles, and the epilogue.
 
-    `in_place`: A is read where it lies; `ragged`: the last panel of B is narrower than a tile;
-    `deep`: k has several blocks.
+    `pack`: a task packs what it needs of one operand itself, A's rows or panel by panel of B, into
+    a buffer of `room` bytes; `in_place`: A is read where it lies; `ragged`: the last panel of B is
+    narrower than a tile; `deep`: k has several blocks.
     """
 
     tile: Tile
+    pack: Pairs | None
+    room: int
     in_place: bool
     ragged: bool
     deep: bool
@@ -58,17 +63,22 @@ def amx_text(amx: Amx, vector_bytes: int) -> str:
     """A module with the kernel `amx`: a task is a group of tiles × a group of panels."""
     b = Builder(vector_bytes)
     again_function(b, amx.tile)
+    if amx.pack:
+        square_functions(b, amx.pack)
     with b.kernel("amx") as frame:
         w = {name: b.word(i) for i, name in enumerate(amx.words[: -len(amx.epilogue.words)])}
         configure(b, w["rows"])
         sums = b.op(f"alloca [{2 * amx.tile.bytes} x i8], align 64", "ptr")
+        room = b.op(f"alloca [{amx.room} x i8], align 64", "ptr")
         with b.loop(frame.begin, frame.end) as task:
-            one_task(b, amx, w, sums, task.index)
+            one_task(b, amx, w, sums, room, task.index)
         instruct(b, "tilerelease")
     return b.text()
 
 
-def one_task(b: Builder, amx: Amx, w: dict[str, Value], sums: Value, task: Value) -> None:
+def one_task(
+    b: Builder, amx: Amx, w: dict[str, Value], sums: Value, room: Value, task: Value
+) -> None:
     """All panels of the task, and for each panel all its tiles."""
     rest, group_n = divided(b, task, w["groups_n"])
     rest, group_m = divided(b, rest, w["groups_m"])
@@ -81,8 +91,35 @@ def one_task(b: Builder, amx: Amx, w: dict[str, Value], sums: Value, task: Value
         batch.insert(0, index)
     tile0, tile1 = share(b, group_m, w["tiles"], w["groups_m"])
     panel0, panel1 = share(b, group_n, w["panels"], w["groups_n"])
-    with b.loop(panel0, panel1) as panel, b.loop(tile0, tile1) as tile:
-        one_tile(b, amx, w, sums, a, b_, tile.index, panel.index, tuple(batch))
+    packs_a = amx.pack and amx.pack.by_lines
+    if packs_a:
+        a = packed(b, amx, w, a, room, (tile0, tile1))
+    with b.loop(panel0, panel1) as panel:
+        right = b_
+        if amx.pack and not packs_a:
+            right = packed(b, amx, w, b_, room, (panel.index, b.add(panel.index, 1)))
+        with b.loop(tile0, tile1) as tile:
+            one_tile(b, amx, w, sums, a, right, tile.index, panel.index, tuple(batch))
+
+
+def packed(
+    b: Builder, amx: Amx, w: dict[str, Value], source: Value, room: Value,
+    panels: tuple[Value, Value],
+) -> Value:  # fmt: skip
+    """Pack some tiles' rows of A, or panels of B; where number 0 would begin if it were there."""
+    assert amx.pack
+    own = {"k": w["k"], "line": w["line"], "step": w["step"]}
+    if amx.pack.by_lines:
+        own |= {"lines": w["m"], "full": w["full"], "height": w["height"]}
+    else:
+        own |= {"lines": w["n"], "full": w["panels"], "height": b.i64(amx.tile.columns)}
+    size = w["a_tile" if amx.pack.by_lines else "b_panel"]
+    start = moved(b, room, b.sub(b.i64(0), b.mul(panels[0], size)))
+    blocks = b.int("udiv", b.add(w["k"], STEPS - 1), b.i64(STEPS))
+    with b.loop(0, blocks) as block, b.loop(*panels) as panel:
+        to = moved(b, start, b.mul(panel.index, size))
+        fill_block(b, amx.pack, own, source, to, panel.index, block.index)
+    return start
 
 
 def one_tile(

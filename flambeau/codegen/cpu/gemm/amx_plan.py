@@ -9,7 +9,7 @@ from flambeau.ir.record import replace
 
 from ....ir import dtype as types
 from .amx import Amx, amx_text
-from .cut import Cut, ceil, grouped, wanted_tasks
+from .cut import MOST_TASKS, Cut, ceil, grouped, wanted_tasks
 from .epilogue import Epilogue
 from .packing import Lines
 from .pairs import Pairs, pairs_text
@@ -20,7 +20,9 @@ from .words import Operand, Words, epilogue_words, loop_words, ordered
 
 TASK_WORK = 1 << 22  # floating-point operations of a task, or more
 CHUNK_BYTES = 1 << 16  # that a task packs, about
-WORTH, DEEP = 160, 256  # rows × columns over rows + columns, and steps, that make packing pay
+WORTH, LONG, SHORT, DEEP = 150, 384, 96, 64  # sizes from which packing wider floats pays
+FEWEST_LINES, FEWEST_TASKS = 256, 8  # of an operand that tasks pack themselves
+CACHED, ROOM = 1 << 21, 1 << 19  # bytes of the other operand's squares; that a task packs of A
 GROUP = 16  # panels packed together where lines are contiguous
 
 amx_source = lru_cache(maxsize=256)(amx_text)
@@ -33,44 +35,77 @@ def is_for_amx(matmul: Matmul, shape: Shape, machine: Machine) -> bool:
         return False
     if matmul.a is matmul.b is types.bfloat16:
         return True
-    return shape.m * shape.n >= WORTH * (shape.m + shape.n) and shape.k >= DEEP
+    less, more = sorted((shape.m, shape.n))
+    long = more >= LONG and less >= SHORT
+    return shape.k >= DEEP and (long or less * more >= WORTH * (less + more))
 
 
 def amx_plan(
     matmul: Matmul, shape: Shape, machine: Machine, epilogue: Epilogue, a: Operand, b: Operand
 ) -> Plan:
-    """Launches that pack B, and A unless its lines may be read where they lie."""
+    """Launches that pack B, and A unless its lines may be read where they lie.
+
+    What each task packs for itself of one of them need not go from one processor's cache to the
+    other's.
+    """
     down, across = (2 if size > LINES else 1 for size in (shape.m, shape.n))
-    tiles, panels = ceil(shape.m, down * LINES), ceil(shape.n, across * LINES)
-    height = ceil(shape.m, tiles)
-    full = shape.m - tiles * (height - 1)
-    cut = Cut(across, height, tiles, full, panels, 1, 1, by_rows=False)
-    wanted = wanted_tasks(shape, panels * across * LINES, TASK_WORK)
-    cut = grouped(cut, shape, wanted, PIECES[matmul.a] * types.bfloat16.itemsize)
-    packing = PairPacking(shape, machine)
-    in_place = matmul.a is types.bfloat16 and a.order == "steps" and shape.k % STEPS == 0
-    line, step, square = a.line, STEPS * a.dtype.itemsize, LINES * a.line
-    if not in_place:
-        a = packing.add(a, Lines(shape.m, height, full, tiles), down, by_lines=True)
-        square = PIECES[matmul.a] * SQUARE
-        line, step = ROW, down * square
-    columns = across * LINES
-    b = packing.add(b, Lines(shape.n, columns, panels, panels), across, by_lines=False)
     tile = Tile(matmul.a, matmul.b, down, across)
-    amx = Amx(tile, in_place, shape.n % columns != 0, shape.k > BLOCK, epilogue)
+    cut = cut_up(matmul, shape, tile)
+    rows = Lines(shape.m, cut.height, cut.full, cut.tiles)
+    columns = Lines(shape.n, tile.columns, cut.panels, cut.panels)
+    packing, pack, room = PairPacking(shape, machine), None, 0
+    in_place = matmul.a is types.bfloat16 and a.order == "steps" and shape.k % STEPS == 0
+    square = LINES * a.line if in_place else PIECES[matmul.a] * SQUARE
+    line, step = (a.line, ROW) if in_place else (ROW, down * square)
+    packer = None if in_place else packs_itself(matmul, shape)
+    given = a if packer == "a" else b
+    if packer == "a":
+        tiles = max(1, min(ROOM // (ceil(shape.k, STEPS) * step), ceil(cut.tiles, FEWEST_TASKS)))
+        cut = replace(cut, groups_m=ceil(cut.tiles, tiles), groups_n=1)
+        a = replace(a, panel=ceil(shape.k, STEPS) * step)
+        pack, room = Pairs(a.dtype, a.order, True, down, 0), tiles * a.panel
+    elif not in_place:
+        a = packing.add(a, rows, down, by_lines=True)
+    if packer == "b":
+        cut = replace(cut, groups_m=1, groups_n=min(cut.panels, MOST_TASKS))
+        b = replace(b, panel=ceil(shape.k, STEPS) * tile.b_block)
+        pack, room = Pairs(b.dtype, b.order, False, across, 0), b.panel
+    else:
+        b = packing.add(b, columns, across, by_lines=False)
+    room = 1 << (room - 1).bit_length() if room else 0
+    ragged = shape.n % tile.columns != 0
+    amx = Amx(tile, pack, room, in_place, ragged, shape.k > BLOCK, epilogue)
     values: Words = {
-        "a": a.where, "b": b.where, "k": shape.k, "n": shape.n,
-        "full": full, "height": height, "tiles": tiles, "panels": panels,
+        "a": a.where, "b": b.where, "m": shape.m, "k": shape.k, "n": shape.n,
+        "full": cut.full, "height": cut.height, "tiles": cut.tiles, "panels": cut.panels,
         "groups_m": cut.groups_m, "groups_n": cut.groups_n,
-        "rows": rows_word(height, down, across), "a_tile": a.panel,
+        "rows": rows_word(cut.height, down, across), "a_tile": a.panel,
         "a_row": line if in_place else 0, "a_block": step, "a_square": square, "a_stride": line,
-        "b_panel": b.panel,
+        "line": given.line, "step": given.step, "b_panel": b.panel,
     }  # fmt: skip
     values |= loop_words(shape, a, b) | epilogue_words(shape, epilogue)
     tasks = math.prod(shape.batch) * cut.tasks
     text = amx_source(amx, machine.vector_bytes)
     launch = Launch(text, "amx", ordered(amx.words, values), tasks)
     return Plan((*packing.launches, launch), packing.scratch)
+
+
+def cut_up(matmul: Matmul, shape: Shape, tile: Tile) -> Cut:
+    """Tiles of about equal heights, and tasks for what is packed before."""
+    tiles, panels = ceil(shape.m, tile.rows), ceil(shape.n, tile.columns)
+    height = ceil(shape.m, tiles)
+    full = shape.m - tiles * (height - 1)
+    cut = Cut(tile.across, height, tiles, full, panels, 1, 1, by_rows=False)
+    wanted = wanted_tasks(shape, panels * tile.columns, TASK_WORK)
+    return grouped(cut, shape, wanted, PIECES[matmul.a] * types.bfloat16.itemsize)
+
+
+def packs_itself(matmul: Matmul, shape: Shape) -> str | None:
+    """The operand that tasks pack, the longer one, where the other one's squares stay cached."""
+    longer, shorter = ("a", "b") if shape.m >= shape.n else ("b", "a")
+    other = min(shape.m, shape.n) * shape.k * PIECES[getattr(matmul, shorter)]
+    few = max(shape.m, shape.n) < FEWEST_LINES
+    return None if few or 2 * other > CACHED else longer
 
 
 class PairPacking:

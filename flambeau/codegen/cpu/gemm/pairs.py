@@ -95,21 +95,29 @@ def one_task(b: Builder, pairs: Pairs, w: dict[str, Value], task: Value) -> None
     end = b.smin(b.add(begin, w["chunk"]), w["blocks"])
     past = b.smin(b.add(first, w["group"]), w["panels"])
     with b.loop(begin, end) as block, b.loop(first, past) as panel:
-        at = b.mul(block.index, STEPS)
-        steps = b.smin(b.sub(w["k"], at), STEPS)
         to = moved(b, target, b.mul(panel.index, w["panel_bytes"]))
-        to = moved(b, to, b.mul(block.index, pairs.block_bytes))
-        line = first_line(b, panel.index, w)
-        lines = b.sub(w["lines"], line)
-        here = moved(b, moved(b, source, b.mul(at, w["step"])), b.mul(line, w["line"]))
-        filler = whole_or_rest(b, steps)
-        for i in range(pairs.squares):
-            place = moved(b, here, w["line"], i * LINES)
-            there = moved(b, to, i * pairs.pieces * SQUARE)
-            square = Square(place, there, w["line"], w["step"],
-                            b.sub(lines, i * LINES) if i else lines, steps)  # fmt: skip
-            with b.when(b.icmp("sgt", square.lines, 0)):
-                call_square(b, filler, square)
+        fill_block(b, pairs, w, source, to, panel.index, block.index)
+
+
+def fill_block(
+    b: Builder, pairs: Pairs, w: dict[str, Value], source: Value, target: Value, panel: Value,
+    block: Value,
+) -> None:  # fmt: skip
+    """The squares of one block of steps of a panel, which begins at `target`."""
+    at = b.mul(block, STEPS)
+    steps = b.smin(b.sub(w["k"], at), STEPS)
+    target = moved(b, target, b.mul(block, pairs.block_bytes))
+    line = first_line(b, panel, w)
+    lines = b.sub(w["lines"], line)
+    here = moved(b, moved(b, source, b.mul(at, w["step"])), b.mul(line, w["line"]))
+    filler = whole_or_rest(b, steps)
+    for i in range(pairs.squares):
+        place = moved(b, here, w["line"], i * LINES)
+        there = moved(b, target, i * pairs.pieces * SQUARE)
+        square = Square(place, there, w["line"], w["step"],
+                        b.sub(lines, i * LINES) if i else lines, steps)  # fmt: skip
+        with b.when(b.icmp("sgt", square.lines, 0)):
+            call_square(b, filler, square)
 
 
 # -- one square
