@@ -126,6 +126,11 @@ class AccessWriter:
         half = range(0, lanes, 2)
         return b.shuffle(first, last, [*half, *(lanes + n + 1 for n in half)])
 
+    def raw(self, a: int, pointer: Value, mask: Mask) -> Value:
+        """A vector of neighbours from here on, as they lie in memory."""
+        pointer, _ = self._checked(a, pointer, self._count(mask))
+        return self.b.load_masked(vector_of(self.element(a), self.lanes), pointer, mask)
+
     def prefetch(self, a: int, pointer: Value, position: Value) -> None:
         """Have what `read` will want from this position along the last loop brought near."""
         self.b.prefetch(self.b.element(pointer, self.element(a), position))

@@ -16,6 +16,7 @@ from .builder import Builder
 from .columns import ColumnWriter, column_block
 from .rows import MapWriter, RowWriter
 from .scalar import cost
+from .tiles import STRIP, TILE, TileWriter
 
 __all__ = ["checking", "chunk", "chunks", "grain", "nest_text", "tasks", "words"]
 
@@ -36,8 +37,8 @@ def nest_text(
 ) -> str:
     """The module of a nest's kernel. See `words` for its arguments."""
     b = builder()
-    writer = MapWriter if nest.mode == "map" else RowWriter
-    (ColumnWriter if "columns" in nest.mode else writer)(nest, b, checked).write(name)
+    writers = {"map": MapWriter, "tiles": TileWriter, "rows": RowWriter, "split": RowWriter}
+    writers.get(nest.mode, ColumnWriter)(nest, b, checked).write(name)
     return b.text()
 
 
@@ -48,10 +49,12 @@ def element_work(nest: Nest) -> int:
 
 
 def grain(nest: Nest, sizes: Sequence[int]) -> int:
-    """How much one task does: elements (map), rows, columns, or chunks (split)."""
+    """How much one task does: elements (map), units (tiles), rows, columns, or chunks (split)."""
     work = element_work(nest)
     if nest.mode == "map":
         return max(1024, TASK_WORK // work // 1024 * 1024)
+    if nest.mode == "tiles":
+        return max(1, TASK_WORK // (work * TILE * max(1, min(STRIP, sizes[-1]))))
     if nest.mode == "rows":
         return max(1, TASK_WORK // (work * max(1, sizes[-1])))
     if nest.mode == "split":
@@ -84,6 +87,9 @@ def tasks(nest: Nest, sizes: Sequence[int]) -> int:
     size = grain(nest, sizes)
     if nest.mode == "map":
         return -(-math.prod(sizes) // size)
+    if nest.mode == "tiles":
+        units = math.prod(sizes[:-2]) * -(-sizes[-2] // TILE) * -(-sizes[-1] // STRIP)
+        return -(-units // size)
     if nest.mode == "rows":
         return -(-math.prod(sizes[:-1]) // size)
     if nest.mode == "split":

@@ -221,7 +221,7 @@ class NestWriter:
 
     def _moving(self, stage: Stage) -> list[Store]:
         """The stores that are done for each element."""
-        if self.nest.mode == "map":
+        if self.nest.mode in ("map", "tiles"):
             return list(stage.stores)
         if self.nest.mode.startswith("split"):
             return []

@@ -13,11 +13,12 @@ from math import prod
 
 from flambeau.compiler.clusters import Cluster
 from flambeau.ir.layout import Ints
-from flambeau.ir.program import Out, Ref
+from flambeau.ir.program import POSITIONS, Out, Ref
 
 SHORT_ROW = 12  # elements of a row up to which vectors run across rows
 SHORT_REDUCED_ROW = 32  # the same where nothing is stored for each element
 FEWEST_ROWS = 32  # for both
+SQUARE = 8  # turns that each of two loops has at least where they are walked in tiles
 
 
 def order_dims(cluster: Cluster, stored: set[int]) -> tuple[list[int], list[int], str]:
@@ -114,6 +115,31 @@ def longest_short(cluster: Cluster, stored: set[int]) -> int:
                  for o, _ in m.outs)  # fmt: skip
     lone = len(members) == 1 and members[0].call.op.reduce == "sum"
     return SHORT_ROW if stores or lone else SHORT_REDUCED_ROW
+
+
+def in_tiles(cluster: Cluster, loops: list[tuple[int, ...]], stored: set[int]) -> bool:
+    """Whether a map's memory lies along two loops; they become the last two.
+
+    A vector along the last loop would be gathered from one cache line for each of its lanes.
+    """
+    if len(loops) < 2 or prod(cluster.domain[d] for d in loops[-1]) < SQUARE:
+        return False
+    outs = [s for m in cluster.members for o, s in m.outs if o.value in stored]
+    if any(s[loops[-1][-1]] != 1 for s in outs):
+        return False
+    for strides in memory_ways(cluster):
+        if strides[loops[-1][-1]] not in (0, 1):
+            for loop in loops[:-1]:
+                if strides[loop[-1]] == 1 and prod(cluster.domain[d] for d in loop) >= SQUARE:
+                    loops.insert(len(loops) - 2, loops.pop(loops.index(loop)))
+                    return True
+    return False
+
+
+def memory_ways(cluster: Cluster) -> list[Ints]:
+    """The strides of what a cluster reads from memory."""
+    reads = [read for m in cluster.members for read in m.reads]
+    return [s for ref, s in reads if ref.value not in cluster.made and ref.value != POSITIONS]
 
 
 def all_ways(cluster: Cluster) -> list[Ints]:

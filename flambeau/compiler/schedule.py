@@ -16,7 +16,13 @@ from math import prod
 
 from flambeau.codegen.scalar import cost
 from flambeau.compiler.clusters import Cluster, Fused, Member
-from flambeau.compiler.nesting import all_ways, merge_loops, order_dims, rows_are_short
+from flambeau.compiler.nesting import (
+    all_ways,
+    in_tiles,
+    merge_loops,
+    order_dims,
+    rows_are_short,
+)
 from flambeau.compiler.scheduled import Scheduled, finished
 from flambeau.compiler.splitting import split, worth_splitting
 from flambeau.compiler.stages import stages
@@ -52,6 +58,8 @@ def schedule(cluster: Cluster, fused: Fused, stored: set[int]) -> list[Scheduled
     elif in_turns(cluster, nested):
         nested[-2:] = [(*nested[-2], *nested[-1])]
         writer.turns = True
+    elif in_tiles(cluster, nested, stored):
+        writer.mode = "tiles"
     writer.loops = nested or [()]
     passes = make_stages(writer)
     sizes = tuple(prod(cluster.domain[d] for d in dims) for dims in writer.loops)

@@ -7,6 +7,8 @@ The modes:
 
 - **map**: all loops are parallel; one stage, stores only. An output may be the same memory as an
   input where both are touched at the same index.
+- **tiles**: a map whose last two loops are walked in squares, since some of its memory lies along
+  the loop before the last.
 - **rows**: the last loop is a row. The stages are passes over that row, one after the other;
   what a stage reduces is a `Result` in the stages after it. All other loops are parallel.
 - **columns**: the loop before the last is reduced, the last is kept (a sum over the first axis).
@@ -26,7 +28,7 @@ from flambeau.ir.record import frozen
 from .dtype import DType
 from .tree import Tree, walk
 
-MODES = ("map", "rows", "columns", "split", "split columns")
+MODES = ("map", "tiles", "rows", "columns", "split", "split columns")
 STEPS = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
 
 
@@ -199,7 +201,7 @@ def verify(nest: Nest) -> None:
 def _shape_fault(nest: Nest) -> str | None:
     if nest.mode not in MODES:
         return f"mode {nest.mode!r}, expected one of {', '.join(MODES)}"
-    if nest.loops < (2 if "columns" in nest.mode else 1):
+    if nest.loops < (2 if "columns" in nest.mode or nest.mode == "tiles" else 1):
         return f"{nest.loops} loops are too few for {nest.mode}; hint: add a loop of size 1"
     for a, access in enumerate(nest.accesses):
         if len(access.strides) != nest.loops or set(access.strides) - {0, 1, 2, -1, None}:
@@ -211,7 +213,7 @@ def _shape_fault(nest: Nest) -> str | None:
 
 def _stage_fault(nest: Nest) -> str | None:
     results = 0
-    if nest.mode == "map" and (len(nest.stages) != 1 or nest.stages[0].reduces):
+    if nest.mode in ("map", "tiles") and (len(nest.stages) != 1 or nest.stages[0].reduces):
         return "a map has one stage, and reduces nothing"
     if nest.mode.startswith("split") and len(nest.stages) != 1:
         return "a split reduction has one stage"
