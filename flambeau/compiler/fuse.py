@@ -41,6 +41,7 @@ from flambeau.compiler.clusters import (
     same_strides,
 )
 from flambeau.compiler.dependencies import MOST_MEMBERS, Dependencies, bits
+from flambeau.compiler.epilogues import Epilogues
 from flambeau.compiler.simplify import constants
 from flambeau.compiler.stages import overtaken
 from flambeau.ir.layout import Ints, overlaps_itself
@@ -57,6 +58,7 @@ class Fuser(Dependencies):
         self.program = program
         self.constants = constants(program.calls)
         self.unneeded = set(self.constants) - self.in_memory()
+        self.epilogues = Epilogues(program, self.homes)
 
     def run(self) -> Fused:
         for call in self.program.calls:
@@ -117,7 +119,9 @@ class Fuser(Dependencies):
 
     def as_element(self, cluster: Cluster, call: Call) -> Member | None:
         """A call over the cluster's domain, or over a domain of as many elements."""
-        if call.op.own_types and cluster.kind == "matmul":
+        if cluster.kind == "matmul" and (
+            call.op.own_types or not self.epilogues.worth(cluster, call)
+        ):
             return None
         size = call.outs[0].size
         if size == cluster.domain:
