@@ -25,13 +25,11 @@ from flambeau.ops.correlate import correlate as CORRELATE
 from flambeau.ops.correlate import correlate_weight as CORRELATE_WEIGHT
 from flambeau.ops.declare import composite
 from flambeau.ops.functions import function_of
-from flambeau.ops.join import stack
 from flambeau.ops.samples import Refused, Sample, no_samples
 from flambeau.ops.softmax import wide
-from flambeau.ops.taps import padded, part, settled
+from flambeau.ops.taps import interleaved, padded, part, settled, woven
 from flambeau.trace.modes import Mode
 
-STACK: Any = function_of(stack)
 MOST_TAPS = 27  # of a kernel that works on each channel alone, to be done tap by tap
 SPARSE = 6  # times as many input as output channels, or outputs as places: taps are added up
 MOST_ADDED = 256  # taps that are: each is a call
@@ -165,14 +163,7 @@ def blocks(x: Any, weight: Any, size: Ints) -> Any:
         return x.reshape((n, channels)).mm(given).view((n, out, *size))
     rows = given.t().reshape((1, out * prod(taps), channels)).expand((n, -1, -1))
     made = rows.bmm(x.reshape((n, channels, prod(length))))
-    return woven(made.view((n, out, *taps, *length)), size)
-
-
-def woven(x: Any, size: Ints) -> Any:
-    """[n, channel, *phases, *places] as [n, channel, *size]: an output of each phase in turn."""
-    dims = len(size)
-    order = (d for pair in zip(range(2 + dims, 2 + 2 * dims), range(2, 2 + dims)) for d in pair)
-    return x.permute((0, 1, *order)).reshape((*x.shape[:2], *size))
+    return interleaved(made.view((n, out, *taps, *length)), len(taps))
 
 
 def all_phases(x: Any, kernels: Any, axes: list[list[Phase]], stride: Ints, size: Ints) -> Any:
@@ -180,9 +171,7 @@ def all_phases(x: Any, kernels: Any, axes: list[list[Phase]], stride: Ints, size
     groups, out = kernels.shape[:2]
     every = list(product(*axes))
     if all(n % s == 0 for n, s in zip(size, stride)) and all(p.taps for ps in every for p in ps):
-        made = STACK([one_phase(x, kernels, None, phase) for phase in every], 2)
-        counts = (n // s for n, s in zip(size, stride))
-        return woven(made.view((x.shape[0], groups * out, *stride, *counts)), size)
+        return woven([one_phase(x, kernels, None, phase) for phase in every], stride)
     total = x.new_zeros((x.shape[0], groups * out, *size))
     for phase in every:
         if all(p.taps for p in phase):

@@ -16,9 +16,11 @@ from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Ints, is_dense
 from flambeau.ops.declare import composite
 from flambeau.ops.functions import function_of
+from flambeau.ops.join import stack
 from flambeau.ops.samples import no_samples
 from flambeau.trace.trie import here
 
+STACK: Any = function_of(stack)
 MOST_AT_ONCE = 25  # taps up to which a kernel of several dims is not taken apart into its dims
 
 
@@ -120,12 +122,29 @@ def gathered(
 
     if all(s == 1 for s in stride):
         return total(tuple(axis[0] for axis in axes))
+    if all(n % s == 0 for n, s in zip(size, stride)) and all(p.hits for axis in axes for p in axis):
+        return woven([total(phase) for phase in product(*axes)], stride)
     out = x.new_zeros((*x.shape[: x.ndim - len(size)], *size))
     for phase in product(*axes):
         if all(p.hits for p in phase):
             firsts, counts = tuple(p.first for p in phase), tuple(p.count for p in phase)
             part(out, firsts, counts, stride).copy_(total(phase))
     return out
+
+
+def woven(parts: list[Any], times: Ints) -> Any:
+    """Tensors of one size, put together: along each of the last dims an element of each in turn."""
+    dims, size = len(times), tuple(parts[0].shape)
+    at = len(size) - dims
+    return interleaved(STACK(parts, at).view((*size[:at], *times, *size[at:])), dims)
+
+
+def interleaved(x: Any, dims: int) -> Any:
+    """[…, *parts, *places] as […, *(places · parts)]: an element of each part in turn."""
+    at, end = x.ndim - 2 * dims, x.ndim - dims
+    pairs = [(x.shape[end + d], x.shape[at + d]) for d in range(dims)]
+    order = [d for pair in zip(range(end, x.ndim), range(at, end)) for d in pair]
+    return x.permute((*range(at), *order)).reshape((*x.shape[:at], *(n * k for n, k in pairs)))
 
 
 def one_dim_at_a_time(taps: Ints) -> list[Ints]:
@@ -146,14 +165,23 @@ def counting(x: Any, n: int) -> Any:
 
 def repeated(x: Any, times: Ints, size: Ints) -> Any:
     """Each element of the last dims as a block of copies, then zeros up to a size."""
-    dims, blocks = len(times), [1] * 2 * len(times)
-    at = x.ndim - dims
-    blocks[::2], blocks[1::2] = x.shape[at:], [1] * dims
+    return blocks_of(in_blocks(x, times), len(times), size)
+
+
+def in_blocks(x: Any, times: Ints) -> Any:
+    """A view with a dim of blocks after each of the last dims, whose elements are all the same."""
+    at = x.ndim - len(times)
+    apart = [n for m in x.shape[at:] for n in (m, 1)]
     wanted = [n for pair in zip(x.shape[at:], times) for n in pair]
-    spread = x.reshape((*x.shape[:at], *blocks)).expand((*x.shape[:at], *wanted))
-    made = tuple(n * k for n, k in zip(x.shape[at:], times))
-    spread = spread.reshape((*x.shape[:at], *made))
-    return padded(spread, (0,) * dims, tuple(n - m for n, m in zip(size, made)))
+    return x.reshape((*x.shape[:at], *apart)).expand((*x.shape[:at], *wanted))
+
+
+def blocks_of(x: Any, dims: int, size: Ints) -> Any:
+    """The same dims with their blocks as one, then zeros up to a size."""
+    at = x.ndim - 2 * dims
+    made = tuple(n * k for n, k in zip(x.shape[at::2], x.shape[at + 1 :: 2]))
+    whole = x.reshape((*x.shape[:at], *made))
+    return padded(whole, (0,) * dims, tuple(n - m for n, m in zip(size, made)))
 
 
 # ------------------------------------------------------------------ in the graph
