@@ -13,7 +13,7 @@ what runs the call. So what a template makes is just what the passes would have 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import itemgetter
 from typing import Any
 
@@ -54,7 +54,7 @@ def spread(form: Call) -> tuple[Any, tuple[int, ...]]:
             return tuple(map(argument, arg))
         return kind, arg
 
-    args = tuple(map(argument, form.args))
+    args = tuple(arg if dims else argument(arg) for arg, dims in with_dims(form))
     outs = tuple([(o.value, layout(o.layout), o.dtype, o.over) for o in form.outs])
     return (form.op, args, outs, form.compute), tuple(numbers)
 
@@ -75,9 +75,16 @@ def filled(form: Call, numbers: list[Any]) -> Call:
             return Ref(arg.value, layout(arg.layout), arg.dtype)
         return tuple(map(argument, arg)) if type(arg) is tuple else arg
 
-    args = tuple(map(argument, form.args))
+    args = tuple(arg if dims else argument(arg) for arg, dims in with_dims(form))
     outs = tuple([replace(o, layout=layout(o.layout)) for o in form.outs])
     return Call(form.op, args, outs, form.compute)
+
+
+def with_dims(form: Call) -> Iterator[tuple[Any, bool]]:
+    """The arguments, and whether each names dims: passes look things up by these, so they stay."""
+    names = [param.name for param in form.op.params]
+    for number, arg in enumerate(form.args):
+        yield arg, number < len(names) and names[number].startswith("dim")
 
 
 # ------------------------------------------------------------------ families

@@ -43,6 +43,13 @@ def looked_up(T: Any, x: Any) -> Any:
     return T.nn.functional.embedding(T.arange(len(x)) % 3, x[:3].contiguous())
 
 
+def put_in(T: Any, x: Any) -> Any:
+    """The same op along two dims."""
+    index = T.arange(3)
+    return T.zeros(len(x), 24).index_add(0, index % len(x), x[:1].expand(3, 24)).index_add(
+        1, index, x[:, :3])  # fmt: skip
+
+
 BODIES: dict[str, Callable[[Any, Any], Any]] = {
     "mm": lambda T, x: x @ x.t()[:, :5],
     "mm of rows": lambda T, x: x.t() @ x,
@@ -62,7 +69,7 @@ BODIES: dict[str, Callable[[Any, Any], Any]] = {
         *x.reshape(1, len(x), 3, 8).permute(2, 0, 1, 3), is_causal=True),
     "triangle": lambda T, x: x.tril() + x.triu(1),
     "conv": lambda T, x: T.nn.functional.conv1d(x.t()[None], T.ones(4, 24, 1)),
-    "cat and stack": padded, "embedding": looked_up, "lstm": lstm, "cross entropy": back,
+    "index_add": put_in, "cat and stack": padded, "embedding": looked_up, "lstm": lstm, "cross entropy": back,
 }  # fmt: skip
 
 
