@@ -94,7 +94,8 @@ def index_put_(self: Any, indices: Any, values: Any, accumulate: bool = False) -
     seen, found = apply(self, tuple(slice(None) if i is None else i for i in indices))
     mask = one_mask(found)
     if mask is not None and values._spec.numel == 1 and not accumulate:
-        put_masked(seen, *mask, values)
+        dim, where = mask
+        put_masked(seen, dim, where, values)
         return self
     tensors, dims = ready(seen, found)
     if tensors:

@@ -69,7 +69,8 @@ BODIES: dict[str, Callable[[Any, Any], Any]] = {
         *x.reshape(1, len(x), 3, 8).permute(2, 0, 1, 3), is_causal=True),
     "triangle": lambda T, x: x.tril() + x.triu(1),
     "conv": lambda T, x: T.nn.functional.conv1d(x.t()[None], T.ones(4, 24, 1)),
-    "index_add": put_in, "cat and stack": padded, "embedding": looked_up, "lstm": lstm, "cross entropy": back,
+    "index_add": put_in, "cat and stack": padded, "embedding": looked_up, "lstm": lstm,
+    "cross entropy": back,
 }  # fmt: skip
 
 
