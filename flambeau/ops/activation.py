@@ -251,8 +251,8 @@ def gelu_numpy(x: Any, approximate: str) -> Any:
 ERF = mapped(math.erf)
 
 
-# The share of a normal distribution below -u: exp(-u²/2) · t · P(t), t = 1 / (1 + TAIL u); a minimax
-# fit of our own for float32, of the form that C. Hastings gave (Approximations for Digital
+# The share of a normal distribution below -u: exp(-u²/2) · t · P(t) with t = 1 / (1 + TAIL u); a
+# minimax fit of our own for float32, of the form that C. Hastings gave (Approximations for Digital
 # Computers, 1955).
 TAIL = 0.265
 BELOW = (0.10574214160442352, 0.10523667931556702, 0.10277276486158371, 0.060028839856386185,
