@@ -54,10 +54,11 @@ def amx_plan(
     rows = Lines(shape.m, cut.height, cut.full, cut.tiles)
     columns = Lines(shape.n, tile.columns, cut.panels, cut.panels)
     packing, pack, room = PairPacking(shape, machine), None, 0
-    in_place = matmul.a is types.bfloat16 and a.order == "steps" and shape.k % STEPS == 0
+    packer = packs_itself(matmul, shape)
+    narrow = matmul.a is types.bfloat16 and a.order == "steps" and shape.k % STEPS == 0
+    in_place = narrow and packer is None
     square = LINES * a.line if in_place else PIECES[matmul.a] * SQUARE
     line, step = (a.line, ROW) if in_place else (ROW, down * square)
-    packer = None if in_place else packs_itself(matmul, shape)
     given = a if packer == "a" else b
     if packer == "a":
         tiles = max(1, min(ROOM // (ceil(shape.k, STEPS) * step), ceil(cut.tiles, FEWEST_TASKS)))
