@@ -53,12 +53,14 @@ class ColumnWriter(NestWriter):
     ) -> None:
         """Columns begin ≤ c < end over rows first ≤ r < last."""
         b, several = self.b, column_vectors(self.nest)
-        step = several * self.lanes
-        full = b.add(begin, b.int("and", b.sub(end, begin), -step))
-        with b.loop(begin, full, step) as loop:
-            columns = [b.add(loop.index, u * self.lanes) for u in range(several)]
-            self._column_block(place, columns, None, first, last)
-        with b.loop(full, end, self.lanes) as rest:
+        while several > 1:
+            step = several * self.lanes
+            full = b.add(begin, b.int("and", b.sub(end, begin), -step))
+            with b.loop(begin, full, step) as loop:
+                columns = [b.add(loop.index, u * self.lanes) for u in range(several)]
+                self._column_block(place, columns, None, first, last)
+            begin, several = full, several // 2  # a vector alone waits for each sum
+        with b.loop(begin, end, self.lanes) as rest:
             mask = b.first_lanes(b.sub(end, rest.index), self.lanes)
             self._column_block(place, [rest.index], mask, first, last)
 

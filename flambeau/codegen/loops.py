@@ -24,7 +24,7 @@ __all__ = ["checking", "chunk", "chunks", "grain", "nest_text", "tasks", "words"
 TASK_WORK = 1 << 17
 TRANSCENDENTAL_WORK = 10
 CHUNK = 1 << 14  # elements of a chunk of a split reduction
-FEWEST_ROWS = 64  # of a chunk of a split column reduction
+FEWEST_ROWS = 128  # of a chunk of a split column reduction
 
 
 def checking() -> bool:
