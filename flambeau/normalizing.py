@@ -26,7 +26,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     shape = tuple(normalized_shape)
     check_rms(input, shape, weight)
     dims = tuple(range(-len(shape), 0))
-    x = wide(input)
+    x = wide(input.contiguous())  # and so is the result
     from flambeau.info import finfo
 
     eps = finfo(x.dtype).eps if eps is None else eps
