@@ -14,6 +14,7 @@ import textwrap
 import pytest
 
 from flambeau.codegen.cpu import cache
+from flambeau.codegen.cpu.compiling import settle_all
 from flambeau.codegen.cpu.target import CPU
 from flambeau.settings import settings
 
@@ -70,13 +71,13 @@ def test_code_for_another_processor_is_not_taken(place):
     """A folder that several machines share: code is found by the processor that it is for."""
     first = CPU()
     check(first)
-    first.compiler.settle()
+    settle_all()
     here = {file.name for file in place.iterdir()}
     other = CPU()
     lost = next(name for name, there in first.features.items() if there)
     other.features = {**first.features, lost: False}
     check(other)
-    other.compiler.settle()
+    settle_all()
     assert {file.name for file in place.iterdir()} - here
 
 
@@ -95,6 +96,7 @@ def refuse(number):
 def test_a_disk_that_refuses_is_no_error(what, number, place, monkeypatch):
     monkeypatch.setattr(os, what, refuse(number))
     check(CPU())
+    settle_all()
     assert not place.exists() or not [f for f in os.listdir(place) if f.startswith(".new")]
 
 
@@ -175,7 +177,7 @@ def test_a_writer_that_was_killed_leaves_nothing_that_is_read(place):
 def test_a_folder_that_vanishes(place):
     first = CPU()
     check(first)
-    first.compiler.settle()
+    settle_all()
     for file in place.iterdir():
         file.unlink()
     place.rmdir()
