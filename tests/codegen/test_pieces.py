@@ -13,6 +13,7 @@ from flambeau.codegen.cpu.target import cpu
 from flambeau.ir import dtype as types
 from flambeau.ir.dtype import DType, narrow, widen
 from flambeau.ir.kernel import Access, Store
+from flambeau.ir.record import replace
 
 from .test_matmul import operand, plain, run
 
@@ -106,3 +107,24 @@ def test_different_types(first: DType, second: DType) -> None:
 def test_batches() -> None:
     a, b = operand((3, 2, 37, 64), "N"), operand((3, 2, 64, 50), "T")
     assert error(multiplied(a, b), a, b) < 2**-22
+
+
+@pytest.mark.parametrize("k", [256, 388])
+def test_parts_of_a_long_sum(k: int) -> None:
+    """A small C, for which each processor takes a part of k."""
+    machine = replace(machine_of(cpu()), processors=2)
+    a, b, c = operand((200, k), "N"), operand((k, 250), "T"), np.zeros((200, 250), "f4")
+    run(plain(types.float32), {"a": a, "b": b, "access0": c}, machine=machine)
+    assert error(c, a, b) < 2**-22
+
+
+@pytest.mark.parametrize("dtype", [types.float32, types.bfloat16], ids=str)
+@pytest.mark.parametrize("m, n", [(300, 20), (20, 300)])
+def test_longest_sums_do_not_fill_the_stack(m: int, n: int, dtype: DType) -> None:
+    a, b = (rng.standard_normal(shape).astype("f4") for shape in ((m, 50_000), (50_000, n)))
+    c = np.zeros((m, n), "f4")
+    if dtype is types.bfloat16:
+        a, b = narrow(a, dtype), narrow(b, dtype)
+    run(plain(dtype, out=types.float32), {"a": a, "b": b, "access0": c})
+    wide = [x if dtype is types.float32 else widen(x, dtype) for x in (a, b)]
+    assert error(c, *wide) < 2**-18

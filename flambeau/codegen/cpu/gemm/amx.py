@@ -29,7 +29,8 @@ from .words import loop_names
 
 WORDS = (
     "a", "b", "m", "k", "n", "full", "height", "tiles", "panels", "groups_m", "groups_n", "rows",
-    "a_tile", "a_row", "a_block", "a_square", "a_stride", "line", "step", "b_panel",
+    "a_tile", "a_row", "a_block", "a_square", "a_stride", "a_line", "a_step", "b_panel",
+    "b_line", "b_step",
 )  # fmt: skip
 
 
@@ -37,14 +38,16 @@ WORDS = (
 class Amx:
     """A kernel: its tiles, and the epilogue.
 
-    `pack`: a task packs what it needs of one operand itself, A's rows or panel by panel of B, into
-    a buffer of `room` bytes; `in_place`: A is read where it lies; `ragged`: the last panel of B is
+    `pack_a`: a task packs the rows of A that it needs, into a buffer of `room_a` bytes; `pack_b`:
+    it packs B panel by panel; `in_place`: A is read where it lies; `ragged`: the last panel of B is
     narrower than a tile; `deep`: k has several blocks.
     """
 
     tile: Tile
-    pack: Pairs | None
-    room: int
+    pack_a: Pairs | None
+    pack_b: Pairs | None
+    room_a: int
+    room_b: int
     in_place: bool
     ragged: bool
     deep: bool
@@ -63,21 +66,23 @@ def amx_text(amx: Amx, vector_bytes: int) -> str:
     """A module with the kernel `amx`: a task is a group of tiles × a group of panels."""
     b = Builder(vector_bytes)
     again_function(b, amx.tile)
-    if amx.pack:
-        square_functions(b, amx.pack)
+    for pairs, name in ((amx.pack_a, "a"), (amx.pack_b, "b")):
+        if pairs:
+            square_functions(b, pairs, name)
     with b.kernel("amx") as frame:
         w = {name: b.word(i) for i, name in enumerate(amx.words[: -len(amx.epilogue.words)])}
         configure(b, w["rows"])
         sums = b.op(f"alloca [{2 * amx.tile.bytes} x i8], align 64", "ptr")
-        room = b.op(f"alloca [{amx.room} x i8], align 64", "ptr")
+        sizes = (amx.room_a, amx.room_b)
+        rooms = [b.op(f"alloca [{size} x i8], align 64", "ptr") for size in sizes]
         with b.loop(frame.begin, frame.end) as task:
-            one_task(b, amx, w, sums, room, task.index)
+            one_task(b, amx, w, sums, rooms, task.index)
         instruct(b, "tilerelease")
     return b.text()
 
 
 def one_task(
-    b: Builder, amx: Amx, w: dict[str, Value], sums: Value, room: Value, task: Value
+    b: Builder, amx: Amx, w: dict[str, Value], sums: Value, rooms: list[Value], task: Value
 ) -> None:
     """All panels of the task, and for each panel all its tiles."""
     rest, group_n = divided(b, task, w["groups_n"])
@@ -91,34 +96,32 @@ def one_task(
         batch.insert(0, index)
     tile0, tile1 = share(b, group_m, w["tiles"], w["groups_m"])
     panel0, panel1 = share(b, group_n, w["panels"], w["groups_n"])
-    packs_a = amx.pack and amx.pack.by_lines
-    if packs_a:
-        a = packed(b, amx, w, a, room, (tile0, tile1))
+    if amx.pack_a:
+        own = {"lines": w["m"], "full": w["full"], "height": w["height"], "k": w["k"],
+               "line": w["a_line"], "step": w["a_step"], "panel": w["a_tile"]}  # fmt: skip
+        a = packed(b, amx.pack_a, own, a, rooms[0], (tile0, tile1), "a")
     with b.loop(panel0, panel1) as panel:
         right = b_
-        if amx.pack and not packs_a:
-            right = packed(b, amx, w, b_, room, (panel.index, b.add(panel.index, 1)))
+        if amx.pack_b:
+            own = {"lines": w["n"], "full": w["panels"], "height": b.i64(amx.tile.columns),
+                   "k": w["k"], "line": w["b_line"], "step": w["b_step"],
+                   "panel": w["b_panel"]}  # fmt: skip
+            which = (panel.index, b.add(panel.index, 1))
+            right = packed(b, amx.pack_b, own, b_, rooms[1], which, "b")
         with b.loop(tile0, tile1) as tile:
             one_tile(b, amx, w, sums, a, right, tile.index, panel.index, tuple(batch))
 
 
 def packed(
-    b: Builder, amx: Amx, w: dict[str, Value], source: Value, room: Value,
-    panels: tuple[Value, Value],
+    b: Builder, pairs: Pairs, w: dict[str, Value], source: Value, room: Value,
+    panels: tuple[Value, Value], name: str,
 ) -> Value:  # fmt: skip
     """Pack some tiles' rows of A, or panels of B; where number 0 would begin if it were there."""
-    assert amx.pack
-    own = {"k": w["k"], "line": w["line"], "step": w["step"]}
-    if amx.pack.by_lines:
-        own |= {"lines": w["m"], "full": w["full"], "height": w["height"]}
-    else:
-        own |= {"lines": w["n"], "full": w["panels"], "height": b.i64(amx.tile.columns)}
-    size = w["a_tile" if amx.pack.by_lines else "b_panel"]
-    start = moved(b, room, b.sub(b.i64(0), b.mul(panels[0], size)))
+    start = moved(b, room, b.sub(b.i64(0), b.mul(panels[0], w["panel"])))
     blocks = b.int("udiv", b.add(w["k"], STEPS - 1), b.i64(STEPS))
     with b.loop(0, blocks) as block, b.loop(*panels) as panel:
-        to = moved(b, start, b.mul(panel.index, size))
-        fill_block(b, amx.pack, own, source, to, panel.index, block.index)
+        to = moved(b, start, b.mul(panel.index, w["panel"]))
+        fill_block(b, pairs, w, source, to, panel.index, block.index, name)
     return start
 
 

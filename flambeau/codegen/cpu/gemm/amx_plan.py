@@ -8,6 +8,7 @@ from functools import lru_cache
 from flambeau.ir.record import replace
 
 from ....ir import dtype as types
+from ....ir.dtype import DType
 from .amx import Amx, amx_text
 from .cut import MOST_TASKS, Cut, ceil, grouped, wanted_tasks
 from .epilogue import Epilogue
@@ -22,6 +23,7 @@ TASK_WORK = 1 << 22  # floating-point operations of a task, or more
 CHUNK_BYTES = 1 << 16  # that a task packs, about
 WORTH, LONG, SHORT, DEEP = 150, 384, 96, 64  # sizes from which packing wider floats pays
 FEWEST_LINES, FEWEST_TASKS = 256, 8  # of an operand that tasks pack themselves
+SMALLEST, MOST_PARTS = 192, 4  # sides of a C for which k is cut: from this to twice as much
 CACHED, ROOM = 1 << 21, 1 << 19  # bytes of the other operand's squares; that a task packs of A
 GROUP = 16  # panels packed together where lines are contiguous
 
@@ -35,6 +37,8 @@ def is_for_amx(matmul: Matmul, shape: Shape, machine: Machine) -> bool:
         return False
     if matmul.a is matmul.b is types.bfloat16:
         return True
+    if math.prod(shape.batch) > 1 and min(shape.m, shape.n) >= SMALLEST:
+        return shape.k >= DEEP
     less, more = sorted((shape.m, shape.n))
     long = more >= LONG and less >= SHORT
     return shape.k >= DEEP and (long or less * more >= WORTH * (less + more))
@@ -53,36 +57,39 @@ def amx_plan(
     cut = cut_up(matmul, shape, tile)
     rows = Lines(shape.m, cut.height, cut.full, cut.tiles)
     columns = Lines(shape.n, tile.columns, cut.panels, cut.panels)
-    packing, pack, room = PairPacking(shape, machine), None, 0
-    packer = packs_itself(matmul, shape)
+    packers = packed_by_tasks(matmul, shape)
     narrow = matmul.a is types.bfloat16 and a.order == "steps" and shape.k % STEPS == 0
-    in_place = narrow and packer is None
+    in_place = narrow and not packers
     square = LINES * a.line if in_place else PIECES[matmul.a] * SQUARE
     line, step = (a.line, ROW) if in_place else (ROW, down * square)
-    given = a if packer == "a" else b
-    if packer == "a":
-        tiles = max(1, min(ROOM // (ceil(shape.k, STEPS) * step), ceil(cut.tiles, FEWEST_TASKS)))
+    packing, given_a, given_b = PairPacking(shape, machine), a, b
+    pack_a, pack_b, room_a, room_b, blocks = None, None, 0, 0, ceil(shape.k, STEPS)
+    if "a" in packers:
+        tiles = max(1, min(ROOM // (blocks * step), ceil(cut.tiles, FEWEST_TASKS)))
+        if "b" in packers:
+            tiles = cut.tiles
         cut = replace(cut, groups_m=ceil(cut.tiles, tiles), groups_n=1)
-        a = replace(a, panel=ceil(shape.k, STEPS) * step)
-        pack, room = Pairs(a.dtype, a.order, True, down, 0), tiles * a.panel
+        a = replace(a, panel=blocks * step)
+        pack_a, room_a = Pairs(a.dtype, a.order, True, down, 0), rounded(tiles * a.panel)
     elif not in_place:
         a = packing.add(a, rows, down, by_lines=True)
-    if packer == "b":
-        cut = replace(cut, groups_m=1, groups_n=min(cut.panels, MOST_TASKS))
-        b = replace(b, panel=ceil(shape.k, STEPS) * tile.b_block)
-        pack, room = Pairs(b.dtype, b.order, False, across, 0), b.panel
+    if "b" in packers:
+        if pack_a is None:
+            cut = replace(cut, groups_m=1, groups_n=min(cut.panels, MOST_TASKS))
+        b = replace(b, panel=blocks * tile.b_block)
+        pack_b, room_b = Pairs(b.dtype, b.order, False, across, 0), rounded(b.panel)
     else:
         b = packing.add(b, columns, across, by_lines=False)
-    room = 1 << (room - 1).bit_length() if room else 0
     ragged = shape.n % tile.columns != 0
-    amx = Amx(tile, pack, room, in_place, ragged, shape.k > BLOCK, epilogue)
+    amx = Amx(tile, pack_a, pack_b, room_a, room_b, in_place, ragged, shape.k > BLOCK, epilogue)
     values: Words = {
         "a": a.where, "b": b.where, "m": shape.m, "k": shape.k, "n": shape.n,
         "full": cut.full, "height": cut.height, "tiles": cut.tiles, "panels": cut.panels,
         "groups_m": cut.groups_m, "groups_n": cut.groups_n,
         "rows": rows_word(cut.height, down, across), "a_tile": a.panel,
         "a_row": line if in_place else 0, "a_block": step, "a_square": square, "a_stride": line,
-        "line": given.line, "step": given.step, "b_panel": b.panel,
+        "a_line": given_a.line, "a_step": given_a.step, "b_panel": b.panel,
+        "b_line": given_b.line, "b_step": given_b.step,
     }  # fmt: skip
     values |= loop_words(shape, a, b) | epilogue_words(shape, epilogue)
     tasks = math.prod(shape.batch) * cut.tasks
@@ -101,12 +108,43 @@ def cut_up(matmul: Matmul, shape: Shape, tile: Tile) -> Cut:
     return grouped(cut, shape, wanted, PIECES[matmul.a] * types.bfloat16.itemsize)
 
 
-def packs_itself(matmul: Matmul, shape: Shape) -> str | None:
-    """The operand that tasks pack, the longer one, where the other one's squares stay cached."""
-    longer, shorter = ("a", "b") if shape.m >= shape.n else ("b", "a")
-    other = min(shape.m, shape.n) * shape.k * PIECES[getattr(matmul, shorter)]
-    few = max(shape.m, shape.n) < FEWEST_LINES
-    return None if few or 2 * other > CACHED else longer
+def packed_by_tasks(matmul: Matmul, shape: Shape) -> str:
+    """The operands that tasks pack: the longer one, where the other one's squares stay cached; of
+    several small products both. What a task packs lies on its stack."""
+    a, b = (squares_bytes(dtype, lines, shape.k) for dtype, lines in
+            ((matmul.a, shape.m), (matmul.b, shape.n)))  # fmt: skip
+    if math.prod(shape.batch) > 1 and max(shape.m, shape.n) <= 2 * SMALLEST and a <= 2 * ROOM:
+        return "ab"
+    longer, other = (matmul.a, b) if shape.m >= shape.n else (matmul.b, a)
+    if max(shape.m, shape.n) < FEWEST_LINES or 2 * other > CACHED:
+        return ""
+    if squares_bytes(longer, 2 * LINES, shape.k) > ROOM:
+        return ""
+    return "a" if shape.m >= shape.n else "b"
+
+
+def squares_bytes(dtype: DType, lines: int, steps: int) -> int:
+    """What an operand takes in squares."""
+    return ceil(lines, LINES) * ceil(steps, STEPS) * PIECES[dtype] * SQUARE
+
+
+def rounded(n: int) -> int:
+    """The next power of two, so that few kernels serve many sizes."""
+    return 1 << (n - 1).bit_length()
+
+
+def parts_for_tiles(matmul: Matmul, shape: Shape, machine: Machine) -> int:
+    """Into how many parts k is cut, one a processor, so that each packs what it needs itself.
+
+    That pays for a small C of about equal sides, on few processors.
+    """
+    parts, sides = machine.processors, (shape.m, shape.n)
+    wide = matmul.a is matmul.b is types.float32 and machine.tiles and not shape.batch
+    small = SMALLEST <= min(sides) and max(sides) <= 2 * SMALLEST
+    if not wide or not small or not 1 < parts <= MOST_PARTS:
+        return 1
+    fits = squares_bytes(matmul.a, shape.m, shape.k // parts) <= 2 * ROOM
+    return parts if fits and shape.k % parts == 0 and shape.k >= parts * 4 * STEPS else 1
 
 
 class PairPacking:

@@ -49,10 +49,14 @@ def is_long(shape: Shape) -> bool:
 
 
 def in_parts(
-    matmul: Matmul, shape: Shape, machine: Machine, plan: Planner, combine: Launch
-) -> Plan:
-    """Products of the parts of k, kept in scratch memory, and the launch that adds them."""
-    length, parts, rest = parts_of(shape)
+    matmul: Matmul, shape: Shape, machine: Machine, plan: Planner, combine: Launch,
+    cut: tuple[int, int, int],
+) -> Plan:  # fmt: skip
+    """Products of the parts of k, kept in scratch memory, and the launch that adds them.
+
+    cut: the length of a part, how many there are, and what is left.
+    """
+    length, parts, rest = cut
     size = c_bytes(matmul, shape)
     used = (parts + (rest > 0)) * size
     whole = part_plan(matmul, shape, machine, plan, length, parts)

@@ -45,21 +45,29 @@ def ceil(x: int, y: int) -> int:
     return -(-x // y)
 
 
-def cut_up(shape: Shape, lanes: int, machine: Machine, wide: bool, tall: bool) -> Cut:
+def cut_up(
+    shape: Shape, lanes: int, machine: Machine, wide: bool, tall: bool, varied: bool = False
+) -> Cut:
     """Tiles of about equal heights, and enough tasks; with few rows they may be `wide`.
 
-    `tall`: B is read from the cache again and again, so a task goes through C by rows.
+    `tall`: B is read from the cache again and again, so a task goes through C by rows. `varied`:
+    tiles have an even height, or one less, for as many kernels are needed as there are heights.
     """
     needed = ceil(shape.n, lanes)
     thin = is_mostly_output(shape) and needed > 8
     vectors = min(needed, machine.registers // 8 if thin else 2)
-    while wide and vectors < min(WIDEST, needed) and fits(shape.m, vectors + 1, machine):
+    rows = shape.m + shape.m % 2 if varied else shape.m
+    while wide and vectors < min(WIDEST, needed) and fits(rows, vectors + 1, machine):
         vectors += 1
     tallest = min(TALLEST, (machine.registers - vectors - 1) // vectors)
+    tallest -= tallest % 2 if varied else 0
     tiles, panels = ceil(shape.m, tallest), ceil(shape.n, vectors * lanes)
     if tall and tiles < MOST_TASKS:
         tiles += tiles % 2  # two threads then have as many rows each
+    while varied and ceil(shape.m, tiles) % 2 and shape.m % tiles:
+        tiles += 1
     height = ceil(shape.m, tiles)
+    height += height % 2 if varied else 0
     full = shape.m - tiles * (height - 1)
     cut = Cut(vectors, height, tiles, full, panels, 1, 1, thin or tall)
     wanted = wanted_tasks(shape, panels * vectors * lanes)

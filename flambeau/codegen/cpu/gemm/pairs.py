@@ -101,16 +101,19 @@ def one_task(b: Builder, pairs: Pairs, w: dict[str, Value], task: Value) -> None
 
 def fill_block(
     b: Builder, pairs: Pairs, w: dict[str, Value], source: Value, target: Value, panel: Value,
-    block: Value,
+    block: Value, name: str = "",
 ) -> None:  # fmt: skip
-    """The squares of one block of steps of a panel, which begins at `target`."""
+    """The squares of one block of steps of a panel, which begins at `target`.
+
+    name: of the functions for squares.
+    """
     at = b.mul(block, STEPS)
     steps = b.smin(b.sub(w["k"], at), STEPS)
     target = moved(b, target, b.mul(block, pairs.block_bytes))
     line = first_line(b, panel, w)
     lines = b.sub(w["lines"], line)
     here = moved(b, moved(b, source, b.mul(at, w["step"])), b.mul(line, w["line"]))
-    filler = whole_or_rest(b, steps)
+    filler = whole_or_rest(b, steps, name)
     for i in range(pairs.squares):
         place = moved(b, here, w["line"], i * LINES)
         there = moved(b, target, i * pairs.pieces * SQUARE)
@@ -123,18 +126,18 @@ def fill_block(
 # -- one square
 
 
-def square_functions(b: Builder, pairs: Pairs) -> None:
+def square_functions(b: Builder, pairs: Pairs, suffix: str = "") -> None:
     """`void whole(…)` and `void rest(…)`: fill a square that has all its steps, or fewer."""
     values = {key: Value(kind, f"%{key}") for key, kind in PARAMS.items()}
     for name, whole in (("whole", True), ("rest", False)):
-        with b.function(name, "void", list(values.values())):
+        with b.function(name + suffix, "void", list(values.values())):
             fill(b, pairs, Square(**values), whole)
             b.line("ret void")
 
 
-def whole_or_rest(b: Builder, steps: Value) -> Value:
+def whole_or_rest(b: Builder, steps: Value, suffix: str) -> Value:
     whole = b.icmp("eq", steps, STEPS)
-    return b.op(f"select i1 {whole}, ptr @whole, ptr @rest", "ptr")
+    return b.op(f"select i1 {whole}, ptr @whole{suffix}, ptr @rest{suffix}", "ptr")
 
 
 def call_square(b: Builder, function: Value, square: Square) -> None:

@@ -17,7 +17,7 @@ from functools import lru_cache
 from flambeau.ir.record import replace
 
 from ...values import computed
-from .amx_plan import amx_plan, is_for_amx
+from .amx_plan import amx_plan, is_for_amx, parts_for_tiles
 from .combine import (
     ROWS_OF_A_TASK,
     Combine,
@@ -81,11 +81,12 @@ def plan_as_it_is(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
     """The launches, without turning the problem around."""
     if is_swept(matmul, shape):
         return sweep_plan(matmul, shape, machine)
-    if is_long(shape):
-        _, parts, rest = parts_of(shape)
-        combine = combine_launch(matmul, shape, machine, parts + (rest > 0))
-        return in_parts(matmul, shape, machine, whole_plan, combine)
-    return whole_plan(matmul, shape, machine)
+    parts = parts_for_tiles(matmul, shape, machine)
+    if parts == 1 and not is_long(shape):
+        return whole_plan(matmul, shape, machine)
+    cut = (shape.k // parts, parts, 0) if parts > 1 else parts_of(shape)
+    combine = combine_launch(matmul, shape, machine, cut[1] + (cut[2] > 0))
+    return in_parts(matmul, shape, machine, whole_plan, combine, cut)
 
 
 def whole_plan(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
@@ -179,7 +180,7 @@ def gemm_plan(
     lanes = machine.vector_bytes // matmul.element.itemsize
     readable = b.order == "lines" and b.dtype is matmul.element
     cached = readable and is_cached(b, shape)
-    cut = cut_up(shape, lanes, machine, readable, is_tall(shape, a, b, cached))
+    cut = cut_up(shape, lanes, machine, readable, is_tall(shape, a, b, cached), matmul.varied)
     packing, pack_b, columns = Packing(matmul, shape, machine), None, cut.vectors * lanes
     if a.order == "any" and shape.m == 1:
         a = replace(a, line=a.dtype.itemsize)  # one row: its elements are read one by one
@@ -192,12 +193,14 @@ def gemm_plan(
         pack_b = Pack(b.dtype, computed(matmul.element), lanes, cut.vectors, b.order)
     micro = Micro(
         element=computed(matmul.element), lanes=lanes, height=cut.height, vectors=cut.vectors,
-        along_k=a.order == "steps", ragged=shape.n % columns != 0, packed=not in_place,
+        along_k=a.order == "steps", ragged=shape.n % columns != 0 or matmul.varied and not in_place,
+        packed=not in_place,
         keeps=shape.k > K_LIMIT, ahead_a=AHEAD_A if is_by_steps(a) else 0,
         ahead_b=steps_ahead(b, cut, in_place, shape.k * cut.vectors * machine.vector_bytes),
     )  # fmt: skip
     fetch_c = shape.k <= FETCHED_K and shape.m * shape.n > CACHED_C
-    gemm = Gemm(micro, cut.full < cut.tiles, cut.by_rows, fetch_c, pack_b, epilogue)
+    uneven = cut.full < cut.tiles or matmul.varied
+    gemm = Gemm(micro, uneven, cut.by_rows, fetch_c, pack_b, epilogue)
     values = gemm_words(shape, cut, gemm, a, b)
     tasks = math.prod(shape.batch) * cut.tasks
     text = gemm_source(gemm, machine.vector_bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Protocol
 
 from flambeau.ir.record import frozen
@@ -16,17 +17,19 @@ from ....ir.tree import Leaf, Tree
 class Machine:
     """What kernels are shaped for: the bytes of a vector register, and how many there are.
 
-    `tiles`: whether there are tile registers that multiply bfloat16 (Intel AMX).
+    `tiles`: whether there are tile registers that multiply bfloat16 (Intel AMX). `processors` are
+    those of the machine, not the threads that are used: cuts must not depend on these.
     """
 
     vector_bytes: int
     registers: int
     tiles: bool = False
+    processors: int = 1
 
 
 def machine_of(target: HasVectors) -> Machine:
     """What the kernels of a target are shaped for."""
-    return Machine(target.vector_bytes, target.registers, target.tiles)
+    return Machine(target.vector_bytes, target.registers, target.tiles, os.cpu_count() or 1)
 
 
 class HasVectors(Protocol):
@@ -48,7 +51,8 @@ class Matmul:
 
     Accesses have strides for the `batch` loops, m and n. A store's value is a tree of loads,
     arguments, counters, numbers and `product(dtype)`: the element of A · B. An access that is
-    stored may also be loaded; each element is loaded before it is stored.
+    stored may also be loaded; each element is loaded before it is stored. `varied`: m is another
+    one from run to run, so few kernels should serve all.
     """
 
     a: DType
@@ -57,6 +61,7 @@ class Matmul:
     accesses: tuple[Access, ...]
     scalars: tuple[DType, ...]
     stores: tuple[Store, ...]
+    varied: bool = False
 
     def __post_init__(self) -> None:
         for dtype in (self.a, self.b):
