@@ -18,7 +18,7 @@ from flambeau.codegen.scalar import k
 from flambeau.compiler.clusters import Cluster, Fused, Member
 from flambeau.compiler.scheduled import Operand, Scalar, as_access
 from flambeau.compiler.trees import Writer
-from flambeau.ir.dims import later
+from flambeau.ir.dims import Later, later
 from flambeau.ir.kernel import Store
 from flambeau.ir.program import Ref
 from flambeau.ir.record import record
@@ -109,7 +109,8 @@ def matmul_plan(cluster: Cluster, fused: Fused, stored: set[int]) -> Planned:
     writer.element = draft.element
     stores = epilogue_of(writer)
     matmul = Matmul(a.dtype, b.dtype, len(batch), tuple(map(as_access, writer.operands)),
-                    tuple(s.dtype for s in writer.scalars), stores)  # fmt: skip
+                    tuple(s.dtype for s in writer.scalars), stores,
+                    varied=isinstance(m, Later))  # fmt: skip
     shape = Shape(tuple(batch), m, n, depth, a.layout.stride, b.layout.stride,
                   tuple(o.strides for o in writer.operands))  # fmt: skip
     made = later(plan, matmul, shape, machine_of(cpu()))
