@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from math import prod
 
+from flambeau.codegen.cpu.direct import direct_plan
 from flambeau.codegen.cpu.gemm.convolving import Convolution, Kernels, convolution_plan
-from flambeau.codegen.cpu.gemm.spec import Plan, machine_of
+from flambeau.codegen.cpu.gemm.spec import Machine, Plan, machine_of
 from flambeau.codegen.cpu.gemm.weight_plan import Gradient, gradient_plan
 from flambeau.codegen.cpu.gemm.windows import Geometry
 from flambeau.codegen.cpu.target import cpu
@@ -37,8 +38,13 @@ def correlate_plan(cluster: Cluster, fused: Fused, stored: set[int]) -> Planned:
             tuple(map(as_access, writer.operands)), tuple(o.strides for o in writer.operands),
             tuple(s.dtype for s in writer.scalars), stores,
         )  # fmt: skip
-        made = later(convolution_plan, conv, machine_of(cpu()))
+        made = later(planned, conv, machine_of(cpu()))
     return Planned(made, weight, x, tuple(writer.operands), tuple(writer.scalars))
+
+
+def planned(conv: Convolution, machine: Machine) -> Plan:
+    """The launches of a convolution: beside its image, or from what is packed."""
+    return direct_plan(conv, machine) or convolution_plan(conv, machine)
 
 
 def kernels_of(weight: Ref, turned: bool) -> Kernels:

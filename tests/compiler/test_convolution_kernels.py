@@ -11,6 +11,7 @@ import pytest
 
 import flambeau
 from flambeau.codegen.cpu.target import cpu
+from flambeau.compiler import convolutions
 
 CASES = {
     "rows of vectors": ((2, 16, 32, 32), (20, 16, 3, 3), dict(padding=1)),
@@ -29,6 +30,11 @@ CASES = {
     "one dim": ((3, 5, 40), (7, 5, 5), dict(padding=3, stride=3, dilation=2)),
     "three dims": ((2, 4, 6, 7, 8), (5, 4, 3, 2, 3), dict(padding=1, stride=(2, 1, 2))),
     "no images": ((0, 3, 8, 8), (5, 3, 3, 3), dict(padding=1)),
+    "few rows": ((9, 3, 9, 14), (6, 3, 3, 3), dict(padding=1)),
+    "few rows, groups": ((9, 4, 9, 17), (8, 2, 3, 2),
+                         dict(padding=(2, 1), dilation=(2, 3), groups=2)),
+    "few rows, one dim": ((11, 2, 40), (3, 2, 5), dict(padding=2, dilation=2)),
+    "transposed, cut off": ((9, 4, 12, 33), (4, 6, 3, 3), dict(padding=3)),
     "transposed": ((2, 4, 6, 7), (4, 5, 4, 4), dict(padding=1, stride=2)),
     "transposed, with gaps": ((2, 4, 6, 7), (4, 6, 3, 3),
                               dict(padding=1, stride=3, output_padding=1, dilation=2)),
@@ -86,7 +92,22 @@ def test_narrow_types_are_summed_in_wide_ones(name: str, dtype: str) -> None:
         close(ours.detach().float().numpy(), theirs, 8e-3 if dtype == "bfloat16" else 1e-3)
 
 
-@pytest.mark.parametrize("name", ["each channel alone", "groups", "several runs in a vector"])
+def test_few_rows_are_done_in_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans, choose = [], convolutions.direct_plan
+
+    def noted(*facts: Any) -> Any:
+        plans.append(choose(*facts))
+        return plans[-1]
+
+    monkeypatch.setattr(convolutions, "direct_plan", noted)
+    weight = flambeau.ones(3, 2, 3, 3)
+    for images in (8, 7):  # too few for all threads to have some
+        flambeau.nn.functional.conv2d(flambeau.ones(images, 2, 11, 15), weight).tolist()
+    assert [plan is not None for plan in plans] == [True, False]
+
+
+@pytest.mark.parametrize("name", ["each channel alone", "groups", "several runs in a vector",
+                                  "few rows"])
 def test_any_layout(name: str) -> None:
     """Images whose channels are neighbours, and images seen turned."""
     x, w = map(flambeau.from_numpy, arrays(name, "float32"))
@@ -105,7 +126,8 @@ def test_bits_do_not_depend_on_the_number_of_threads() -> None:
             flambeau.set_num_threads(threads)
             seen.append([results(flambeau, name, *map(flambeau.from_numpy, arrays(name, "float32")))
                          for name in ("rows of vectors", "blocks of channels",
-                                      "parts of the places", "transposed")])  # fmt: skip
+                                      "parts of the places", "transposed", "few rows",
+                                      "transposed, cut off")])  # fmt: skip
     finally:
         flambeau.set_num_threads(before)
     for other in seen[1:]:
@@ -120,7 +142,7 @@ def test_what_no_tap_sees_is_not_read() -> None:
     assert int(seen.isnan().sum()) == 9
 
 
-@pytest.mark.parametrize("name", ["rows of vectors", "blocks of channels"])
+@pytest.mark.parametrize("name", ["rows of vectors", "blocks of channels", "few rows"])
 def test_what_is_not_finite(name: str) -> None:
     """It reaches the results that PyTorch has it reach, and only these."""
     torch = pytest.importorskip("torch")
