@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from flambeau.interpreter import Interpreted
-from flambeau.ir.op import Op
 from flambeau.ir.program import Call, Input, Number, Program
 from flambeau.ir.record import field, record
 from flambeau.runtime.buffers import Buffer
@@ -26,8 +25,8 @@ FLAPPING = 4  # live sets of one path from which on they are widened to their un
 COMPILE_CALL = 200.0
 RUN_CALL = 10.0
 RUN_ELEMENT = 0.001
-# Programs of the same kinds of calls that are compiled at this price. More of them mean that sizes
-# change from run to run (batches of any length): those that follow are so much dearer.
+# Programs that may differ in sizes alone and are compiled at this price. Once there are more, sizes
+# change from run to run (batches of any length): they pay less well, and are so much dearer.
 FEW, DEARER = 4, 10
 
 
@@ -38,7 +37,7 @@ class Entry:
     program: Program
     live: tuple[int, ...]
     cost: float  # of one run call by call
-    kinds: frozenset[Op]
+    kinds: tuple[Any, ...]  # equal for programs that differ in sizes alone
     sightings: int = 0
     interpreted: Interpreted | None = None
     by_numpy: bool = False  # whether `interpreted` runs by NumPy meanings alone
@@ -59,7 +58,7 @@ class Counters:
 
 
 counters = Counters()
-_compiled: dict[frozenset[Op], int] = {}  # kinds of calls → how many such programs are compiled
+_met: dict[tuple[Any, ...], int] = {}  # kinds → how many such programs were met
 # Called before each run, with an entry, its memory, numbers and offsets: `flambeau explain`.
 watchers: list[Callable[..., None]] = []
 timed: Any = None  # what programs run by instead, while a profile is active (autograd/profiling.py)
@@ -81,7 +80,6 @@ def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[in
         if timed is not None:
             make = timed.aside("flambeau::compile", make)
         entry.compiled = make(entry.program, entry.constant, entry.sightings)
-        _compiled[entry.kinds] = _compiled.get(entry.kinds, 0) + 1
         counters.compiled += 1
     if watchers:
         for watcher in watchers:
@@ -157,7 +155,7 @@ def worth_compiling(entry: Entry) -> bool:
     if not entry.program.calls:  # nothing but views
         return False
     price = settings.patience * COMPILE_CALL * len(entry.program.calls)
-    if _compiled.get(entry.kinds, 0) >= FEW:
+    if _met[entry.kinds] > FEW:
         price *= DEARER
     return entry.sightings * entry.cost >= price
 
@@ -220,4 +218,6 @@ def new_entry(state: State, live: tuple[int, ...]) -> Entry:
 
         say("trace", lambda: show(program))
     cost = len(calls) * RUN_CALL + elements * RUN_ELEMENT
-    return Entry(program, live, cost, frozenset([call.op for call in calls]))
+    kinds = frozenset([call.op for call in calls]), len(calls), live
+    _met[kinds] = _met.get(kinds, 0) + 1
+    return Entry(program, live, cost, kinds)

@@ -12,7 +12,7 @@ import flambeau
 from flambeau.compiler import emit, single, template
 from flambeau.ir.dims import later, session
 from flambeau.settings import settings
-from flambeau.trace import trie
+from flambeau.trace import programs, trie
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
 
@@ -195,3 +195,19 @@ def test_later() -> None:
     assert made_by(now, result)(9) == (5, [9, 10, 9])
     assert made_by(now, result)(1) is None
     assert later(cut, 4, []) == (2, [4])
+
+
+# ------------------------------------------------------------------ whole programs
+
+
+@pytest.mark.skipif(not settings.compile or settings.numpy, reason="nothing is compiled then")
+def test_where_sizes_vary_programs_are_dearer(anew: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first few are compiled when they have cost what compiling costs, the others later."""
+    monkeypatch.setattr(programs, "COMPILE_CALL", programs.RUN_CALL)
+    compiled = []
+    for size in range(40, 40 + 2 * programs.FEW):
+        before = programs.counters.compiled
+        for _ in range(3):
+            (flambeau.ones(size) * 3 - 1).sqrt().sum().item()
+        compiled.append(programs.counters.compiled - before)
+    assert compiled == [1] * programs.FEW + [0] * programs.FEW
