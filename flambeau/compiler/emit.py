@@ -17,6 +17,7 @@ from typing import Any
 
 from flambeau.codegen import loops
 from flambeau.codegen.cpu.target import cpu
+from flambeau.compiler.abreast import groups
 from flambeau.compiler.clusters import Cluster, Fused, can_fail
 from flambeau.compiler.kernels import kernel_of
 from flambeau.compiler.memory import plan_memory, rounded
@@ -72,6 +73,7 @@ class Emitter:
         self.slot("arena")
         self.temps: dict[tuple[int, int], int] = {}
         self.steps: list[Step] = []
+        self.stored: set[int] = set()  # values that reach memory
 
     def slot(self, key: Any) -> int:
         """The frame word of something; slots 0 and 1 are taken."""
@@ -86,8 +88,8 @@ class Emitter:
     def begin(self) -> None:
         """All but what needs addresses: kernels may still be compiling afterwards."""
         cpu().prepare()
-        stored = reaches_memory(self.fused)
-        plans = [self.plan(cluster, stored) for cluster in self.fused.clusters]
+        self.stored = reaches_memory(self.fused)
+        plans = [self.plan(cluster, self.stored) for cluster in self.fused.clusters]
         self.starts, self.arena = self.place(plans)
         for number, plan in enumerate(plans):
             self.step(number, plan)
@@ -238,7 +240,12 @@ class Emitter:
         target = cpu()
         parts: list[Any] = []
         for step in self.steps:
-            parts.append(step.call if step.call is not None else target.tape(step.launches))
+            if step.call is not None:
+                parts.append(step.call)
+            elif len(step.launches) == 1:
+                parts.append(target.tape(step.launches))
+            else:
+                parts.append(target.tape(step.launches, groups(self, step)))
         run = runner(self, parts, arena)
         return Compiled(self.program, self.fixed, run, self.steps)
 

@@ -37,6 +37,7 @@ __all__ = [
 ]  # fmt: skip
 
 Words = tuple[tuple[int, int], ...]
+Groups = Sequence[tuple[int, int]]  # the first launch of each group, and how many
 SPIN_SECONDS = 2e-3  # as long as other runtimes' threads wait: to wake one can take as long
 FEW_TASKS = 6  # that sleeping threads are not woken for; threads_native.py knows it too
 
@@ -61,6 +62,8 @@ class Launch:
 class Tape:
     """Launches, packed for the native loop. `run(frame_address)` answers 0, or 1 + the number of
     the launch that reported an error; launches after that one did not run.
+
+    Launches of a group need nothing of each other, and never fail: their tasks are done at once.
     """
 
     __slots__ = ("launches", "run")
@@ -68,34 +71,50 @@ class Tape:
     launches: tuple[Launch, ...]
     run: Callable[[int], int]
 
-    def __init__(self, launches: Sequence[Launch]) -> None:
+    def __init__(self, launches: Sequence[Launch], groups: Groups = ()) -> None:
         self.launches = tuple(launches)
-        parallel = any(launch.tasks != 1 for launch in launches)
+        parallel = bool(groups) or any(launch.tasks != 1 for launch in launches)
         if parallel:
             pool.start()
         # A short tape keeps the interpreter's lock: to release it and get it back costs more.
         long = parallel or len(launches) > 64
-        packed = pack(launches)
+        packed = pack(launches, groups)
         # A plain number is passed on faster than an array; `run` keeps the array alive beside it.
         run = functools.partial(native("run" if long else "run_short"), ctypes.addressof(packed))
         run.memory = packed  # type: ignore[attr-defined]
         self.run = run
 
 
-def pack(launches: Sequence[Launch]) -> ctypes.Array[ctypes.c_int64]:
+def pack(launches: Sequence[Launch], groups: Groups = ()) -> ctypes.Array[ctypes.c_int64]:
     """The launches as the native loop reads them.
 
     A count, the most words, the pool, whether to wake it at once (a task takes about 10 µs, to wake
-    a thread several times that), and each launch.
+    a thread several times that), and each launch. A group is 0, how many launches, how many words
+    until it is over, how many tasks, the launch and the number of each task, and the launches.
     """
     most = max((len(launch.words) for launch in launches), default=0)
     shared = sum(t for slot, t in map(Launch.task_word, launches) if slot == 0 and t > 1)
+    shared += sum(count for _, count in groups)
     packed = [len(launches), most, ctypes.addressof(pool.memory), int(shared >= FEW_TASKS)]
-    for launch in launches:
+    sizes = dict(groups)
+    for number, launch in enumerate(launches):
+        if number in sizes:
+            packed += group_head(launches[number : number + sizes[number]])
         packed += [index(launch.address), len(launch.words), *launch.task_word()]
         for slot, addend in launch.words:
             packed += [slot, addend]
     return (ctypes.c_int64 * len(packed))(*packed)
+
+
+def group_head(launches: Sequence[Launch]) -> list[int]:
+    """What stands before the launches of a group."""
+    tasks = [range(launch.task_word()[1]) for launch in launches]
+    count = sum(map(len, tasks))
+    end, places = 4 + 2 * count, []
+    for launch, its in zip(launches, tasks):
+        places += [word for task in its for word in (end, task)]
+        end += 4 + 2 * len(launch.words)
+    return [0, len(launches), end, count, *places]
 
 
 class Pool:

@@ -310,12 +310,77 @@ leave:
   ret void
 }
 
+; The words of a launch: frame[slot] + addend each.
+define internal void @resolve(ptr %launch, ptr %frame, ptr %args) nounwind {
+entry:
+  %count.p = getelementptr i64, ptr %launch, i64 1
+  %count = load i64, ptr %count.p
+  %words = getelementptr i64, ptr %launch, i64 4
+  br label %next
+next:
+  %w = phi i64 [ 0, %entry ], [ %w1, %word ]
+  %more = icmp slt i64 %w, %count
+  br i1 %more, label %word, label %exit
+word:
+  %place = shl i64 %w, 1
+  %slot.p = getelementptr i64, ptr %words, i64 %place
+  %slot = load i64, ptr %slot.p
+  %addend.p = getelementptr i64, ptr %slot.p, i64 1
+  %addend = load i64, ptr %addend.p
+  %held.p = getelementptr i64, ptr %frame, i64 %slot
+  %held = load i64, ptr %held.p
+  %value = add i64 %held, %addend
+  %arg.p = getelementptr i64, ptr %args, i64 %w
+  store i64 %value, ptr %arg.p
+  %w1 = add i64 %w, 1
+  br label %next
+exit:
+  ret void
+}
+
+; Tasks of a group's launches, as a kernel. Its arguments: the group, the frame, the most words.
+define internal void @member(ptr %args, i64 %begin, i64 %end, i64 %thread) nounwind {
+entry:
+  %group = load ptr, ptr %args
+  %frame.p = getelementptr i64, ptr %args, i64 1
+  %frame = load ptr, ptr %frame.p
+  %most.p = getelementptr i64, ptr %args, i64 2
+  %most = load i64, ptr %most.p
+  %own = alloca i64, i64 %most, align 16
+  br label %next
+next:
+  %n = phi i64 [ %begin, %entry ], [ %n1, %launch ]
+  %more = icmp slt i64 %n, %end
+  br i1 %more, label %launch, label %exit
+launch:
+  %twice = shl i64 %n, 1
+  %entry.n = add i64 %twice, 4
+  %offset.p = getelementptr i64, ptr %group, i64 %entry.n
+  %offset = load i64, ptr %offset.p
+  %task.p = getelementptr i64, ptr %offset.p, i64 1
+  %task = load i64, ptr %task.p
+  %past = add i64 %task, 1
+  %this = getelementptr i64, ptr %group, i64 %offset
+  %function = load ptr, ptr %this
+  call void @resolve(ptr %this, ptr %frame, ptr %own)
+  call void %function(ptr %own, i64 %task, i64 %past, i64 %thread)
+  %n1 = add i64 %n, 1
+  br label %next
+exit:
+  ret void
+}
+
 define i64 @run(ptr %tape, ptr %frame) nounwind {
 entry:
   %launches = load i64, ptr %tape
   %most.p = getelementptr i64, ptr %tape, i64 1
   %most = load i64, ptr %most.p
   %args = alloca i64, i64 %most, align 16
+  %members = alloca [3 x i64], align 16
+  %members.frame = getelementptr i64, ptr %members, i64 1
+  store ptr %frame, ptr %members.frame
+  %members.most = getelementptr i64, ptr %members, i64 2
+  store i64 %most, ptr %members.most
   %pool.p = getelementptr i64, ptr %tape, i64 2
   %pool = load ptr, ptr %pool.p
   %early.p = getelementptr i64, ptr %tape, i64 3
@@ -333,8 +398,8 @@ begin:
   %watched = icmp ne ptr %record, null
   br label %next
 next:
-  %n = phi i64 [ 0, %begin ], [ %n1, %ran ]
-  %launch = phi ptr [ %first, %begin ], [ %following, %ran ]
+  %n = phi i64 [ 0, %begin ], [ %n1, %ran ], [ %past, %group ]
+  %launch = phi ptr [ %first, %begin ], [ %following, %ran ], [ %behind, %group ]
   %more = icmp slt i64 %n, %launches
   br i1 %more, label %start, label %success
 start:
@@ -342,6 +407,20 @@ start:
   %function = load ptr, ptr %launch
   %count.p = getelementptr i64, ptr %launch, i64 1
   %count = load i64, ptr %count.p
+  %together = icmp eq ptr %function, null
+  br i1 %together, label %group, label %single
+group:
+  ; `count` launches that need nothing of each other: the tasks of all of them are those of a job
+  store ptr %launch, ptr %members
+  %jobs.p = getelementptr i64, ptr %launch, i64 3
+  %jobs = load i64, ptr %jobs.p
+  call void @parallel(ptr %pool, ptr @member, ptr %members, i64 %jobs)
+  %past = add i64 %n, %count
+  %span.p = getelementptr i64, ptr %launch, i64 2
+  %span = load i64, ptr %span.p
+  %behind = getelementptr i64, ptr %launch, i64 %span
+  br label %next
+single:
   %task.slot.p = getelementptr i64, ptr %launch, i64 2
   %task.slot = load i64, ptr %task.slot.p
   %task.addend.p = getelementptr i64, ptr %launch, i64 3
@@ -349,28 +428,10 @@ start:
   %task.p = getelementptr i64, ptr %frame, i64 %task.slot
   %task = load i64, ptr %task.p
   %tasks = add i64 %task, %task.addend
-  %words = getelementptr i64, ptr %launch, i64 4
-  br label %resolve
-resolve:
-  %w = phi i64 [ 0, %start ], [ %w1, %word ]
-  %rest.words = icmp slt i64 %w, %count
-  br i1 %rest.words, label %word, label %resolved
-word:
-  %place = shl i64 %w, 1
-  %slot.p = getelementptr i64, ptr %words, i64 %place
-  %slot = load i64, ptr %slot.p
-  %addend.p = getelementptr i64, ptr %slot.p, i64 1
-  %addend = load i64, ptr %addend.p
-  %held.p = getelementptr i64, ptr %frame, i64 %slot
-  %held = load i64, ptr %held.p
-  %value = add i64 %held, %addend
-  %arg.p = getelementptr i64, ptr %args, i64 %w
-  store i64 %value, ptr %arg.p
-  %w1 = add i64 %w, 1
-  br label %resolve
-resolved:
-  %length = shl i64 %count, 1
-  %following = getelementptr i64, ptr %words, i64 %length
+  call void @resolve(ptr %launch, ptr %frame, ptr %args)
+  %double = shl i64 %count, 1
+  %length = add i64 %double, 4
+  %following = getelementptr i64, ptr %launch, i64 %length
   %one = icmp eq i64 %tasks, 1
   br i1 %one, label %alone, label %several
 alone:

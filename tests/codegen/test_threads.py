@@ -146,3 +146,29 @@ def test_the_process_ends_cleanly_and_honours_the_environment():
         [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_launches_of_a_group_run_once_each(workers, restore):
+    threads.set_num_threads(workers)
+    counts = np.zeros((40, 8), np.int64)
+    who = np.zeros(8, np.int64)
+    tasks = [1 + n % 3 for n in range(40)]
+    launches = [
+        Launch(count_kernel(), ((2, n * 64), (0, who.ctypes.data)), tasks[n]) for n in range(40)
+    ]
+    frame = np.array([0, 0, counts.ctypes.data], np.int64)
+    tape = cpu().tape(launches, [(2, 30), (33, 7)])
+    for _ in range(20):
+        assert tape.run(frame.ctypes.data) == 0
+    for row, count in zip(counts, tasks):
+        assert row.tolist() == [20] * count + [0] * (8 - count)
+
+
+def test_launches_are_numbered_through_groups():
+    cells, who, record = np.zeros(4, np.int64), np.zeros(4, np.int64), np.zeros(8, np.int64)
+    good = Launch(count_kernel(), ((0, cells.ctypes.data), (0, who.ctypes.data)), 1)
+    bad = Launch(fail_kernel(), ((1, 0),), 4)
+    frame = np.array([0, record.ctypes.data], np.int64)
+    assert cpu().tape([good, good, good, bad, good], [(0, 3)]).run(frame.ctypes.data) == 4
+    assert cells[0] == 3

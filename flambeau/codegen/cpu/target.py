@@ -23,7 +23,7 @@ from typing import Any
 from ...ir.kernel import Nest, canonical
 from ...ir.record import frozen
 from ...runtime import threads
-from ...runtime.threads import Launch, Tape
+from ...runtime.threads import Groups, Launch, Tape
 from .. import loops
 from ..builder import Builder
 from ..target import Kernel
@@ -221,10 +221,10 @@ class CPU:
 
     # -- running
 
-    def tape(self, launches: Sequence[Launch]) -> Tape:
-        """Launches, ready to run one after the other in one native call."""
+    def tape(self, launches: Sequence[Launch], groups: Groups = ()) -> Tape:
+        """Launches, ready to run one after the other, or a group at once, in one native call."""
         self.start()
-        return Tape(launches)
+        return Tape(launches, groups)
 
     def prepare(self) -> None:
         """Begin to compile the tape's native loop, unless that is done."""
