@@ -22,6 +22,7 @@ from flambeau.compiler.clusters import Fused
 from flambeau.compiler.emit import Compiled, Emitter
 from flambeau.compiler.expand import expand
 from flambeau.compiler.fuse import fuse
+from flambeau.compiler.gathering import settle
 from flambeau.compiler.rules import lower
 from flambeau.compiler.simplify import simplify
 from flambeau.compiler.verify import verify
@@ -59,18 +60,18 @@ def compile_program(program: Program, constant: dict[int, int] | None = None,
     constant = dict(constant or {})
     if settings.show or settings.log:
         return tell(program, constant, sighting)
-    return Emitter(clusters_of(program), constant).emit()
+    return Emitter(clusters_of(program, constant), constant).emit()
 
 
-def clusters_of(program: Program) -> Fused:
+def clusters_of(program: Program, constant: dict[int, int] | None = None) -> Fused:
     """The program after all passes."""
-    *_, (_, fused) = passes(program)
+    *_, (_, fused) = passes(program, constant)
     return fused
 
 
-def passes(program: Program) -> Iterator[tuple[str, Any]]:
+def passes(program: Program, constant: dict[int, int] | None = None) -> Iterator[tuple[str, Any]]:
     """What each pass makes, beside its name; with FLAMBEAU_CHECK=1 it is verified first."""
-    thing: Any = program
+    thing: Any = settle(program, constant or {})
     if settings.check:
         verify(program, "recording")
     for step in PASSES:
@@ -84,7 +85,7 @@ def tell(program: Program, fixed: dict[int, int], sighting: int) -> Compiled:
     """Compile; print what FLAMBEAU_SHOW asks for as it is made, and what FLAMBEAU_LOG asks for."""
     before, start = dict(kernels), perf_counter()
     times: list[tuple[str, float]] = []
-    for name, thing in passes(program):
+    for name, thing in passes(program, fixed):
         times.append((name, perf_counter() - start))
         say(name, functools.partial(show, thing))
         start = perf_counter()

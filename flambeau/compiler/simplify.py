@@ -6,7 +6,8 @@
     %7 = cast(%5), %8 = cast(%6)     (gone)
     %9 = mm(%7, %8)             →    %9 = mm(%5, %6)   # 16-bit floats, summed in float32 anyhow
 
-Values filled with one number never reach memory unless somebody wants them there.
+Values filled with one number never reach memory unless somebody wants them there, nor does the
+filling of memory that is written over part by part (gathering.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from flambeau.compiler.gathering import gather
 from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
 from flambeau.ir.program import Call, Number, Program, Ref
@@ -137,4 +139,4 @@ def _renamed(arg: Any, alias: dict[int, int]) -> Any:
 
 def simplify(program: Program) -> Program:
     """All of the above."""
-    return drop_dead(narrow_products(merge_common(drop_dead(program))))
+    return drop_dead(narrow_products(merge_common(gather(drop_dead(program)))))

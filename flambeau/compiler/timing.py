@@ -30,7 +30,7 @@ Heard = Callable[[int, int, int], None]
 def observed(program: Program, constant: dict[int, int]) -> Observer:
     """The program, emitted as it is when it runs; nothing is printed."""
     with settings.override(show=frozenset(), log=frozenset()):
-        stages = list(passes(program))
+        stages = list(passes(program, constant))
         observer = Observer(stages[-1][1], dict(constant), stages)
         observer.emit()
     return observer
