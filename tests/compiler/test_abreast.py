@@ -10,6 +10,7 @@ import pytest
 
 import flambeau
 from flambeau.compiler import abreast, emit
+from flambeau.settings import settings
 from flambeau.trace import programs
 
 RUNS = 3  # the first sighting, the compile, a replay
@@ -71,7 +72,8 @@ def test_the_same_bits_on_any_number_of_threads(name: str, found: list[Any]) -> 
     for threads in (2, 3):
         for x, y in zip(first, results(make, threads)):
             assert np.array_equal(x, y)
-    assert any(groups for groups, _ in found) == grouped
+    if not settings.check:  # checked kernels can all fail
+        assert any(groups for groups, _ in found) == grouped
 
 
 def test_what_is_written_in_place_is_read_before(found: list[Any]) -> None:
