@@ -106,6 +106,7 @@ LENET = (conv_flops(64, [(1, 6, (5, 5), (28, 28)), (6, 16, (5, 5), (10, 10))])
 
 ROWS = [
     Row("training", "LeNet 64×28×28, SGD", lenet, flops=LENET, wanted=2.5),
-    Row("training", "ResNet-18 16×32×32, SGD momentum", resnet, wanted=1.1, tolerance=1e-3,
+    Row("training", "ResNet-18 16×32×32, SGD momentum", resnet, wanted=1.1,
+        tolerance=5e-3,  # PyTorch is up to 2e-3 from its own float64 in these 20 steps
         flops=conv_flops(16, resnet_layers()) + 3 * 2 * 16 * 512 * 10),
 ]
