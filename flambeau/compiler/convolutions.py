@@ -8,6 +8,7 @@ from __future__ import annotations
 from math import prod
 
 from flambeau.codegen.cpu.direct import direct_plan
+from flambeau.codegen.cpu.direct_gradient import direct_gradient_plan
 from flambeau.codegen.cpu.gemm.convolving import Convolution, Kernels, convolution_plan
 from flambeau.codegen.cpu.gemm.spec import Machine, Plan, machine_of
 from flambeau.codegen.cpu.gemm.weight_plan import Gradient, gradient_plan
@@ -75,8 +76,13 @@ def correlate_weight_plan(cluster: Cluster, fused: Fused, stored: set[int]) -> P
             tuple(map(as_access, writer.operands)), tuple(o.strides for o in writer.operands),
             tuple(s.dtype for s in writer.scalars), stores,
         )  # fmt: skip
-        made = later(gradient_plan, gradient, machine_of(cpu()))
+        made = later(gradient_planned, gradient, machine_of(cpu()))
     return Planned(made, grad, x, tuple(writer.operands), tuple(writer.scalars))
+
+
+def gradient_planned(gradient: Gradient, machine: Machine) -> Plan:
+    """The launches of a weight's gradient, in the same two ways."""
+    return direct_gradient_plan(gradient, machine) or gradient_plan(gradient, machine)
 
 
 PLANS = {"_correlate": correlate_plan, "_correlate_weight": correlate_weight_plan}

@@ -93,17 +93,19 @@ def test_narrow_types_are_summed_in_wide_ones(name: str, dtype: str) -> None:
 
 
 def test_few_rows_are_done_in_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    plans, choose = [], convolutions.direct_plan
+    plans: list[Any] = []
 
-    def noted(*facts: Any) -> Any:
-        plans.append(choose(*facts))
-        return plans[-1]
+    def noting(choose: Any) -> Any:
+        return lambda *facts: plans.append(choose(*facts)) or plans[-1]
 
-    monkeypatch.setattr(convolutions, "direct_plan", noted)
-    weight = flambeau.ones(3, 2, 3, 3)
+    for name in ("direct_plan", "direct_gradient_plan"):
+        monkeypatch.setattr(convolutions, name, noting(getattr(convolutions, name)))
+    weight = flambeau.ones(3, 2, 3, 3, requires_grad=True)
     for images in (8, 7):  # too few for all threads to have some
-        flambeau.nn.functional.conv2d(flambeau.ones(images, 2, 11, 15), weight).tolist()
-    assert [plan is not None for plan in plans] == [True, False]
+        made = flambeau.nn.functional.conv2d(flambeau.ones(images, 2, 27, 15), weight)
+        flambeau.autograd.grad(made.sum(), weight)[0].tolist()
+        assert len(plans) == 2 and all(plan is not None for plan in plans) == (images == 8)
+        plans.clear()
 
 
 @pytest.mark.parametrize("name", ["each channel alone", "groups", "several runs in a vector",
@@ -147,7 +149,7 @@ def test_what_is_not_finite(name: str) -> None:
     """It reaches the results that PyTorch has it reach, and only these."""
     torch = pytest.importorskip("torch")
     x, w = arrays(name, "float32")
-    x[1, 2, 3, 3], x[0, 1, 1, 2], x[0, 1, 3, 3] = np.inf, np.nan, -np.inf
+    x[1, 2, 3, 3], x[0, 1, 1, 2], x[0, 1, 3, 3], x[1, 0, 2, -1] = np.inf, np.nan, -np.inf, np.inf
     found = [results(lib, name, *(lib.from_numpy(a.copy()) for a in (x, w)))
              for lib in (flambeau, torch)]  # fmt: skip
     for ours, theirs in zip(*found):

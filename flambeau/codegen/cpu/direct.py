@@ -13,14 +13,14 @@ images of a group.
 from __future__ import annotations
 
 from functools import lru_cache
-from math import prod
 
 from flambeau.ir.record import frozen
 
 from ...ir.dtype import DType
 from ..builder import Builder, Value
-from ..memory import size_of
 from ..values import computed, stored, vector_of
+from . import frame
+from .frame import FRAME_BYTES, Frame, frame_bytes, framed, touched
 from .gemm.convolving import Convolution, epilogue_values, refined
 from .gemm.cut import MOST_TASKS, TASK_WORK, ceil
 from .gemm.epilogue import Epilogue, Finish, Place
@@ -30,13 +30,9 @@ from .gemm.spec import Launch, Machine, Plan
 from .gemm.words import Words, ordered
 
 MOST_ROWS = 8  # of the weights; with more, to pack for all of them pays
-LEAST_USED = 0.6  # of the lanes of a row of places
-FRAME_BYTES = 1 << 18  # which lie on the stack, and shall stay in a cache
-FEWEST_IMAGES = 8
 WORDS = (
-    "a", "x", "images", "chunks", "per_task", "channels", "out0", "out1", "taps0", "taps1",
-    "dilation0", "dilation1", "top", "filled", "columns", "start", "line", "plane", "x_group",
-    "x_image", "x_channel", "x_row", "a_group", "a_row", "a_channel", "a_tap0", "a_tap1",
+    "a", "x", "images", "chunks", "per_task", "a_group", "a_row", "a_channel", "a_tap0", "a_tap1",
+    *frame.WORDS,
 )  # fmt: skip
 
 
@@ -72,49 +68,35 @@ def direct_plan(conv: Convolution, machine: Machine) -> Plan | None:
     """The launch for one convolution, which has elements; None where it is not one for this."""
     geometry, kernels = conv.geometry, conv.kernels
     lanes = machine.vector_bytes // conv.element.itemsize
-    plain = all(s == 1 for s in geometry.stride) and geometry.x[-1] == 1
-    if len(geometry.places) > 2 or not plain or kernels.rows > MOST_ROWS:
+    around = framed(geometry, kernels.channels, lanes) if kernels.rows <= MOST_ROWS else None
+    if around is None:
         return None
-    height, width = ((1,) + geometry.places)[-2:]
-    vectors = ceil(width, lanes)
-    most = (machine.registers - 1) // ((kernels.rows + 1) * vectors)
-    if width < LEAST_USED * vectors * lanes or not most or geometry.images < FEWEST_IMAGES:
+    most = (machine.registers - 1) // ((kernels.rows + 1) * around.vectors)
+    if not most:
         return None
-    tall = ceil(height, ceil(height, most))
-    taps, gaps = (((1,) + each)[-2:] for each in (geometry.taps, geometry.dilation))
-    before, length = ((0,) + geometry.before)[-2:], ((1,) + geometry.length)[-2:]
-    line = ceil(vectors * lanes + (taps[1] - 1) * gaps[1], lanes) * lanes
-    plane = line * (ceil(height, tall) * tall + (taps[0] - 1) * gaps[0])
-    size = (kernels.channels * plane + lanes) * conv.element.itemsize
+    height = ceil(around.places[0], ceil(around.places[0], most))
+    plane = around.line * around.lines(height)
+    size = frame_bytes(kernels.channels, plane, conv.element)
     if size > FRAME_BYTES:
         return None
-    frame = plane // line, line
-    there = tuple(max(b, 0) for b in before)  # where the image begins in the frame
-    skipped = tuple(max(-b, 0) for b in before)
-    filled = tuple(max(0, min(n - s, f - t)) for n, s, f, t in zip(length, skipped, frame, there))
-    x_row = geometry.x[2] if len(geometry.places) == 2 else 0
     steps = ((0,) + kernels.strides[3:])[-2:]
-    work = 2 * kernels.rows * kernels.channels * prod(taps) * geometry.images * height * width
-    wanted = min(max(2, work * kernels.groups // TASK_WORK), MOST_TASKS)
+    each = 2 * kernels.rows * kernels.channels * around.window * geometry.images
+    work = each * kernels.groups * around.places[0] * around.places[1]
+    wanted = min(max(2, work // TASK_WORK), MOST_TASKS)
     per_task = ceil(geometry.images, min(geometry.images, ceil(wanted, kernels.groups)))
     chunks = ceil(geometry.images, per_task)
     epilogue = Epilogue(1, tuple(map(refined, conv.accesses, conv.strides)), conv.scalars,
                         conv.stores)  # fmt: skip
-    values: Words = {
+    values: Words = around.values | {
         "a": ("a", kernels.start * kernels.dtype.itemsize),
-        "x": ("b", (skipped[0] * x_row + skipped[1]) * conv.image.itemsize),
+        "x": ("b", around.skipped * conv.image.itemsize), "plane": plane,
         "images": geometry.images, "chunks": chunks, "per_task": per_task,
-        "channels": kernels.channels, "out0": height, "out1": width, "taps0": taps[0],
-        "taps1": taps[1], "dilation0": gaps[0], "dilation1": gaps[1], "top": there[0],
-        "filled": filled[0], "columns": filled[1], "start": there[0] * line + there[1],
-        "line": line, "plane": plane, "x_group": kernels.channels * geometry.x[1],
-        "x_image": geometry.x[0], "x_channel": geometry.x[1], "x_row": x_row,
         "a_group": kernels.strides[0], "a_row": kernels.strides[1],
         "a_channel": kernels.strides[2], "a_tap0": steps[0], "a_tap1": steps[1],
     }  # fmt: skip
-    room = max(4096, 1 << (size - 1).bit_length())
-    code = Direct(conv.element, conv.image, kernels.dtype, lanes, kernels.rows, vectors, tall, room,
-                  epilogue)  # fmt: skip
+    room = 1 << (size - 1).bit_length()
+    code = Direct(conv.element, conv.image, kernels.dtype, lanes, kernels.rows, around.vectors,
+                  height, room, epilogue)  # fmt: skip
     text = direct_text(code, machine.vector_bytes)
     words = ordered(code.words, values | epilogue_values(epilogue, conv.strides))
     return Plan((Launch(text, "convolve", words, kernels.groups * chunks),), 0)
@@ -127,8 +109,8 @@ def direct_plan(conv: Convolution, machine: Machine) -> Plan | None:
 def direct_text(code: Direct, vector_bytes: int) -> str:
     """The module of the kernel `convolve`."""
     b = Builder(vector_bytes)
-    with b.kernel("convolve") as frame:
-        Driver(b, code).write(frame.begin, frame.end)
+    with b.kernel("convolve") as here:
+        Driver(b, code).write(here.begin, here.end)
     return b.text()
 
 
@@ -138,7 +120,7 @@ class Driver:
     def __init__(self, b: Builder, code: Direct) -> None:
         self.b, self.code, self.w = b, code, words_of(b, WORDS)
         self.vector = vector_of(computed(code.element), code.lanes)
-        self.frame = b.op(f"alloca [{code.room} x i8], align 64", "ptr")
+        self.frame = Frame(b, self.w, code.image, code.element, code.lanes, code.room)
         count = code.rows * code.places
         self.sums = b.op(f"alloca [{count} x {self.vector}], align 64", "ptr")
         last = b.sub(self.w["out1"], (code.vectors - 1) * code.lanes)
@@ -147,7 +129,7 @@ class Driver:
 
     def write(self, begin: Value, end: Value) -> None:
         b, w = self.b, self.w
-        self.clear()
+        self.frame.clear()
         with b.loop(begin, end) as task:
             group, chunk = divided(b, task.index, w["chunks"])
             a = self.at(b.word_pointer(WORDS.index("a")), self.code.weight, group, "a_group")
@@ -155,7 +137,7 @@ class Driver:
             first = b.mul(chunk, w["per_task"])
             past = b.smin(b.add(first, w["per_task"]), w["images"])
             with b.loop(first, past) as image:
-                self.fill(self.at(x, self.code.image, image.index, "x_image"))
+                self.frame.fill(self.at(x, self.code.image, image.index, "x_image"))
                 with b.loop(0, w["out0"], self.code.height) as y:
                     self.multiply(a, y.index)
                     self.finish(image.index, b.mul(group, self.code.rows), y.index)
@@ -164,42 +146,18 @@ class Driver:
         """An address so many steps on."""
         return self.b.element(base, stored(dtype), self.b.mul(number, self.w[step]))
 
-    def clear(self) -> None:
-        """Zeros in the whole frame; what is around the image stays zero."""
-        b, size = self.b, size_of(computed(self.code.element)) * self.code.lanes
-        with b.loop(0, self.code.room, size) as loop:
-            b.store(b.number(self.vector, 0), b.element(self.frame, "i8", loop.index))
-
-    def fill(self, x: Value) -> None:
-        """Copy an image into the frame."""
-        b, w, code = self.b, self.w, self.code
-        element, lanes = computed(code.element), code.lanes
-        with b.loop(0, w["channels"]) as channel:
-            plane = self.at(x, code.image, channel.index, "x_channel")
-            there = b.add(b.mul(channel.index, w["plane"]), w["start"])
-            with b.loop(0, w["filled"]) as row:
-                source = self.at(plane, code.image, row.index, "x_row")
-                line = b.element(self.frame, element, b.add(there, b.mul(row.index, w["line"])))
-                with b.loop(0, w["columns"], lanes) as column:
-                    mask = b.active(b.sub(w["columns"], column.index), lanes)
-                    address = b.element(source, stored(code.image), column.index)
-                    value = b.load_element(code.image, address, lanes, mask)
-                    b.store_masked(value, b.element(line, element, column.index), mask)
-
     def multiply(self, a: Value, y: Value) -> None:
         """The sums of some rows of places, into memory."""
         b, w, code = self.b, self.w, self.code
-        first = b.smax(b.sub(w["top"], b.add(y, code.height - 1)), 0)
-        first = b.int("udiv", b.sub(b.add(first, w["dilation0"]), 1), w["dilation0"])
-        below = b.sub(b.add(b.add(w["top"], w["filled"]), w["dilation0"]), b.add(y, 1))
-        past = b.smin(b.int("udiv", b.smax(below, 0), w["dilation0"]), w["taps0"])
+        first, past = touched(b, w, (y, b.add(y, code.height - 1)))
+        past = b.smin(past, w["taps0"])
         sums = [b.number(self.vector, 0)] * (code.rows * code.places)
         with b.loop(0, w["channels"], carry=sums) as channel:
             weights = self.at(a, code.weight, channel.index, "a_channel")
             plane = b.add(b.mul(channel.index, w["plane"]), b.mul(y, w["line"]))
             with b.loop(first, past, carry=channel.carried) as tap:
                 line = b.mul(b.mul(tap.index, w["dilation0"]), w["line"])
-                here = b.element(self.frame, computed(code.element), b.add(plane, line))
+                here = self.frame.at(b.add(plane, line))
                 some = self.at(weights, code.weight, tap.index, "a_tap0")
                 with b.loop(0, w["taps1"], carry=tap.carried) as along:
                     along.next = self.step(along.carried, some, here, along.index)
@@ -210,13 +168,12 @@ class Driver:
 
     def step(self, sums: list[Value], weights: Value, here: Value, tap: Value) -> list[Value]:
         """The sums after one tap more; in the order (row of places, row of weights, vector)."""
-        b, w, code, element = self.b, self.w, self.code, computed(self.code.element)
+        b, w, code, element = self.b, self.w, self.code, self.frame.element
         here = b.element(here, element, b.mul(tap, w["dilation1"]))
         weights = self.at(weights, code.weight, tap, "a_tap1")
         seen = []
         for _ in range(code.height):
-            seen.append([b.load(self.vector, b.element(here, element, v * code.lanes))
-                         for v in range(code.vectors)])  # fmt: skip
+            seen.append(self.frame.vectors(here, code.vectors))
             here = b.element(here, element, w["line"])
         after = list(sums)
         for row in range(code.rows):
