@@ -34,9 +34,7 @@ class AccessWriter:
             if word.what == "stride"
         }
         for a, access in enumerate(nest.accesses):
-            self.strides |= {
-                (a, n): b.i64(s) for n, s in enumerate(access.strides) if s in (-1, 2)
-            }
+            self.strides |= {(a, n): b.i64(s) for n, s in enumerate(access.strides) if s in (-1, 2)}
         if checked:
             self.error = b.word_pointer(word_at[Word("error")])
             self.aside = b.op("alloca [512 x i8], align 64", "ptr")
