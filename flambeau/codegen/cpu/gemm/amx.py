@@ -14,7 +14,6 @@ from .pack import divided, first_line, share
 from .pairs import Pairs, fill_block, square_functions
 from .tiles import (
     LINES,
-    ROW,
     STEPS,
     Squares,
     Tile,
@@ -24,6 +23,7 @@ from .tiles import (
     instruct,
     multiply,
     multiply_deep,
+    row_of,
 )
 from .words import loop_names
 
@@ -153,6 +153,5 @@ def one_tile(
     with b.loop(0, b.sub(w["height"], low), carry=[first, *end.start]) as loop:
         here, pointers = loop.carried[0], loop.carried[1:]
         check_row(b, amx.tile, at, w["k"], loop.index, here, masks)
-        values = [b.load("<16 x float>", moved(b, here, c * ROW), 64) for c in range(across)]
-        end.write_row(pointers, b.add(row, loop.index), values)
+        end.write_row(pointers, b.add(row, loop.index), row_of(b, amx.tile, here))
         loop.next = [moved(b, here, pitch), *end.next_row(pointers)]

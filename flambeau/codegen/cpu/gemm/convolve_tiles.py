@@ -28,10 +28,11 @@ from .tiles import (
     Squares,
     Tile,
     again_function,
-    check_row,
     configure,
     instruct,
     multiply,
+    row_of,
+    settle,
 )
 from .windows import Windows, places_at, tap_offset
 
@@ -46,7 +47,7 @@ PAIRS = STEPS // 2  # rows of a square of B
 class ConvolveTiles:
     """A kernel: its tiles, what is read, and the epilogue over (image, row, place).
 
-    `room`: bytes of a panel; `kept`: how many tiles of sums a task keeps, 0 with a single block.
+    `room`: bytes of a panel; `kept`: how many tiles of sums a task keeps between blocks.
     """
 
     tile: Tile
@@ -155,17 +156,7 @@ def tile_function(b: Builder, conv: ConvolveTiles) -> None:
         w = words_of(b, conv.own)
         at = Squares(p["a"], p["b"], b.i64(PIECES[tile.a] * SQUARE), w["a_square"], b.i64(ROW))
         multiply(b, tile, at, p["steps"], p["part"])
-        with b.loop(0, p["rows"], carry=[p["part"], p["sums"]]) as row:
-            here, there = row.carried
-            check_row(b, tile, at, p["steps"], row.index, here, [None] * tile.across)
-            if conv.kept:
-                for c in range(tile.across):
-                    old, new = (
-                        b.load("<16 x float>", moved(b, x, c * ROW), 64) for x in (there, here)
-                    )
-                    total = b.select(p["fresh"], new, b.add(old, new))
-                    b.store(total, moved(b, there, c * ROW), 64)
-            row.next = [moved(b, x, tile.pitch) for x in (here, there)]
+        settle(b, tile, at, p["steps"], p["rows"], p["part"], p["sums"], p["fresh"])
         with b.when(p["last"]):
             finish(b, conv, p)
         b.line("ret void")
@@ -176,11 +167,9 @@ def finish(b: Builder, conv: ConvolveTiles, p: dict[str, Value]) -> None:
     tile = conv.tile
     place = Place((), p["row"], p["column"], b.i64(tile.columns))
     end = Ending(b, conv.own, conv.windows, tile.across, conv.epilogue, place)
-    sums = p["sums" if conv.kept else "part"]
-    with b.loop(0, p["rows"], carry=[sums, *end.start]) as row:
+    with b.loop(0, p["rows"], carry=[p["sums"], *end.start]) as row:
         here, pointers = row.carried[0], row.carried[1:]
-        values = [b.load("<16 x float>", moved(b, here, c * ROW), 64) for c in range(tile.across)]
-        end.write_row(pointers, b.add(p["row"], row.index), values)
+        end.write_row(pointers, b.add(p["row"], row.index), row_of(b, tile, here))
         row.next = [moved(b, here, tile.pitch), *end.next_row(pointers)]
 
 
@@ -194,7 +183,7 @@ class Driver:
         self.b, self.conv, self.tile = b, conv, conv.tile
         self.w = words_of(b, conv.own)
         self.part = self.buffer(self.tile.bytes)
-        self.kept = self.buffer(self.tile.bytes * max(1, conv.kept))
+        self.kept = self.buffer(self.tile.bytes * conv.kept)
         self.panel = self.buffer(conv.room)
 
     def buffer(self, size: int) -> Value:
@@ -235,7 +224,7 @@ class Driver:
             done = b.mul(b.sub(panel.index, panels[0]), w["task_tiles"])
             with b.loop(*tiles) as number:
                 slot = b.add(done, b.sub(number.index, tiles[0]))
-                sums = moved(b, self.kept, b.mul(slot, tile.bytes)) if self.conv.kept else self.kept
+                sums = moved(b, self.kept, b.mul(slot, tile.bytes if self.conv.kept > 1 else 0))
                 first = b.mul(number.index, tile.rows)
                 rows = b.smin(b.sub(w["rows"], first), tile.rows)
                 here = moved(b, a, b.mul(b.mul(number.index, tile.down), w["a_square"]))

@@ -229,9 +229,9 @@ def tiles_plan(conv: Convolution, machine: Machine) -> Plan:
     groups_m, groups_n = tasks_of(conv, row, tiles, panels, columns, blocks > 1)
     epilogue = Epilogue(1, tuple(map(refined, conv.accesses, conv.strides)), conv.scalars,
                         conv.stores)  # fmt: skip
-    kept = ceil(tiles, groups_m) * ceil(panels, groups_n) if blocks > 1 else 0
+    kept = ceil(tiles, groups_m) * ceil(panels, groups_n) if blocks > 1 else 1
     room = 1 << (squares[0] * tile.b_block - 1).bit_length()
-    code = ConvolveTiles(tile, room, kept and 1 << (kept - 1).bit_length(), windows, epilogue)
+    code = ConvolveTiles(tile, room, 1 << (kept - 1).bit_length(), windows, epilogue)
     values: Words = {
         "a": ("scratch", 0), "x": ("b", 0), "channels": kernels.channels, "block": block,
         "block_bytes": squares[0] * PIECES[kernels.dtype] * SQUARE, "tiles": tiles,

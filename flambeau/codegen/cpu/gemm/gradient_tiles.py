@@ -28,10 +28,10 @@ from .tiles import (
     Squares,
     Tile,
     again_function,
-    check_row,
     configure,
     instruct,
     multiply,
+    settle,
 )
 from .weight_gradient import write_turned
 from .windows import Windows, places_at, tap_offset
@@ -155,14 +155,7 @@ def tile_function(b: Builder, code: GradientTiles) -> None:
         w = words_of(b, code.own)
         at = Squares(p["a"], p["b"], b.i64(PIECES[tile.a] * SQUARE), w["a_square"], b.i64(ROW))
         multiply(b, tile, at, p["steps"], p["parts"])
-        with b.loop(0, p["rows"], carry=[p["parts"], p["sums"]]) as row:
-            here, there = row.carried
-            check_row(b, tile, at, p["steps"], row.index, here, [None] * tile.across)
-            for c in range(tile.across):
-                old, new = (b.load("<16 x float>", moved(b, x, c * ROW), 64) for x in (there, here))
-                total = b.select(p["fresh"], new, b.add(old, new))
-                b.store(total, moved(b, there, c * ROW), 64)
-            row.next = [moved(b, x, tile.pitch) for x in (here, there)]
+        settle(b, tile, at, p["steps"], p["rows"], p["parts"], p["sums"], p["fresh"])
         with b.when(p["last"]):
             finish(b, code, p)
         b.line("ret void")

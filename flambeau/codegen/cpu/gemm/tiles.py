@@ -171,6 +171,26 @@ def add(b: Builder, tile: Tile, part: Value, sums: Value) -> None:
         b.store(total, old, 64)
 
 
+def row_of(b: Builder, tile: Tile, sums: Value) -> list[Value]:
+    """The vectors of a row of sums."""
+    return [b.load("<16 x float>", moved(b, sums, c * ROW), 64) for c in range(tile.across)]
+
+
+def settle(
+    b: Builder, tile: Tile, at: Squares, steps: Value, rows: Value, part: Value, sums: Value,
+    fresh: Value,
+) -> None:  # fmt: skip
+    """Check a block's sums, row by row, and add them to those of the blocks before, if it is not
+    the first (`fresh`)."""
+    with b.loop(0, rows, carry=[part, sums]) as row:
+        here, there = row.carried
+        check_row(b, tile, at, steps, row.index, here, [None] * tile.across)
+        both = zip(row_of(b, tile, there), row_of(b, tile, here), strict=True)
+        for c, (old, new) in enumerate(both):
+            b.store(b.select(fresh, new, b.add(old, new)), moved(b, there, c * ROW), 64)
+        row.next = [moved(b, x, tile.pitch) for x in (here, there)]
+
+
 # -- sums that are not finite
 
 
@@ -185,8 +205,7 @@ def check_row(
     if len(tile.terms) == 1:
         return
     wrong = []
-    for c, mask in enumerate(masks):
-        value = b.load("<16 x float>", moved(b, sums, c * ROW), 64)
+    for value, mask in zip(row_of(b, tile, sums), masks, strict=True):
         unfit = b.fcmp("ueq", b.intrinsic("fabs", value), math.inf)
         wrong.append(unfit if mask is None else b.int("and", unfit, mask))
     either = wrong[0] if len(wrong) == 1 else b.int("or", *wrong)
