@@ -9,9 +9,10 @@ from flambeau.hot import hot
 from flambeau.ir.layout import Spec, spec_of
 from flambeau.ir.op import Op
 from flambeau.trace import above, flush
-from flambeau.trace.entering import enter
+from flambeau.trace.entering import enter, enter_tensor
 from flambeau.trace.node import Node, order
 from flambeau.trace.results import new_node, new_tensor
+from flambeau.trace.tensor import tensors
 from flambeau.trace.trie import ROOT, State, Stretch, here
 
 SLOTS = 8000  # of a stretch, from which on a view ends it: a loop of views alone stays bounded
@@ -31,7 +32,7 @@ def record_view(op: Op, x: Any, start: int | None, unit: int, *args: Any) -> Any
         elif stretch.guests is not None or x._storage.rare is not None and x._storage.pinned():
             return view_outside(stretch, op, x, start, unit, args)  # it is not a call at all
         else:
-            slot = enter(stretch, x)
+            slot = enter_tensor(stretch, x) if x.__class__ in tensors else enter(stretch, x)
         key: tuple[Any, ...]
         offset = x._offset
         if start is None:
@@ -48,6 +49,7 @@ def record_view(op: Op, x: Any, start: int | None, unit: int, *args: Any) -> Any
         if state is None:
             state = first_view(stretch, op, key, x, start, args)
         if stretch.backward_done and state.needs is not None:
+            del stretch.offsets[stretch.state.offsets :]  # the view's own belongs to the next one
             flush.flush(stretch)
             return record_view(op, x, start, unit, *args)
         stretch.state = state

@@ -143,3 +143,14 @@ def test_parameters_are_updated_where_they_lie():
         w.mul_(2)
         assert w[0].item() > 0
         assert w.data_ptr() == address
+
+
+def test_a_view_that_begins_a_stretch_leaves_nothing_in_the_one_before():
+    """A view of what needs a gradient, after a backward: where it begins is none of that one's."""
+    w = flambeau.arange(4.0).requires_grad_()
+    for start in (1, None, 2, None, 1, None):
+        w.grad = None
+        (w * 2).sum().backward()
+        if start is not None:
+            assert w[start:].tolist() == [float(n) for n in range(start, 4)]
+        assert w.grad.tolist() == [2.0] * 4
