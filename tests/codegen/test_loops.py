@@ -53,6 +53,7 @@ def softmax_nest(strides, dtype=dt.float32, mode="rows"):
 
 # -- maps
 
+
 @pytest.mark.parametrize("n", [0, 1, 2, 15, 16, 17, 63, 64, 65, 1000, 40007])
 def test_flat_map(n):
     a, b, out = random(dt.float32, n), random(dt.float32, n, 1), np.full(n + 9, 7, np.float32)
@@ -301,11 +302,17 @@ def test_three_loops_of_rows_and_columns():
 
 # -- split reductions
 
+
 @pytest.mark.parametrize("n", [0, 1, 16384, 16385, 100003])
 def test_split_row(n):
     a = random(dt.float32, n)
-    split = Nest(1, (reader([1]), reader([1])), (), (
-        Stage((Reduce("sum", x32, dt.float32),), (Store(1, Result(0, dt.float32)),)),), "split")
+    split = Nest(
+        1,
+        (reader([1]), reader([1])),
+        (),
+        (Stage((Reduce("sum", x32, dt.float32),), (Store(1, Result(0, dt.float32)),)),),
+        "split",
+    )
     count = loops.chunks(split, [n])
     partial, out = np.zeros(max(1, count), np.float32), np.zeros(1, np.float32)
     run(split, [a, partial], [n], [[1], [1]])
@@ -347,6 +354,7 @@ def test_split_argmax():
 
 
 # -- bits, words, refusals
+
 
 def test_the_same_bits_on_any_number_of_threads():
     a = random(dt.float32, 300 * 1000)
@@ -398,6 +406,7 @@ def test_refuses_what_is_not_a_nest(wrong):
 
 
 # -- checked code
+
 
 @pytest.fixture
 def checked(monkeypatch):

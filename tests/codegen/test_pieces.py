@@ -25,7 +25,7 @@ rng = np.random.default_rng(3)
 @pytest.fixture(autouse=True)
 def whatever_the_size(monkeypatch: pytest.MonkeyPatch):
     """Small products go by tiles too."""
-    for name in ("WORTH", "DEEP", "FEWEST_LINES"):
+    for name in ("WORTH", "DEEP", "ENOUGH", "FEWEST_LINES"):
         monkeypatch.setattr(amx_plan, name, 1)
     plan.cache_clear()
     yield

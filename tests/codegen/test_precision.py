@@ -75,3 +75,22 @@ def test_special_functions_of_float32(name):
     truth = np.where(x == 0, x, truth) if low < 0 else truth  # SciPy loses the sign of a zero
     got = computed(name, x, dt.float32)
     check(got, truth.astype(np.longdouble), dt.float32)
+
+
+@pytest.mark.parametrize("name", ["erf", "erfinv", "lgamma"])
+def test_special_functions_of_float64(name):
+    """Also beside their zeros and poles."""
+    mp = pytest.importorskip("mpmath")
+    rng = np.random.default_rng(12)
+    near_one = 1 - np.exp(rng.uniform(-36, 0, 150))
+    x = {"erf": np.concatenate([rng.uniform(-6, 6, 300), rng.normal(size=50) * 1e-5]),
+         "erfinv": np.concatenate([rng.uniform(-1, 1, 200), near_one, -near_one]),
+         "lgamma": np.concatenate([rng.uniform(0, 12, 200), np.exp(rng.uniform(-40, 40, 100)),
+                                   near_one, 1 + near_one, 3 - near_one])}[name]  # fmt: skip
+    got = computed(name, x, dt.float64)
+    with mp.workdps(30):
+        known = {"erf": mp.erf, "erfinv": mp.erfinv, "lgamma": lambda x: mp.log(mp.gamma(x))}
+        truth = [known[name](mp.mpf(v)) for v in x.tolist()]
+        errors = [abs(mp.mpf(g) - t) / float(np.spacing(abs(float(t))) or 1)
+                  for g, t in zip(got.tolist(), truth)]  # fmt: skip
+    assert max(errors) <= 4

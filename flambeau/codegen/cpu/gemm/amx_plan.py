@@ -22,6 +22,7 @@ from .words import Operand, Words, epilogue_words, loop_words, ordered
 TASK_WORK = 1 << 22  # floating-point operations of a task, or more
 CHUNK_BYTES = 1 << 16  # that a task packs, about
 WORTH, LONG, SHORT, DEEP = 150, 384, 96, 64  # sizes from which packing wider floats pays
+ENOUGH = 3 << 22  # multiplications, at least
 FEWEST_LINES, FEWEST_TASKS = 256, 8  # of an operand that tasks pack themselves
 SMALLEST, MOST_PARTS = 192, 4  # sides of a C for which k is cut: from this to twice as much
 CACHED, ROOM = 1 << 21, 1 << 19  # bytes of the other operand's squares; that a task packs of A
@@ -41,7 +42,8 @@ def is_for_amx(matmul: Matmul, shape: Shape, machine: Machine) -> bool:
         return shape.k >= DEEP
     less, more = sorted((shape.m, shape.n))
     long = more >= LONG and less >= SHORT
-    return shape.k >= DEEP and (long or less * more >= WORTH * (less + more))
+    enough = shape.k >= DEEP and shape.k * less * more >= ENOUGH
+    return enough and (long or less * more >= WORTH * (less + more))
 
 
 def amx_plan(
