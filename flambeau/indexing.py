@@ -33,8 +33,10 @@ def get(self: Any, index: Any) -> Any:
         return choose(self, 0, index)
     if cls is slice:
         return cut(self, 0, index)
-    if cls is tuple and all(type(i) is int or type(i) is slice for i in index):
-        return walk(self, index)
+    if cls is tuple:
+        kinds = set(map(type, index))
+        if kinds <= BASIC:
+            return walk(self, index, kinds)
     if (
         isinstance(index, Tensor)
         and index._spec.dtype is dt.int64
@@ -49,12 +51,12 @@ def get(self: Any, index: Any) -> Any:
     return FUNCTIONS["_index"](seen, tensors, dims)
 
 
-def walk(x: Any, index: tuple[Any, ...]) -> Any:
+def walk(x: Any, index: tuple[Any, ...], kinds: set[type]) -> Any:
     """Integers and slices, one dim after the other."""
     size = x._spec.size
     if len(index) > len(size):
         raise IndexError(f"too many indices for tensor of dimension {len(size)}")
-    if len(index) == len(size) > 1 and not needs_grad(x):
+    if slice not in kinds and len(index) == len(size) and not needs_grad(x):
         place = place_of(x._spec, index)
         if place is not None:
             return one_element(x, place)
@@ -65,7 +67,7 @@ def walk(x: Any, index: tuple[Any, ...]) -> Any:
         else:
             x = cut(x, dim, i) if i != ALL else x
             dim += 1
-    return whole_view(x) if not index or all(i == ALL for i in index) else x
+    return whole_view(x) if int not in kinds and index.count(ALL) == len(index) else x
 
 
 def place_of(spec: Spec, index: tuple[Any, ...]) -> int | None:
@@ -79,6 +81,7 @@ def place_of(spec: Spec, index: tuple[Any, ...]) -> int | None:
 
 
 ALL = slice(None)
+BASIC = {int, slice}
 
 
 def choose(x: Any, dim: int, index: int) -> Any:
@@ -112,7 +115,7 @@ def cut(x: Any, dim: int, index: slice) -> Any:
     if index.step is not None and index.step.__index__() <= 0:
         raise ValueError("step must be greater than zero")
     start, stop, step = index.indices(spec.size[dim])
-    length = max(0, (stop - start + step - 1) // step)
+    length = (stop - start + step - 1) // step if start < stop else 0
     return record_view(views.slice_, x, start, spec.stride[dim], dim, length, step)
 
 

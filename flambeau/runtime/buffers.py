@@ -84,6 +84,7 @@ class Block(Buffer):
 
     capacity: int
     free: list[tuple[int, np.ndarray]]  # where blocks of this size wait
+    start, owner = 0, None  # of all of them
 
     def __del__(self, pool: _Pool = _pool) -> None:
         capacity = self.capacity
@@ -125,7 +126,6 @@ def allocate_class(nbytes: int, capacity: int, free: list[tuple[int, np.ndarray]
     buffer = _new_block(Block)
     buffer.address, buffer.block = address, block
     buffer.nbytes, buffer.capacity, buffer.free = nbytes, capacity, free
-    buffer.start, buffer.owner = 0, None
     if settings.check:
         block[:] = 0xFF  # all ones is NaN in every float type
     return buffer
