@@ -44,11 +44,20 @@ def wide_only(kernel: str, rule: Any = to_float) -> Any:
 
 # ------------------------------------------------------------------ one element
 #
-# Stirling's series from 8 on, A&S 6.1.41; left of it by the recurrence, left of 1/2 by reflection.
-# All in float64: float32 is rounded once.
+# Stirling's series from 8 on, A&S 6.1.41; left of it by the recurrence, left of 0 by reflection.
+# Between its zeros at 1 and 2 lgamma is a polynomial, so that it is exact beside them too. All in
+# float64: float32 is rounded once.
 
 FROM = 8  # B(2k) / (2k (2k - 1)), and B(2k) / (2k)
 STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400)
+# lgamma(t) / ((t - 1) (t - 2)) between 1 and 2, in t - 3/2: a minimax fit of our own
+BETWEEN = (0.4831289505409809, -0.14595989591430594, 0.06291140107456435, -0.03130848750105423,
+           0.016797098631279702, -0.009425622444761953, 0.005446457838840932,
+           -0.0032120742227816725, 0.001922916320235218, -0.0011644113394103637,
+           0.0007115189559445563, -0.00043803554734578006, 0.0002713147559915473,
+           -0.00016856941335518394, 0.00010534938557504574, -6.794605657660751e-05,
+           4.304723996368261e-05, -2.147021791014069e-05, 1.3149128515634528e-05,
+           -1.8542551860812964e-05, 1.2169573513892752e-05)  # fmt: skip
 SLOPES = tuple((2 * n + 1) * c for n, c in enumerate(STIRLING))
 
 
@@ -67,20 +76,29 @@ def off_whole(k: Any, x: Any) -> Any:
 
 def lgamma_scalar(k: Any, x: Any) -> Any:
     given, x = x, k.cast(x, dt.float64)
-    left = x < 0.5
+    left = x < 0
     z = k.where(left, 1 - x, x)
     small = z < FROM
-    short = k.where(small, z, 1.0)
-    product = short
-    for n in range(1, FROM):
-        product = product * (short + n)
-    z = k.where(small, z + FROM, z)
-    far = (z - 0.5) * (k.log(z) - 1) + series(1 / (z * z), STIRLING) / z
-    value = far + (0.5 * math.log(2 * math.pi) - 0.5)
-    value = k.where(small, value - k.log(product), value)
-    mirrored = k.log(math.pi / k.abs(k.sin(off_whole(k, x)))) - value
+    far = k.where(small, 8.0, z)
+    value = (far - 0.5) * (k.log(far) - 1) + series(1 / (far * far), STIRLING) / far
+    value = value + (0.5 * math.log(2 * math.pi) - 0.5)
+    value = k.where(small, lgamma_below(k, k.where(small, z, 1.0)), value)
+    mirrored = math.log(math.pi) - k.log(k.abs(k.sin(off_whole(k, x)))) - value
     value = k.where(left, mirrored, value)
     return k.cast(k.where(k.isinf(x), math.inf, value), given.dtype)
+
+
+def lgamma_below(k: Any, z: Any) -> Any:
+    """From 0 to 8: the polynomial at t = 1 + u = z - n, and log((z - 1) (z - 2) … t)."""
+    first = z < 1  # n = -1
+    u = k.where(first, z, z - 1)
+    product = k.where(first, z, 1.0)
+    for _ in range(FROM - 2):
+        above = u >= 1
+        product = k.where(above, product * u, product)
+        u = k.where(above, u - 1, u)
+    log = k.log(product)
+    return u * (u - 1) * series(u - 0.5, BETWEEN) + k.where(first, -log, log)
 
 
 def digamma_scalar(k: Any, x: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.codegen import mathlib
 from flambeau.ir import dtype as dt
 from flambeau.ir.program import Number
 from flambeau.ops.declare import elementwise
@@ -23,7 +24,9 @@ NEAR = (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021
         -0.00125372503, -0.00417768164, 0.246640727, 1.50140941)  # fmt: skip
 FAR = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
        -0.0076224613, 0.00943887047, 1.00167406, 2.83297682)  # fmt: skip
-LEVELS = 24  # of the continued fraction of erfc, A&S 7.1.14, where that is less than 1e-3
+LEVELS = 24  # of the continued fraction of erfc, A&S 7.1.14, where that is less than 1e-6
+# -log erfc(x) from 1 to 6, in x - CENTRE
+LOG_ERFC, CENTRE = mathlib.ERFC["double"], mathlib.ERF_LIMIT["double"][1]
 
 
 def horner(t: Any, coefficients: tuple[float, ...]) -> Any:
@@ -46,20 +49,27 @@ def erfinv_scalar(k: Any, y: Any) -> Any:
         x = x - (k.erf(x) - size) * (ROOT_PI / 2) * k.exp(x * x)
     if given.dtype is dt.float64:
         tail = k.where(w < 16, guess, k.sqrt(w - 0.5 * k.log(w * math.pi)))
-        x = k.where(q < 1e-3, tail_inverse(k, tail, k.log(q)), x)
+        x = k.where(q < 0.15, tail_inverse(k, tail, q), x)
     x = k.where(size < 1, x, k.where(k.eq(size, 1), size * math.inf, math.nan))
     return k.cast(k.copysign(x, y), given.dtype)
 
 
-def tail_inverse(k: Any, x: Any, log_q: Any) -> Any:
-    """The x with log erfc(x) = log q, from one nearby."""
+def tail_inverse(k: Any, x: Any, q: Any) -> Any:
+    """The x with log erfc(x) = log q, from one nearby between 1 and 6.
+
+    The polynomial is as exact as erf itself needs; the last digits are the continued fraction's.
+    """
+    log_q = k.log(q)
+    slopes = tuple(n * c for n, c in enumerate(LOG_ERFC))[1:]
     for _ in range(3):
-        fraction = x
-        for n in range(LEVELS, 0, -1):
-            fraction = x + n / 2 / fraction
-        scaled = 1 / (ROOT_PI * fraction)
-        x = x + (k.log(scaled) - x * x - log_q) * scaled * (ROOT_PI / 2)
-    return x
+        t = x - CENTRE
+        x = x - (horner(t, LOG_ERFC[::-1]) + log_q) / horner(t, slopes[::-1])
+    fraction = x
+    for n in range(LEVELS, 0, -1):
+        fraction = x + n / 2 / fraction
+    scaled = 1 / (ROOT_PI * fraction)
+    step = (k.log(scaled) - x * x - log_q) * scaled * (ROOT_PI / 2)
+    return k.where(q < 1e-6, x + step, x)
 
 
 erfinv = elementwise(
