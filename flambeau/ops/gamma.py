@@ -97,8 +97,11 @@ def lgamma_below(k: Any, z: Any) -> Any:
         above = u >= 1
         product = k.where(above, product * u, product)
         u = k.where(above, u - 1, u)
+    total = k.number(BETWEEN[-1], u.dtype)
+    for c in BETWEEN[-2::-1]:
+        total = k.fma(total, u - 0.5, c)
     log = k.log(product)
-    return u * (u - 1) * series(u - 0.5, BETWEEN) + k.where(first, -log, log)
+    return k.fma(u * (u - 1), total, k.where(first, -log, log))
 
 
 def digamma_scalar(k: Any, x: Any) -> Any:
