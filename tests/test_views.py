@@ -275,3 +275,8 @@ def test_an_operand_that_is_cast_is_laid_out_anew_before(line: str, first: str, 
         pytest.skip("truth values are not subtracted")
     base = f"a = torch.zeros(99, dtype=torch.{first}).as_strided((9, 2), {stride})"
     same(base, "b = torch.zeros(99).as_strided((9, 2), (1, 9))", f"({line}).stride()")
+
+
+@pytest.mark.parametrize("line", ["F.rms_norm(x, (2,))", "F.layer_norm(x, (2,))"])
+def test_normalised_rows_are_contiguous(line: str) -> None:
+    same("F = torch.nn.functional", "x = torch.arange(6.).view(2, 3).t()", f"{line}.stride()")
