@@ -12,6 +12,7 @@ from typing import Any
 
 from flambeau.codegen import loops
 from flambeau.codegen.cpu.target import cpu
+from flambeau.compiler.abreast import groups
 from flambeau.compiler.clusters import Fused
 from flambeau.compiler.emit import Compiled, Emitter, scratch_of
 from flambeau.compiler.estimate import call_bytes, kernel_cost, nest_cost
@@ -230,7 +231,18 @@ def show_tape(observer: Observer, only: int | None = None) -> str:
     for number, note in chosen(observer, only):
         if note.launch is not None:
             lines.append(f"{number:3}  {note.name}: {' · '.join(words_of(note))}")
+    lines += at_once(observer) if only is None else []
     return "\n".join(part for line in lines for part in folded(line, WIDTH, "", (", ", " · ")))
+
+
+def at_once(observer: Observer) -> list[str]:
+    """Which launches are one job."""
+    lines, number = [], 1
+    for step in observer.steps:
+        found = groups(observer, step) if step.call is None else []
+        lines += [f"at once: {number + n} to {number + n + count - 1}" for n, count in found]
+        number += 1 if step.call is not None else len(step.launches)
+    return lines
 
 
 def words_of(note: Note) -> list[str]:
