@@ -11,19 +11,22 @@ from collections.abc import Callable
 from typing import Any
 
 from flambeau.codegen.scalar import cost, k
+from flambeau.compiler import template
 from flambeau.compiler.emit import Emitter
 from flambeau.compiler.kernels import kernel_of
 from flambeau.compiler.pipeline import clusters_of, without_collections
 from flambeau.compiler.running import Run
-from flambeau.compiler.template import by_template, forget
+from flambeau.compiler.template import by_template
 from flambeau.ir.dtype import compute_dtype
 from flambeau.ir.layout import Layout, Offset
 from flambeau.ir.program import Call, Input, Number, Out, Program, Ref
 from flambeau.ir.record import record, replace
 from flambeau.ir.tree import Load, Tree
+from flambeau.runtime.threads import get_num_threads
 from flambeau.settings import settings
 
 LARGE = 1 << 14  # elements from which even a first sighting gets a kernel
+MOST = 20_000  # forms that are known
 
 
 @record
@@ -53,6 +56,7 @@ class Renaming:
 
 
 _singles: dict[Call, Single] = {}
+_threads = [0]  # how many the newest of them have memory for
 
 
 def form_of(call: Call, home_of: dict[int, int]) -> tuple[Call, Renaming]:
@@ -99,13 +103,22 @@ def program_of(form: Call, names: Renaming) -> Program:
 
 
 def single_of(form: Call) -> Single:
+    if _threads[0] != get_num_threads():
+        if _threads[0] < get_num_threads():  # each thread has memory of its own
+            forget()
+        _threads[0] = get_num_threads()
     found = _singles.get(form)
     if found is None:
-        if len(_singles) > 20_000:
-            _singles.clear()
+        if len(_singles) > MOST:
             forget()
         found = _singles[form] = Single()
     return found
+
+
+def forget() -> None:
+    """Begin anew."""
+    _singles.clear()
+    template.forget()
 
 
 def code_for(form: Call, names: Renaming) -> Single | None:

@@ -13,6 +13,7 @@ from flambeau.interpreter import Interpreted
 from flambeau.ir.program import Call, Input, Number, Program
 from flambeau.ir.record import field, record
 from flambeau.runtime.buffers import Buffer
+from flambeau.runtime.threads import get_num_threads
 from flambeau.settings import settings
 from flambeau.trace import trie
 from flambeau.trace.trie import State
@@ -39,6 +40,7 @@ class Entry:
     cost: float  # of one run call by call
     kinds: tuple[Any, ...]  # equal for programs that differ in sizes alone
     sightings: int = 0
+    threads: int = 0  # that the code below has memory for
     interpreted: Interpreted | None = None
     by_numpy: bool = False  # whether `interpreted` runs by NumPy meanings alone
     compiled: Any = None
@@ -71,6 +73,8 @@ def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[in
     Where it fails, `done` has what is complete: first value → memory.
     """
     entry.sightings += 1
+    if get_num_threads() > entry.threads:  # each thread has memory of its own
+        entry.compiled = entry.interpreted = None
     if offsets != entry.offsets:
         note_offsets(entry, offsets)
     if entry.compiled is None and worth_compiling(entry):
@@ -80,6 +84,7 @@ def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[in
         if timed is not None:
             make = timed.aside("flambeau::compile", make)
         entry.compiled = make(entry.program, entry.constant, entry.sightings)
+        entry.threads = get_num_threads()
         counters.compiled += 1
     if watchers:
         for watcher in watchers:
@@ -91,6 +96,7 @@ def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[in
     counters.interpreted += 1
     if entry.interpreted is None or entry.by_numpy is not settings.numpy:
         entry.interpreted, entry.by_numpy = interpreted(entry.program), settings.numpy
+        entry.threads = get_num_threads()
     calls = entry.interpreted if timed is None else timed.interpreted(entry)
     calls.run(memory, numbers, offsets, done)
     return [done[slot] for slot in entry.live]

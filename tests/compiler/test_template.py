@@ -84,8 +84,7 @@ def anew() -> Iterator[None]:
 
 def forget() -> None:
     trie.prune(trie.ROOT, 1 << 60)
-    single._singles.clear()
-    template.forget()
+    single.forget()
 
 
 def results(body: Callable[[Any, Any], Any], module: Any) -> list[np.ndarray]:
