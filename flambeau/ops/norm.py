@@ -40,18 +40,18 @@ def count(x: Any, dims: Ints) -> int:
     return max(prod(x.shape[d] for d in dims), 1)
 
 
-def normalized_grad(g: Any, off: Any, rstd: Any, dims: Ints, g_mean: Any = None,
+def normalized_grad(g: Any, unit: Any, rstd: Any, dims: Ints, g_mean: Any = None,
                     g_rstd: Any = None) -> Any:  # fmt: skip
     """What x gets from (x - mean) · rstd, from the mean and from rstd = (variance + eps)^(-1/2).
 
-    off: x - mean; None: nothing comes from there.
+    unit: (x - mean) · rstd, which the forward direction made too; None: nothing comes from there.
     """
-    n = count(off, dims)
-    along = (g * off).sum(dims, keepdim=True)
-    along = along if g_rstd is None else along + g_rstd
+    n = count(unit, dims)
+    along = (g * unit).sum(dims, keepdim=True)
+    along = along if g_rstd is None else along + g_rstd * rstd
     level = g.sum(dims, keepdim=True) * rstd
     level = level if g_mean is None else level - g_mean
-    return g * rstd - off * (along * (rstd * rstd * rstd) / n) - level / n
+    return (g - unit * (along / n)) * rstd - level / n
 
 
 def check_params(name: str, input: Spec, weight: Spec | None, bias: Spec | None) -> None:
@@ -134,7 +134,7 @@ def layer_grad(g: Any, input: Any, weight: Any, out1: Any, out2: Any, call: Any)
     gy = wide(g[0]) if weight is None else wide(g[0]) * wide(weight)
     dims = last_dims(call)
     off, _, rstd = statistics(wide(input), dims, call.eps, wide(out1), wide(out2))
-    return normalized_grad(gy, off, rstd, dims)
+    return normalized_grad(gy, off * rstd, rstd, dims)
 
 
 def layer_weight_grad(g: Any, input: Any, out1: Any, out2: Any, call: Any) -> Any:
@@ -229,7 +229,7 @@ def group_grad(g: Any, input: Any, weight: Any, out1: Any, out2: Any, call: Any)
     gy = gy if weight is None else gy * each_channel(weight, groups)
     x, given = in_groups(wide(input), groups), (per_group(out1), per_group(out2))
     off, _, rstd = statistics(x, (2, 3), call.eps, *given)
-    made = normalized_grad(gy, off, rstd, (2, 3), per_group(g[1]), per_group(g[2]))
+    made = normalized_grad(gy, off * rstd, rstd, (2, 3), per_group(g[1]), per_group(g[2]))
     return made.reshape(call.input.size)
 
 
