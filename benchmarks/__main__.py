@@ -87,7 +87,7 @@ def limits_of(plan: Plan, quick: bool) -> Limits:
     """Measure the machine's limits in a pair of its own."""
     pair = Pair(plan)
     try:
-        return measure_limits(pair.children[0], plan.threads, quick)
+        return measure_limits(pair.children, plan.threads, quick)
     finally:
         pair.close()
 

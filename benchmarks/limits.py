@@ -1,7 +1,7 @@
 """Measures what the machine can do at most, so that a time can be held against it.
 
 Copies by NumPy on every thread, each between two buffers of its own, give the bandwidth at a
-footprint; the best time of PyTorch's largest matrix product gives the arithmetic.
+footprint; the best time of a large matrix product, in either framework, gives the arithmetic.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,14 +37,19 @@ class Limits:
         return least or None
 
 
-def measure_limits(child: Child, threads: int, quick: bool) -> Limits:
-    """Measure both; the child is PyTorch's."""
+def measure_limits(children: Sequence[Child], threads: int, quick: bool) -> Limits:
+    """Measure both."""
     load = os.getloadavg()[0]
-    child.ask(do="start", title=LARGEST_PRODUCT)
-    best = min(child.ask(do="turn", passes=20, seconds=0.1 if quick else 0.5)["times"])
+    best = min(product_time(child, 0.1 if quick else 0.5) for child in children)
     seconds = 0.02 if quick else 0.3
     bandwidth = {size: copy_bandwidth(size, threads, seconds) for size in FOOTPRINTS}
     return Limits(find_row(LARGEST_PRODUCT).flops / best, bandwidth, load)
+
+
+def product_time(child: Child, seconds: float) -> float:
+    """The best time of the product."""
+    child.ask(do="start", title=LARGEST_PRODUCT)
+    return min(child.ask(do="turn", passes=20, seconds=seconds)["times"])
 
 
 def copy_bandwidth(footprint: int, threads: int, seconds: float) -> float:

@@ -144,7 +144,7 @@ def machine(plan: Plan, limits: Limits | None) -> Iterable[str]:
         widths = ", ".join(f"{size // 1024:,} KiB: {rate / 1e9:.0f}"
                            for size, rate in limits.bandwidth.items())
         yield f"- load average before the run: {limits.load:.1f}"
-        yield f"- peak: {limits.flops / 1e9:.0f} GFLOP/s (PyTorch's largest product)"
+        yield f"- peak: {limits.flops / 1e9:.0f} GFLOP/s (1024³ in float32, the faster framework)"
         yield f"- copying, GB/s read and written by footprint: {widths}"
 
 
