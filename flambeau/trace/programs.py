@@ -13,7 +13,6 @@ from flambeau.interpreter import Interpreted
 from flambeau.ir.program import Call, Input, Number, Program
 from flambeau.ir.record import field, record
 from flambeau.runtime.buffers import Buffer
-from flambeau.runtime.threads import get_num_threads
 from flambeau.settings import settings
 from flambeau.trace import trie
 from flambeau.trace.trie import State
@@ -63,6 +62,7 @@ counters = Counters()
 _met: dict[tuple[Any, ...], int] = {}  # kinds → how many such programs were met
 # Called before each run, with an entry, its memory, numbers and offsets: `flambeau explain`.
 watchers: list[Callable[..., None]] = []
+pool: Any = None  # the threads, once there is native code
 timed: Any = None  # what programs run by instead, while a profile is active (autograd/profiling.py)
 
 
@@ -73,7 +73,7 @@ def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[in
     Where it fails, `done` has what is complete: first value → memory.
     """
     entry.sightings += 1
-    if get_num_threads() > entry.threads:  # each thread has memory of its own
+    if pool is not None and pool.wanted > entry.threads:  # each thread has memory of its own
         entry.compiled = entry.interpreted = None
     if offsets != entry.offsets:
         note_offsets(entry, offsets)
@@ -84,7 +84,7 @@ def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[in
         if timed is not None:
             make = timed.aside("flambeau::compile", make)
         entry.compiled = make(entry.program, entry.constant, entry.sightings)
-        entry.threads = get_num_threads()
+        entry.threads = threads_of_pool()
         counters.compiled += 1
     if watchers:
         for watcher in watchers:
@@ -96,10 +96,19 @@ def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[in
     counters.interpreted += 1
     if entry.interpreted is None or entry.by_numpy is not settings.numpy:
         entry.interpreted, entry.by_numpy = interpreted(entry.program), settings.numpy
-        entry.threads = get_num_threads()
+        entry.threads = threads_of_pool()
     calls = entry.interpreted if timed is None else timed.interpreted(entry)
     calls.run(memory, numbers, offsets, done)
     return [done[slot] for slot in entry.live]
+
+
+def threads_of_pool() -> int:
+    """How many threads there are; from now on, `run` sees when there are more."""
+    global pool
+    from flambeau.runtime import threads  # a part of the import time, and not always needed
+
+    pool = threads.pool
+    return pool.wanted
 
 
 def say_run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[int]) -> None:
