@@ -32,6 +32,7 @@ from flambeau.trace.modes import Mode
 
 MOST_TAPS = 27  # of a kernel that works on each channel alone, to be done tap by tap
 SPARSE = 6  # times as many input as output channels, or outputs as places: taps are added up
+WIDE = 256  # places of an image that make a product of their own
 MOST_ADDED = 256  # taps that are: each is a call
 
 
@@ -198,18 +199,24 @@ def folded(x: Any, kernels: Any, bias: Any, stride: Ints, padding: Ints, dilatio
     groups, out, channels, *taps = kernels.shape
     n, places, dtype = x.shape[0], tuple(x.shape[2:]), x.dtype
     x, kernels = wide(x), wide(kernels)
-    columns = channel_first(x, groups, 0).reshape((groups, channels, n * prod(places)))
     rows = kernels.permute((0, 1, *range(3, kernels.ndim), 2)).reshape((groups, -1, channels))
-    given = rows.bmm(columns).view((groups * out, *taps, n, *places))
-    total = x.new_zeros((groups * out, n, *size))
+    if groups == 1 and prod(places) >= WIDE:
+        columns = x.reshape((n, channels, prod(places)))
+        given = rows.expand((n, -1, -1)).bmm(columns).view((n, out, *taps, *places))
+        total = x.new_zeros((n, out, *size))
+    else:  # all images beside each other
+        columns = channel_first(x, groups, 0).reshape((groups, channels, n * prod(places)))
+        given = rows.bmm(columns).view((groups * out, *taps, n, *places))
+        at = 1 + len(taps)
+        given = given.permute((at, *range(at), *range(at + 1, given.ndim)))
+        total = x.new_zeros((groups * out, n, *size)).transpose(0, 1)
     for tap in product(*map(range, taps)):
         facts = zip(tap, size, places, stride, padding, dilation)
         reach = [reached(*fact) for fact in facts]
         if all(count > 0 for _, _, count in reach):
             first, starts, counts = zip(*reach)
             there = part(total, starts, counts, stride)
-            there.add_(part(part_at(given, 1, tap), first, counts, (1,) * len(size)))
-    total = total.transpose(0, 1)
+            there.add_(part(part_at(given, 2, tap), first, counts, (1,) * len(size)))
     total = total if bias is None else total + wide(bias).view((-1, *(1,) * len(size)))
     return total.contiguous().to(dtype)
 
