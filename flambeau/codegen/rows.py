@@ -20,7 +20,7 @@ from .values import Value, lanes_of
 
 # Bytes between what is read and what is brought near meanwhile. The processor does the same by
 # itself, but begins anew at each page.
-AHEAD = 2048
+AHEAD = 4096
 
 
 def unroll(nest: Nest, stage: Stage) -> int:
