@@ -87,14 +87,17 @@ class Block(Buffer):
     start, owner = 0, None  # of all of them
 
     def __del__(self, pool: _Pool = _pool) -> None:
-        capacity = self.capacity
+        try:
+            capacity, free = self.capacity, self.free
+        except AttributeError:  # whoever made it was interrupted in the midst of it
+            return
         if capacity > LITTLE:
             if pool.kept + capacity > POOL_LIMIT:
                 if capacity > POOL_LIMIT // 4:
                     return
                 pool.clear()  # simple and rare: start over rather than keep what nobody asks for
             pool.kept += capacity
-        self.free.append((self.address, self.block))
+        free.append((self.address, self.block))
 
 
 _new_block, _new = Block.__new__, Buffer.__new__
