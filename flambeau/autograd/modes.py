@@ -30,8 +30,8 @@ def set_mode(*, grad: bool) -> None:
         if new is None:
             new = _switched[mode, grad] = switch(mode, grad=grad)
         here.stretch.mode = new  # another thread may have ended the stretch by now
-        if grad and stretch.updated and stretch.backward_done:
-            flush.flush(stretch)
+        if grad and stretch.updated and stretch.backward_done and stretch is here.stretch:
+            flush.end_step()
 
 
 class _Switch:

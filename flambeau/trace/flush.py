@@ -20,6 +20,7 @@ from flambeau.trace.programs import counters
 from flambeau.trace.storage import Storage
 from flambeau.trace.trie import Stretch, here, threads
 
+MANY_CALLS, LITTLE_MEMORY = 200, 1 << 18  # of steps that run at their end; bytes of inputs
 BORN, BUFFER = attrgetter("born"), attrgetter("buffer")
 
 
@@ -45,10 +46,22 @@ def flush(stretch: Stretch) -> None:
 
 
 def flush_current() -> None:
-    """A boundary: the end of an optimizer's step, a batch handed out."""
+    """Run what is pending in this thread."""
     stretch = here.stretch
     if stretch.state.depth:
         flush(stretch)
+
+
+def end_step() -> None:
+    """A boundary: the end of an optimizer's step, or of one by hand; a batch handed out.
+
+    A flush costs more than a few calls on little memory, so such steps run several together.
+    """
+    stretch = here.stretch
+    if stretch.state.depth >= MANY_CALLS or stretch.bytes > LITTLE_MEMORY:
+        flush(stretch)
+    else:
+        stretch.backward_done = stretch.updated = False
 
 
 def settle(storage: Storage) -> None:

@@ -164,7 +164,7 @@ class _SingleProcessDataLoaderIter:
         return self
 
     def __next__(self):
-        flush.flush_current()
+        flush.end_step()
         batch = next(self._batches)
         self._num_yielded += 1
         self.loader.check_length(self._num_yielded)
