@@ -27,7 +27,7 @@ from flambeau.ops.declare import composite
 from flambeau.ops.functions import function_of
 from flambeau.ops.samples import Refused, Sample, no_samples
 from flambeau.ops.softmax import wide
-from flambeau.ops.taps import interleaved, padded, part, settled, woven
+from flambeau.ops.taps import amid_zeros, interleaved, padded, part, settled, woven
 from flambeau.trace.modes import Mode
 
 MOST_TAPS = 27  # of a kernel that works on each channel alone, to be done tap by tap
@@ -171,8 +171,10 @@ def all_phases(x: Any, kernels: Any, axes: list[list[Phase]], stride: Ints, size
     """The outputs of all phases, in their places."""
     groups, out = kernels.shape[:2]
     every = list(product(*axes))
-    if all(n % s == 0 for n, s in zip(size, stride)) and all(p.taps for ps in every for p in ps):
-        return woven([one_phase(x, kernels, None, phase) for phase in every], stride)
+    heard = [n for n, phase in enumerate(every) if all(p.taps for p in phase)]
+    if all(n % s == 0 for n, s in zip(size, stride)) and len(heard) in (1, len(every)):
+        made = [one_phase(x, kernels, None, every[n]) for n in heard]
+        return woven(made, stride) if len(made) > 1 else amid_zeros(made[0], heard[0], stride)
     total = x.new_zeros((x.shape[0], groups * out, *size))
     for phase in every:
         if all(p.taps for p in phase):

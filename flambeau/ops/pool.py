@@ -30,6 +30,7 @@ from flambeau.ops.taps import (
     in_blocks,
     lead,
     number_of,
+    numbered,
     one_dim_at_a_time,
     padded,
     part,
@@ -174,8 +175,7 @@ def spread_expand(input: Any, source: Any, size: Ints, taps: Ints, stride: Ints,
 
 def spread_in_blocks(input: Any, source: Any, size: Ints, taps: Ints) -> Any:
     """The same where no element is seen by two places: each has a block of its own."""
-    numbers = counting(source, prod(taps)).to(source.dtype)
-    numbers = numbers.view(tuple(n for k in taps for n in (1, k)))
+    numbers = numbered(source, taps).to(source.dtype)
     made = in_blocks(input, taps).masked_fill(in_blocks(source, taps) != numbers, 0)
     return blocks_of(made, len(taps), size)
 

@@ -147,6 +147,19 @@ def interleaved(x: Any, dims: int) -> Any:
     return x.permute((*range(at), *order)).reshape((*x.shape[:at], *(n * k for n, k in pairs)))
 
 
+def numbered(x: Any, times: Ints) -> Any:
+    """The number of each element of a block, in the size of a block, for views by `in_blocks`."""
+    numbers = counting(x, prod(times))
+    return numbers.view(tuple(n for k in times for n in (1, k)))
+
+
+def amid_zeros(x: Any, number: int, times: Ints) -> Any:
+    """Each element of the last dims as that number of a block whose others are zero."""
+    spread = in_blocks(x, times).masked_fill(numbered(x, times) != number, 0)
+    size = tuple(n * k for n, k in zip(x.shape[x.ndim - len(times) :], times))
+    return blocks_of(spread, len(times), size)
+
+
 def one_dim_at_a_time(taps: Ints) -> list[Ints]:
     """Which dims of a kernel are done together: all, or each alone where taps are many."""
     dims = range(len(taps))
