@@ -48,6 +48,7 @@ from flambeau.ir.layout import Ints, overlaps_itself
 from flambeau.ir.program import POSITIONS, Call, Out, Program
 
 MOST_ACCESSES = 24
+FEW_ROWS = 16  # with less, reductions are not merged
 
 
 class Fuser(Dependencies):
@@ -87,11 +88,21 @@ class Fuser(Dependencies):
 
     def add(self, call: Call) -> None:
         needs = self.dependencies(call)
-        for number in sorted(bits(needs), reverse=True) if call.native() else ():
+        for number in self.candidates(needs) if call.native() else ():
             cluster = self.clusters[number]
             if self.joinable(cluster, needs, number) and self.join(cluster, call, needs):
                 return
         self.alone(call, needs)
+
+    def candidates(self, needs: int) -> list[int]:
+        """Those that a call needs: first who would wait for the fewest others because of it."""
+        numbers = sorted(bits(needs), reverse=True)
+        if len(numbers) < 2:
+            return numbers
+        whole = needs
+        for number in numbers:
+            whole |= self.clusters[number].needs
+        return sorted(numbers, key=lambda n: (whole & ~self.clusters[n].needs).bit_count())
 
     def alone(self, call: Call, needs: int) -> None:
         cluster, member = cluster_of(call, len(self.clusters))
@@ -219,14 +230,17 @@ class Fuser(Dependencies):
     # ---------------------------------------------------------------- merging
 
     def absorb(self, cluster: Cluster, needs: int) -> None:
-        """Merge other maps that the new member reads, where domains agree and no cycle arises."""
+        """Merge others that the new member reads, where domains agree and no cycle arises.
+
+        They are maps, or reduce the same rows.
+        """
         if cluster.kind not in ("map", "reduce"):
             return
         for number in sorted(bits(needs), reverse=True):
             other = self.clusters[number]
-            if other is cluster or other.kind != "map" or not other.members:
+            if other is cluster or other.domain != cluster.domain or not other.members:
                 continue
-            if other.domain != cluster.domain:
+            if other.kind != "map" and not beside(other, cluster):
                 continue
             if len(other.members) + len(cluster.members) > MOST_MEMBERS:
                 continue
@@ -271,6 +285,22 @@ class Fuser(Dependencies):
             for m in first.members
             for _, strides in [*m.reads, *m.outs]
         )
+
+
+def beside(first: Cluster, last: Cluster) -> bool:
+    """Whether two clusters reduce the same rows, neither what the other makes of each element.
+
+    What is reduced is computed in passes of its own, and few rows are better cut into parts.
+    """
+    if first.kind != "reduce" or first.reduced != last.reduced or prod(last.kept) < FEW_ROWS:
+        return False
+    made = set(first.made)
+    for member in last.members:
+        if any(ref.value in made for ref, _ in member.reads):
+            if member.level == "reduce":
+                return False
+            made.update(out.value for out, _ in member.outs)
+    return True
 
 
 def agree(ways: set[Any], domain: Ints) -> bool:

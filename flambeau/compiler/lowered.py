@@ -59,9 +59,16 @@ def place_scalar(k: Any, g: Tree, index: Tree, column: Tree, n: Tree, ignore: Tr
     return k.where(counts & k.eq(place, column), g, 0)
 
 
+def known_class_scalar(k: Any, g: Tree, index: Tree, column: Tree, n: Tree, ignore: Tree) -> Tree:
+    """The same of classes that another call checks."""
+    index = k.cast(index, dt.int64)
+    return k.where(k.ne(index, ignore) & k.eq(index, column), g, 0)
+
+
 pick = internal("pick", pick_scalar, picks=True, may_fail=True)
 pick_class = internal("pick_class", class_scalar, picks=True, may_fail=True)
 place_class = internal("place_class", place_scalar, may_fail=True)
+place_known_class = internal("place_known_class", known_class_scalar)
 one_hot = internal(
     "one_hot",
     lambda k, index, column, n: k.eq(k.check(k.cast(index, dt.int64), n, "one_hot"), column),

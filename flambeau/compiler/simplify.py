@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from flambeau.compiler import lowered
 from flambeau.compiler.gathering import gather
 from flambeau.ir import dtype as dt
 from flambeau.ir.dtype import DType
@@ -131,6 +132,19 @@ def before_cast(ref: Ref, cast: Call | None) -> Ref | None:
     return replace(ref, value=source.value, layout=layout, dtype=source.dtype)
 
 
+def check_once(program: Program) -> Program:
+    """Classes that an earlier call checks are known to the later ones."""
+    known: set[Any] = set()
+    kept: list[Call] = []
+    for call in program.calls:
+        if call.op is lowered.place_class:
+            if call.args[1:] in known:
+                call = replace(call, op=lowered.place_known_class)
+            known.add(call.args[1:])
+        kept.append(call)
+    return replace(program, calls=tuple(kept))
+
+
 def _renamed(arg: Any, alias: dict[int, int]) -> Any:
     if isinstance(arg, Ref):
         return replace(arg, value=alias[arg.value]) if arg.value in alias else arg
@@ -139,4 +153,4 @@ def _renamed(arg: Any, alias: dict[int, int]) -> Any:
 
 def simplify(program: Program) -> Program:
     """All of the above."""
-    return drop_dead(narrow_products(merge_common(gather(drop_dead(program)))))
+    return check_once(drop_dead(narrow_products(merge_common(gather(drop_dead(program))))))
