@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.codegen import mathlib
 from flambeau.ir import dtype as dt
 from flambeau.ir.program import Number
 from flambeau.ops.declare import elementwise
@@ -25,8 +24,6 @@ NEAR = (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021
 FAR = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
        -0.0076224613, 0.00943887047, 1.00167406, 2.83297682)  # fmt: skip
 LEVELS = 24  # of the continued fraction of erfc, A&S 7.1.14, where that is less than 1e-6
-# -log erfc(x) from 1 to 6, in x - CENTRE
-LOG_ERFC, CENTRE = mathlib.ERFC["double"], mathlib.ERF_LIMIT["double"][1]
 
 
 def horner(t: Any, coefficients: tuple[float, ...]) -> Any:
@@ -59,11 +56,14 @@ def tail_inverse(k: Any, x: Any, q: Any) -> Any:
 
     The polynomial is as exact as erf itself needs; the last digits are the continued fraction's.
     """
-    log_q = k.log(q)
-    slopes = tuple(n * c for n, c in enumerate(LOG_ERFC))[1:]
+    from flambeau.codegen.mathlib import ERF_LIMIT, ERFC  # of which an import has no need
+
+    log_q, (_, centre) = k.log(q), ERF_LIMIT["double"]
+    values = ERFC["double"]  # -log erfc(x) in x - centre
+    slopes = tuple(n * c for n, c in enumerate(values))[1:]
     for _ in range(3):
-        t = x - CENTRE
-        x = x - (horner(t, LOG_ERFC[::-1]) + log_q) / horner(t, slopes[::-1])
+        t = x - centre
+        x = x - (horner(t, values[::-1]) + log_q) / horner(t, slopes[::-1])
     fraction = x
     for n in range(LEVELS, 0, -1):
         fraction = x + n / 2 / fraction
