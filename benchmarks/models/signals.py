@@ -175,7 +175,7 @@ CONV1D = conv_flops(64, [(9, 64, (5,), (128,)), (64, 64, (5,), (128,)), (64, 128
 ROWS = [
     Row("training", "VAE 128×784-400-20, Adam", vae, flops=VAE, wanted=1.5),
     Row("training", "DCGAN 64×32×32, Adam", dcgan, flops=dcgan_flops(), wanted=1.5,
-        tolerance=1e-2),  # as far as PyTorch on one thread and on two lie apart
+        tolerance=2e-2),  # in these steps each is up to 6e-3 from float64
     Row("training", "Conv1d 64×9×128, Adam", conv1d, wanted=1.5,
         flops=CONV1D + linear_flops(64, 4096, 100, 6) + 2 * 64 * 4096 * 100),
     Row("training", "U-Net 8×64×64, Adam", unet, flops=conv_flops(8, unet_layers()), wanted=1.5,
