@@ -260,8 +260,17 @@ def parts_of(thing: Any) -> Iterable[Any]:
 
 
 def waits(thing: Any) -> bool:
-    """Whether there is something in it that is not known yet."""
-    return isinstance(thing, Later) or any(map(waits, parts_of(thing)))
+    """Whether there is something in it that is not known yet. What several parts share, as trees
+    do, is looked at once."""
+    pending, seen = [thing], set()
+    while pending:
+        part = pending.pop()
+        if isinstance(part, Later):
+            return True
+        if id(part) not in seen:
+            seen.add(id(part))
+            pending.extend(parts_of(part))
+    return False
 
 
 def example_of(thing: Any) -> Any:

@@ -10,7 +10,7 @@ import pytest
 
 import flambeau
 from flambeau.compiler import emit, single, template
-from flambeau.ir.dims import later, session
+from flambeau.ir.dims import later, session, waits
 from flambeau.settings import settings
 from flambeau.trace import programs, trie
 
@@ -210,3 +210,11 @@ def test_where_sizes_vary_programs_are_dearer(anew: None, monkeypatch: pytest.Mo
             (flambeau.ones(size) * 3 - 1).sqrt().sum().item()
         compiled.append(programs.counters.compiled - before)
     assert compiled == [1] * programs.FEW + [0] * programs.FEW
+
+
+def test_what_is_shared_is_looked_at_once() -> None:
+    """A tree whose parts share theirs: walked path by path this would take for ever."""
+    tree: tuple[Any, ...] = ()
+    for _ in range(200):
+        tree = (tree, tree)
+    assert not waits(tree)
