@@ -146,10 +146,11 @@ torch.utils.data.get_worker_info()
 @pytest.fixture(autouse=True)
 def as_before() -> Any:
     yield
-    torch.use_deterministic_algorithms(False)
-    torch.set_float32_matmul_precision("highest")
-    torch.set_default_dtype(torch.float32)
-    torch.backends.cudnn.benchmark = False
+    for library in filter(None, (torch, sys.modules.get("torch"))):
+        library.use_deterministic_algorithms(False)
+        library.set_float32_matmul_precision("highest")
+        library.set_default_dtype(library.float32)
+        library.backends.cudnn.benchmark = False
 
 
 @pytest.mark.parametrize("line", LINES)
