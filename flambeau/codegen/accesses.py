@@ -37,7 +37,7 @@ class AccessWriter:
             self.strides |= {(a, n): b.i64(s) for n, s in enumerate(access.strides) if s in (-1, 2)}
         if checked:
             self.error = b.word_pointer(word_at[Word("error")])
-            self.aside = b.op("alloca [512 x i8], align 64", "ptr")
+            self.aside = b.room(512)
             self.ranges = [
                 [b.word(word_at[Word(what, a)]) for what in ("low", "high")]
                 for a in range(len(nest.accesses))

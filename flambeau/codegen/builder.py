@@ -78,6 +78,16 @@ class Builder(Memory):
 
     # -- the kernel's words
 
+    def room(self, count: Int, kind: str = "i8") -> Value:
+        """Memory on the stack, as long as the function runs; aligned for vectors."""
+        return self.op(f"alloca [{count} x {kind}], align 64", "ptr")
+
+    def invoke(self, function: str | Value, *args: Value) -> None:
+        """Call a function of this module, by name or address, that answers nothing."""
+        listed = ", ".join(arg.typed for arg in args)
+        where = function if isinstance(function, Value) else f"@{function}"
+        self.line(f"call void {where}({listed})")
+
     def word(self, index: Int) -> Value:
         """The argument word number `index`, as i64."""
         assert self.args is not None

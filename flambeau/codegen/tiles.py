@@ -43,7 +43,7 @@ class TileWriter(NestWriter):
         b, down, along = self.b, self.sizes[self.across], self.sizes[self.last]
         for a in read_across(self.nest):
             kind = stored(self.nest.accesses[a].dtype)
-            self.turned[a] = b.op(f"alloca [{self.lanes**2} x {kind}], align 64", "ptr")
+            self.turned[a] = b.room(self.lanes**2, kind)
         rows, strips = ceil_div(b, down, b.i64(TILE)), ceil_div(b, along, b.i64(STRIP))
         units = b.mul(b.mul(self._count(self.outer), strips), rows)
         begin = b.mul(frame.begin, self.grain)

@@ -60,7 +60,8 @@ def split(whole: Scheduled) -> list[Scheduled]:
         Reduce(r.step, Load(n, r.dtype), r.dtype) for n, r in enumerate(stage.reduces)
     )
     rest = list(whole.operands)
-    moved = tuple(Store(len(partials) + s.access, shifted(s.value, len(partials))) for s in once)
+    numbers = {n: len(partials) + n for n in range(len(rest))}
+    moved = tuple(Store(numbers[s.access], renumbered(s.value, numbers)) for s in once)
     second = finished([*partials, *rest], list(whole.scalars), (Stage(again, moved),),
                       whole.nest.mode, sizes)  # fmt: skip
     if not along:
@@ -68,16 +69,6 @@ def split(whole: Scheduled) -> list[Scheduled]:
     each = finished(list(whole.operands), list(whole.scalars), (Stage((), tuple(along)),), "map",
                     whole.sizes)  # fmt: skip
     return [trimmed(first), trimmed(each), trimmed(second)]
-
-
-def shifted(tree: Tree, by: int) -> Tree:
-    """The tree with its loads' access numbers moved."""
-    if tree.kind == "load":
-        return Load(tree.data + by, tree.dtype)
-    if not tree.args:
-        return tree
-    data = tree.data + by if tree.kind == "pick" else tree.data
-    return make_tree(tree.kind, tree.dtype, *(shifted(a, by) for a in tree.args), data=data)
 
 
 def renumbered(tree: Tree, numbers: dict[int, int]) -> Tree:

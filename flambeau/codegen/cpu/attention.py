@@ -100,7 +100,7 @@ class Writer:
 
     def buffer(self, rows: int) -> Value:
         """Room for so many rows of one block of queries."""
-        return self.b.op(f"alloca [{rows * self.row_bytes} x i8], align 64", "ptr")
+        return self.b.room(rows * self.row_bytes)
 
     def functions(self) -> None:
         raise NotImplementedError
@@ -265,8 +265,7 @@ class Products:
             self.b.store_masked(value, place, mask)
 
     def call(self, name: str, *values: Value | int) -> None:
-        listed = ", ".join(self.b.i64(v).typed if isinstance(v, int) else v.typed for v in values)
-        self.b.line(f"call void @{name}({listed})")
+        self.b.invoke(name, *(self.b.i64(v) if isinstance(v, int) else v for v in values))
 
 
 class Forward(Writer):

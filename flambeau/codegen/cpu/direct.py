@@ -22,7 +22,7 @@ from ..values import computed, stored, vector_of
 from . import frame
 from .frame import FRAME_BYTES, Frame, frame_bytes, framed, touched
 from .gemm.convolving import Convolution, epilogue_values, refined
-from .gemm.cut import MOST_TASKS, TASK_WORK, ceil
+from .gemm.cut import MOST_TASKS, TASK_WORK, ceil, power_of_two
 from .gemm.epilogue import Epilogue, Finish, Place
 from .gemm.pack import divided
 from .gemm.patches import words_of
@@ -94,7 +94,7 @@ def direct_plan(conv: Convolution, machine: Machine) -> Plan | None:
         "a_group": kernels.strides[0], "a_row": kernels.strides[1],
         "a_channel": kernels.strides[2], "a_tap0": steps[0], "a_tap1": steps[1],
     }  # fmt: skip
-    room = 1 << (size - 1).bit_length()
+    room = power_of_two(size)
     code = Direct(conv.element, conv.image, kernels.dtype, lanes, kernels.rows, around.vectors,
                   height, room, epilogue)  # fmt: skip
     text = direct_text(code, machine.vector_bytes)
@@ -122,7 +122,7 @@ class Driver:
         self.vector = vector_of(computed(code.element), code.lanes)
         self.frame = Frame(b, self.w, code.image, code.element, code.lanes, code.room)
         count = code.rows * code.places
-        self.sums = b.op(f"alloca [{count} x {self.vector}], align 64", "ptr")
+        self.sums = b.room(count, self.vector)
         last = b.sub(self.w["out1"], (code.vectors - 1) * code.lanes)
         self.masks: list[Value | None] = [None] * (code.vectors - 1)
         self.masks.append(b.active(last, code.lanes))

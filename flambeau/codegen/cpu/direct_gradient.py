@@ -24,7 +24,7 @@ from . import frame
 from .frame import FRAME_BYTES, Frame, clear, frame_bytes, framed
 from .gemm.combine import ROWS_OF_A_TASK, Combine, combine_text
 from .gemm.convolving import epilogue_values, refined
-from .gemm.cut import TASK_WORK, ceil
+from .gemm.cut import TASK_WORK, ceil, power_of_two
 from .gemm.epilogue import Epilogue
 from .gemm.pack import divided
 from .gemm.patches import words_of
@@ -90,7 +90,7 @@ def direct_gradient_plan(gradient: Gradient, machine: Machine) -> Plan | None:
     }  # fmt: skip
     code = DirectGradient(
         gradient.element, gradient.grad, gradient.image, lanes, rows, ceil(rows, ceil(rows, most)),
-        taps, around.vectors, rows * columns, 1 << (size - 1).bit_length(),
+        taps, around.vectors, rows * columns, power_of_two(size),
     )  # fmt: skip
     text = direct_gradient_text(code, machine.vector_bytes)
     first = Launch(text, "weight_gradient", ordered(WORDS, values), gradient.groups * chunks)
@@ -131,7 +131,7 @@ class Driver:
         self.b, self.code, self.w = b, code, words_of(b, WORDS)
         self.vector = vector_of(computed(code.element), code.lanes)
         self.frame = Frame(b, self.w, code.image, code.element, code.lanes, code.room)
-        self.sums = b.op(f"alloca [{code.sums} x {self.vector}], align 64", "ptr")
+        self.sums = b.room(code.sums, self.vector)
         last = b.sub(self.w["out1"], (code.vectors - 1) * code.lanes)
         self.masks: list[Value | None] = [None] * (code.vectors - 1)
         self.masks.append(b.active(last, code.lanes))

@@ -93,7 +93,7 @@ class Frame:
         self.b, self.w, self.image, self.lanes, self.size = b, w, image, lanes, size
         self.element = computed(element)
         self.vector = vector_of(self.element, lanes)
-        self.memory = b.op(f"alloca [{size} x i8], align 64", "ptr")
+        self.memory = b.room(size)
 
     def clear(self) -> None:
         """Zeros everywhere; what is around the image stays zero."""

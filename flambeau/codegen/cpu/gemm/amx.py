@@ -72,9 +72,8 @@ def amx_text(amx: Amx, vector_bytes: int) -> str:
     with b.kernel("amx") as frame:
         w = {name: b.word(i) for i, name in enumerate(amx.words[: -len(amx.epilogue.words)])}
         configure(b, w["rows"])
-        sums = b.op(f"alloca [{2 * amx.tile.bytes} x i8], align 64", "ptr")
-        sizes = (amx.room_a, amx.room_b)
-        rooms = [b.op(f"alloca [{size} x i8], align 64", "ptr") for size in sizes]
+        sums = b.room(2 * amx.tile.bytes)
+        rooms = [b.room(amx.room_a), b.room(amx.room_b)]
         with b.loop(frame.begin, frame.end) as task:
             one_task(b, amx, w, sums, rooms, task.index)
         instruct(b, "tilerelease")

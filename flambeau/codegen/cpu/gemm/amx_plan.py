@@ -10,7 +10,7 @@ from flambeau.ir.record import replace
 from ....ir import dtype as types
 from ....ir.dtype import DType
 from .amx import Amx, amx_text
-from .cut import MOST_TASKS, Cut, ceil, grouped, wanted_tasks
+from .cut import MOST_TASKS, Cut, ceil, grouped, power_of_two, wanted_tasks
 from .epilogue import Epilogue
 from .packing import Lines
 from .pairs import Pairs, pairs_text
@@ -72,14 +72,14 @@ def amx_plan(
             tiles = cut.tiles
         cut = replace(cut, groups_m=ceil(cut.tiles, tiles), groups_n=1)
         a = replace(a, panel=blocks * step)
-        pack_a, room_a = Pairs(a.dtype, a.order, True, down, 0), rounded(tiles * a.panel)
+        pack_a, room_a = Pairs(a.dtype, a.order, True, down, 0), power_of_two(tiles * a.panel)
     elif not in_place:
         a = packing.add(a, rows, down, by_lines=True)
     if "b" in packers:
         if pack_a is None:
             cut = replace(cut, groups_m=1, groups_n=min(cut.panels, MOST_TASKS))
         b = replace(b, panel=blocks * tile.b_block)
-        pack_b, room_b = Pairs(b.dtype, b.order, False, across, 0), rounded(b.panel)
+        pack_b, room_b = Pairs(b.dtype, b.order, False, across, 0), power_of_two(b.panel)
     else:
         b = packing.add(b, columns, across, by_lines=False)
     ragged = shape.n % tile.columns != 0
@@ -128,11 +128,6 @@ def packed_by_tasks(matmul: Matmul, shape: Shape) -> str:
 def squares_bytes(dtype: DType, lines: int, steps: int) -> int:
     """What an operand takes in squares."""
     return ceil(lines, LINES) * ceil(steps, STEPS) * PIECES[dtype] * SQUARE
-
-
-def rounded(n: int) -> int:
-    """The next power of two, so that few kernels serve many sizes."""
-    return 1 << (n - 1).bit_length()
 
 
 def parts_for_tiles(matmul: Matmul, shape: Shape, machine: Machine) -> int:

@@ -20,7 +20,7 @@ from .epilogue import Epilogue, Finish, Place
 from .kernel import KEPT, choose_tile, initial, keep, write_rows
 from .micro import Micro, Reads, moved, multiply
 from .pack import divided, first_line, share
-from .patches import Patches, call_patches, patches_function, words_of
+from .patches import Patches, Worded, call_patches, patches_function, words_of
 from .windows import Windows, lanes_at, splat32
 
 WORDS = (
@@ -31,24 +31,16 @@ WORDS = (
 
 
 @frozen
-class Convolve:
+class Convolve(Worded):
     """A kernel: tiles of `micro.height` rows, if uneven then of one less; what is read; the
     epilogue over (image, row, place). `depth`: rows of a panel that there is room for."""
 
+    NAMES = WORDS
     micro: Micro
     uneven: bool
     depth: int
     windows: Windows
     epilogue: Epilogue
-
-    @property
-    def own(self) -> tuple[str, ...]:
-        """The words that the epilogue's come after."""
-        return WORDS + self.windows.words
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        return self.own + self.epilogue.words
 
 
 @lru_cache(maxsize=256)
@@ -178,11 +170,8 @@ class Driver:
     def __init__(self, b: Builder, conv: Convolve) -> None:
         self.b, self.conv, self.micro = b, conv, conv.micro
         self.w = words_of(b, conv.own)
-        self.kept = self.buffer(self.micro.tile_bytes * (KEPT if self.micro.keeps else 1))
-        self.panel = self.buffer(conv.depth * self.micro.columns * self.micro.itemsize)
-
-    def buffer(self, size: int) -> Value:
-        return self.b.op(f"alloca [{size} x i8], align 64", "ptr")
+        self.kept = b.room(self.micro.tile_bytes * (KEPT if self.micro.keeps else 1))
+        self.panel = b.room(conv.depth * self.micro.columns * self.micro.itemsize)
 
     def write(self, begin: Value, end: Value) -> None:
         b, w = self.b, self.w

@@ -19,7 +19,7 @@ from .epilogue import Epilogue, Place
 from .micro import moved
 from .pack import divided, share
 from .pairs import interleaved
-from .patches import every_tap, words_of
+from .patches import Worded, every_tap, words_of
 from .pieces import PIECES, pieces_of
 from .tiles import (
     ROW,
@@ -27,12 +27,11 @@ from .tiles import (
     STEPS,
     Squares,
     Tile,
+    add_block,
     again_function,
     configure,
     instruct,
-    multiply,
     row_of,
-    settle,
 )
 from .windows import Windows, places_at, tap_offset
 
@@ -44,26 +43,18 @@ PAIRS = STEPS // 2  # rows of a square of B
 
 
 @frozen
-class ConvolveTiles:
+class ConvolveTiles(Worded):
     """A kernel: its tiles, what is read, and the epilogue over (image, row, place).
 
     `room`: bytes of a panel; `kept`: how many tiles of sums a task keeps between blocks.
     """
 
+    NAMES = WORDS
     tile: Tile
     room: int
     kept: int
     windows: Windows
     epilogue: Epilogue
-
-    @property
-    def own(self) -> tuple[str, ...]:
-        """The words that the epilogue's come after."""
-        return WORDS + self.windows.words
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        return self.own + self.epilogue.words
 
 
 @lru_cache(maxsize=256)
@@ -154,9 +145,8 @@ def tile_function(b: Builder, conv: ConvolveTiles) -> None:
     with b.function("tile", "void", [*p.values()]):
         b.args = p["args"]
         w = words_of(b, conv.own)
-        at = Squares(p["a"], p["b"], b.i64(PIECES[tile.a] * SQUARE), w["a_square"], b.i64(ROW))
-        multiply(b, tile, at, p["steps"], p["part"])
-        settle(b, tile, at, p["steps"], p["rows"], p["part"], p["sums"], p["fresh"])
+        at = Squares.packed(b, tile, p["a"], p["b"], w["a_square"])
+        add_block(b, tile, at, p["steps"], p["rows"], p["part"], p["sums"], p["fresh"])
         with b.when(p["last"]):
             finish(b, conv, p)
         b.line("ret void")
@@ -182,12 +172,9 @@ class Driver:
     def __init__(self, b: Builder, conv: ConvolveTiles) -> None:
         self.b, self.conv, self.tile = b, conv, conv.tile
         self.w = words_of(b, conv.own)
-        self.part = self.buffer(self.tile.bytes)
-        self.kept = self.buffer(self.tile.bytes * conv.kept)
-        self.panel = self.buffer(conv.room)
-
-    def buffer(self, size: int) -> Value:
-        return self.b.op(f"alloca [{size} x i8], align 64", "ptr")
+        self.part = b.room(self.tile.bytes)
+        self.kept = b.room(self.tile.bytes * conv.kept)
+        self.panel = b.room(conv.room)
 
     def write(self, begin: Value, end: Value) -> None:
         b, w = self.b, self.w
@@ -220,7 +207,7 @@ class Driver:
         steps = b.mul(squares_of(b, b.mul(pairs, w["window"])), STEPS)
         with b.loop(*panels) as panel:
             column = b.mul(panel.index, tile.columns)
-            self.call("panel", b.args, source, self.panel, column, channels)
+            b.invoke("panel", b.args, source, self.panel, column, channels)
             done = b.mul(b.sub(panel.index, panels[0]), w["task_tiles"])
             with b.loop(*tiles) as number:
                 slot = b.add(done, b.sub(number.index, tiles[0]))
@@ -229,8 +216,5 @@ class Driver:
                 rows = b.smin(b.sub(w["rows"], first), tile.rows)
                 here = moved(b, a, b.mul(b.mul(number.index, tile.down), w["a_square"]))
                 row = b.add(b.mul(group, w["rows"]), first)
-                self.call("tile", b.args, self.part, sums, here, self.panel, steps, row, rows,
+                b.invoke("tile", b.args, self.part, sums, here, self.panel, steps, row, rows,
                           column, *ends)  # fmt: skip
-
-    def call(self, function: str, *values: Value) -> None:
-        self.b.line(f"call void @{function}({', '.join(value.typed for value in values)})")

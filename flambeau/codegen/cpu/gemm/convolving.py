@@ -11,7 +11,7 @@ from ....ir.layout import Ints
 from ...values import computed
 from .convolve import Convolve, convolve_text
 from .convolve_tiles import PAIRS, ConvolveTiles, convolve_tiles_text
-from .cut import MOST_TASKS, TASK_WORK, ceil
+from .cut import MOST_TASKS, TASK_WORK, ceil, power_of_two
 from .epilogue import Epilogue
 from .kernel import KEPT
 from .micro import Micro
@@ -72,7 +72,7 @@ def convolution_plan(conv: Convolution, machine: Machine) -> Plan:
     columns = geometry.images * geometry.area(lanes, windows.crosses)
     block = channel_block(kernels.channels, geometry.window)
     depth = min(block, kernels.channels) * geometry.window
-    room = max(64, 1 << (depth - 1).bit_length())
+    room = max(64, power_of_two(depth))
     most = 4 * STACK_BYTES // (room * machine.vector_bytes)
     if not most:
         raise NotImplementedError(f"a convolution with {geometry.window} taps; hint: cut its "
@@ -230,8 +230,8 @@ def tiles_plan(conv: Convolution, machine: Machine) -> Plan:
     epilogue = Epilogue(1, tuple(map(refined, conv.accesses, conv.strides)), conv.scalars,
                         conv.stores)  # fmt: skip
     kept = ceil(tiles, groups_m) * ceil(panels, groups_n) if blocks > 1 else 1
-    room = 1 << (squares[0] * tile.b_block - 1).bit_length()
-    code = ConvolveTiles(tile, room, 1 << (kept - 1).bit_length(), windows, epilogue)
+    room = power_of_two(squares[0] * tile.b_block)
+    code = ConvolveTiles(tile, room, power_of_two(kept), windows, epilogue)
     values: Words = {
         "a": ("scratch", 0), "x": ("b", 0), "channels": kernels.channels, "block": block,
         "block_bytes": squares[0] * PIECES[kernels.dtype] * SQUARE, "tiles": tiles,

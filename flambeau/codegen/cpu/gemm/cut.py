@@ -45,6 +45,11 @@ def ceil(x: int, y: int) -> int:
     return -(-x // y)
 
 
+def power_of_two(n: int) -> int:
+    """The next one that is not below n: sizes of memory, so that few kernels serve many sizes."""
+    return 1 << (n - 1).bit_length()
+
+
 def cut_up(
     shape: Shape, lanes: int, machine: Machine, wide: bool, tall: bool, varied: bool = False
 ) -> Cut:
@@ -91,7 +96,7 @@ def wanted_tasks(shape: Shape, columns: int, task_work: int = TASK_WORK) -> int:
     work = 2 * shape.m * columns * shape.k * matrices
     least = 2 if work >= task_work // 2 else 1
     wanted = ceil(min(max(least, work // task_work), MOST_TASKS), matrices)
-    return 1 << (wanted - 1).bit_length()
+    return power_of_two(wanted)
 
 
 def grouped(cut: Cut, shape: Shape, wanted: int, itemsize: int) -> Cut:

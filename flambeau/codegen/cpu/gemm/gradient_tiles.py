@@ -18,7 +18,7 @@ from .epilogue import Epilogue, Place
 from .micro import moved
 from .pack import divided, share, transposed
 from .pairs import halves, interleaved
-from .patches import every_tap, words_of
+from .patches import Worded, every_tap, words_of
 from .pieces import PIECES, pieces_of
 from .tiles import (
     LINES,
@@ -27,11 +27,10 @@ from .tiles import (
     STEPS,
     Squares,
     Tile,
+    add_block,
     again_function,
     configure,
     instruct,
-    multiply,
-    settle,
 )
 from .weight_gradient import write_turned
 from .windows import Windows, places_at, tap_offset
@@ -43,13 +42,14 @@ WORDS = (
 
 
 @frozen
-class GradientTiles:
+class GradientTiles(Worded):
     """A kernel: its tiles, what is read, the epilogue over (row, column), or (part, row, column).
 
     `room`: bytes of the patches of a task; `steps`: of a block; `kept`: how many tiles of sums a
     task keeps; `slack`: rows in front of a task's first one that are packed with it.
     """
 
+    NAMES = WORDS
     tile: Tile
     room: int
     steps: int
@@ -58,15 +58,6 @@ class GradientTiles:
     gradient: DType
     windows: Windows
     epilogue: Epilogue
-
-    @property
-    def own(self) -> tuple[str, ...]:
-        """The words that the epilogue's come after."""
-        return WORDS + self.windows.words
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        return self.own + self.epilogue.words
 
 
 @lru_cache(maxsize=256)
@@ -153,9 +144,8 @@ def tile_function(b: Builder, code: GradientTiles) -> None:
     with b.function("tile", "void", [*p.values()]):
         b.args = p["args"]
         w = words_of(b, code.own)
-        at = Squares(p["a"], p["b"], b.i64(PIECES[tile.a] * SQUARE), w["a_square"], b.i64(ROW))
-        multiply(b, tile, at, p["steps"], p["parts"])
-        settle(b, tile, at, p["steps"], p["rows"], p["parts"], p["sums"], p["fresh"])
+        at = Squares.packed(b, tile, p["a"], p["b"], w["a_square"])
+        add_block(b, tile, at, p["steps"], p["rows"], p["parts"], p["sums"], p["fresh"])
         with b.when(p["last"]):
             finish(b, code, p)
         b.line("ret void")
@@ -164,7 +154,7 @@ def tile_function(b: Builder, code: GradientTiles) -> None:
 def finish(b: Builder, code: GradientTiles, p: dict[str, Value]) -> None:
     """Transpose the sums, and do the epilogue."""
     tile = code.tile
-    turned = b.op(f"alloca [{tile.bytes} x i8], align 64", "ptr")
+    turned = b.room(tile.bytes)
     for r in range(tile.down):
         for c in range(tile.across):
             corner = moved(b, p["sums"], r * LINES * tile.pitch + c * ROW)
@@ -186,13 +176,10 @@ class Driver:
     def __init__(self, b: Builder, code: GradientTiles) -> None:
         self.b, self.code, self.tile = b, code, code.tile
         self.w = words_of(b, code.own)
-        self.parts = self.buffer(self.tile.bytes)
-        self.kept = self.buffer(self.tile.bytes * code.kept)
-        self.patches = self.buffer(code.room)
-        self.panel = self.buffer(code.steps // STEPS * self.tile.b_block)
-
-    def buffer(self, size: int) -> Value:
-        return self.b.op(f"alloca [{size} x i8], align 64", "ptr")
+        self.parts = b.room(self.tile.bytes)
+        self.kept = b.room(self.tile.bytes * code.kept)
+        self.patches = b.room(code.room)
+        self.panel = b.room(code.steps // STEPS * self.tile.b_block)
 
     def write(self, begin: Value, end: Value) -> None:
         b, w = self.b, self.w
@@ -218,6 +205,7 @@ class Driver:
     ) -> None:
         """Pack the patches that the tiles need, those of whole channels."""
         b, w, windows = self.b, self.w, self.code.windows
+        assert b.args is not None
         first = b.mul(tiles[0], self.tile.rows)
         past = b.smin(b.mul(tiles[1], self.tile.rows), w["columns"])
         channel, before = divided(b, first, w["window"])
@@ -228,7 +216,7 @@ class Driver:
         row = b.sub(b.i64(self.code.slack), before)
         with b.loop(0, steps, STEPS, carry=[self.patches]) as at:
             target = at.carried[0]
-            self.call("patches", b.args, source, target, b.add(start, at.index), channels, row)
+            b.invoke("patches", b.args, source, target, b.add(start, at.index), channels, row)
             at.next = [moved(b, target, PIECES[self.tile.a] * SQUARE)]
 
     def block(
@@ -237,6 +225,7 @@ class Driver:
     ) -> None:  # fmt: skip
         """Some steps: all panels of the task, and for each panel all its tiles."""
         b, w, tile = self.b, self.w, self.tile
+        assert b.args is not None
         top = moved(b, self.patches, b.mul(w["a_square"], self.code.slack // LINES))
         with b.loop(*panels) as panel:
             column = b.mul(panel.index, tile.columns)
@@ -250,7 +239,7 @@ class Driver:
                 row = b.mul(number.index, tile.rows)
                 rows = b.smin(b.sub(w["columns"], row), tile.rows)
                 here = moved(b, top, b.mul(b.mul(past, tile.down), w["a_square"]))
-                self.call("tile", b.args, self.parts, sums, here, self.panel, steps, part, row,
+                b.invoke("tile", b.args, self.parts, sums, here, self.panel, steps, part, row,
                           rows, column, columns, *ends)  # fmt: skip
 
     def pack_gradient(self, row: Value, rows: Value, start: Value, steps: Value) -> None:
@@ -273,8 +262,4 @@ class Driver:
                 lines = b.sub(rows, c * LINES) if c else rows
                 here = b.select(b.icmp("sgt", lines, 0), here, source)
                 there = moved(b, target, c * count * SQUARE)
-                self.call("half", here, there, w["g_row"], lines, left)
-
-    def call(self, function: str, *values: Value | None) -> None:
-        listed = ", ".join(value.typed for value in values if value)
-        self.b.line(f"call void @{function}({listed})")
+                b.invoke("half", here, there, w["g_row"], lines, left)

@@ -168,12 +168,9 @@ class Driver:
     def __init__(self, b: Builder, gemm: Gemm) -> None:
         self.b, self.gemm, self.micro = b, gemm, gemm.micro
         self.w = {name: b.word(i) for i, name in enumerate(gemm.words[: -len(gemm.epilogue.words)])}
-        self.kept = self.buffer(self.micro.tile_bytes * (KEPT if self.micro.keeps else 1))
+        self.kept = b.room(self.micro.tile_bytes * (KEPT if self.micro.keeps else 1))
         if gemm.pack_b:
-            self.panel = self.buffer(K_LIMIT * gemm.pack_b.row_bytes)
-
-    def buffer(self, size: int) -> Value:
-        return self.b.op(f"alloca [{size} x i8], align 64", "ptr")
+            self.panel = b.room(K_LIMIT * gemm.pack_b.row_bytes)
 
     def write(self, begin: Value, end: Value) -> None:
         b, w = self.b, self.w

@@ -63,8 +63,7 @@ def pack_function(b: Builder, pack: Pack, name: str) -> None:
 
 
 def call_pack(b: Builder, name: str, panel: Panel) -> None:
-    args = (getattr(panel, key).typed for key in PARAMS)
-    b.line(f"call void @{name}({', '.join(args)})")
+    b.invoke(name, *(getattr(panel, key) for key in PARAMS))
 
 
 def copy_lines(b: Builder, pack: Pack, panel: Panel) -> None:

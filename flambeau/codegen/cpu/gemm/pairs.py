@@ -120,7 +120,7 @@ def fill_block(
         square = Square(place, there, w["line"], w["step"],
                         b.sub(lines, i * LINES) if i else lines, steps)  # fmt: skip
         with b.when(b.icmp("sgt", square.lines, 0)):
-            call_square(b, filler, square)
+            b.invoke(filler, *(getattr(square, key) for key in PARAMS))
 
 
 # -- one square
@@ -138,10 +138,6 @@ def square_functions(b: Builder, pairs: Pairs, suffix: str = "") -> None:
 def whole_or_rest(b: Builder, steps: Value, suffix: str) -> Value:
     whole = b.icmp("eq", steps, STEPS)
     return b.op(f"select i1 {whole}, ptr @whole{suffix}, ptr @rest{suffix}", "ptr")
-
-
-def call_square(b: Builder, function: Value, square: Square) -> None:
-    b.line(f"call void {function}({', '.join(getattr(square, key).typed for key in PARAMS)})")
 
 
 def fill(b: Builder, pairs: Pairs, square: Square, whole: bool) -> None:

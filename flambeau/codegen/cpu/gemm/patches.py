@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import ClassVar
 
 from flambeau.ir.record import frozen
 
 from ...builder import Builder, Value
 from ...memory import size_of
+from .epilogue import Epilogue
 from .micro import moved
 from .windows import W, Windows, places_at, tap_offset
 
@@ -63,8 +65,25 @@ def patches_function(b: Builder, patches: Patches, names: tuple[str, ...]) -> No
 def call_patches(b: Builder, source: Value, target: Value, column: Value, channels: Value,
                  row: Value) -> None:  # fmt: skip
     assert b.args is not None
-    values = (b.args, source, target, column, channels, row)
-    b.line(f"call void @patches({', '.join(v.typed for v in values)})")
+    b.invoke("patches", b.args, source, target, column, channels, row)
+
+
+class Worded:
+    """A kernel over windows: its words are `NAMES`, then those of the windows and the epilogue."""
+
+    __slots__ = ()
+    NAMES: ClassVar[tuple[str, ...]]
+    windows: Windows
+    epilogue: Epilogue
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The words that the epilogue's come after."""
+        return self.NAMES + self.windows.words
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return self.own + self.epilogue.words
 
 
 def words_of(b: Builder, names: tuple[str, ...]) -> W:

@@ -75,6 +75,11 @@ class Squares:
     a_square: Value
     a_stride: Value
 
+    @classmethod
+    def packed(cls, b: Builder, tile: Tile, a: Value, b_: Value, a_square: Value) -> Squares:
+        """Squares of A in which each block of steps is followed by the next."""
+        return cls(a, b_, b.i64(PIECES[tile.a] * SQUARE), a_square, b.i64(ROW))
+
     def after(self, b: Builder, tile: Tile, blocks: int) -> list[Value]:
         """Where A and B lie some blocks of steps on."""
         return [moved(b, self.a, self.a_block, blocks), moved(b, self.b, tile.b_block, blocks)]
@@ -107,7 +112,7 @@ def rows_word(height: int, down: int, across: int) -> int:
 
 def configure(b: Builder, rows: Value) -> None:
     """Give the tile registers their sizes."""
-    config = b.op(f"alloca [{CONFIG} x i8], align 64", "ptr")
+    config = b.room(CONFIG)
     b.store(b.number("<8 x i64>", 0), config, 64)
     b.store(b.i64(1), config)  # the palette
     for place in CONFIG_BYTES:
@@ -176,12 +181,13 @@ def row_of(b: Builder, tile: Tile, sums: Value) -> list[Value]:
     return [b.load("<16 x float>", moved(b, sums, c * ROW), 64) for c in range(tile.across)]
 
 
-def settle(
+def add_block(
     b: Builder, tile: Tile, at: Squares, steps: Value, rows: Value, part: Value, sums: Value,
     fresh: Value,
 ) -> None:  # fmt: skip
-    """Check a block's sums, row by row, and add them to those of the blocks before, if it is not
-    the first (`fresh`)."""
+    """Multiply a block of steps into `part`, check it row by row, and add it to the sums of the
+    blocks before, if it is not the first (`fresh`)."""
+    multiply(b, tile, at, steps, part)
     with b.loop(0, rows, carry=[part, sums]) as row:
         here, there = row.carried
         check_row(b, tile, at, steps, row.index, here, [None] * tile.across)
@@ -212,8 +218,7 @@ def check_row(
     with b.when(b.any(either)):
         square, line = divided(b, row, b.i64(LINES))
         a = moved(b, moved(b, at.a, b.mul(square, at.a_square)), b.mul(line, ROW))
-        values = (sums, a, at.a_block, at.b, steps)
-        b.line(f"call void @again({', '.join(value.typed for value in values)})")
+        b.invoke("again", sums, a, at.a_block, at.b, steps)
 
 
 AGAIN = {"sums": "ptr", "a": "ptr", "a_block": "i64", "b": "ptr", "k": "i64"}

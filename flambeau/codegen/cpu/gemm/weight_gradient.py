@@ -32,7 +32,7 @@ from .pack import (
     share,
     transposed,
 )
-from .patches import Patches, call_patches, patches_function, words_of
+from .patches import Patches, Worded, call_patches, patches_function, words_of
 from .windows import Windows
 
 WORDS = (
@@ -44,13 +44,14 @@ PACKED = 2  # vectors of places that are packed together
 
 
 @frozen
-class WeightGradient:
+class WeightGradient(Worded):
     """A kernel: tiles, what is read, the epilogue over (row, column), or (part, row, column).
 
     `room`: bytes of the patches of a task; `steps`: of a block; `kept`: how many tiles of sums a
     task keeps.
     """
 
+    NAMES = WORDS
     micro: Micro
     uneven: bool
     room: int
@@ -59,15 +60,6 @@ class WeightGradient:
     pack: Pack
     windows: Windows
     epilogue: Epilogue
-
-    @property
-    def own(self) -> tuple[str, ...]:
-        """The words that the epilogue's come after."""
-        return WORDS + self.windows.words
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        return self.own + self.epilogue.words
 
 
 @lru_cache(maxsize=256)
@@ -114,7 +106,7 @@ def finish(
 ) -> None:
     """The epilogue, row by row of the weight, which are the tile's columns."""
     lanes, across = micro.lanes, -(-micro.height // micro.lanes)
-    turned = b.op(f"alloca [{micro.columns * across} x {micro.vector}], align 64", "ptr")
+    turned = b.room(micro.columns * across, micro.vector)
     zero = b.number(micro.vector, 0)
     for v in range(micro.vectors):
         column = sums[v :: micro.vectors]
@@ -155,12 +147,9 @@ class Driver:
     def __init__(self, b: Builder, code: WeightGradient) -> None:
         self.b, self.code, self.micro = b, code, code.micro
         self.w = words_of(b, code.own)
-        self.kept = self.buffer(self.micro.tile_bytes * code.kept)
-        self.patches = self.buffer(code.room)
-        self.panel = self.buffer(code.steps * code.pack.row_bytes)
-
-    def buffer(self, size: int) -> Value:
-        return self.b.op(f"alloca [{size} x i8], align 64", "ptr")
+        self.kept = b.room(self.micro.tile_bytes * code.kept)
+        self.patches = b.room(code.room)
+        self.panel = b.room(code.steps * code.pack.row_bytes)
 
     def write(self, begin: Value, end: Value) -> None:
         b, w = self.b, self.w

@@ -11,7 +11,7 @@ from ....ir.layout import Ints
 from ...values import computed
 from .combine import ROWS_OF_A_TASK, Combine, combine_text
 from .convolving import epilogue_values, refined, tile_rows
-from .cut import MOST_TASKS, TASK_WORK, ceil
+from .cut import MOST_TASKS, TASK_WORK, ceil, power_of_two
 from .epilogue import Epilogue
 from .gradient_tiles import GradientTiles, gradient_tiles_text
 from .micro import Micro
@@ -162,8 +162,8 @@ def multiplied_by_vectors(gradient: Gradient, cut: Cutting, windows: Windows, ep
     room = packed_rows(cut.task_tiles * cut.height, geometry.window) * row
     kept = cut.task_tiles * cut.task_panels if micro.keeps else 1
     pack = Pack(gradient.grad, micro.element, lanes, cut.vectors, "steps")
-    code = WeightGradient(micro, cut.full < cut.tiles, rounded(room), rounded(cut.block),
-                          rounded(kept), pack, windows, epilogue)  # fmt: skip
+    code = WeightGradient(micro, cut.full < cut.tiles, power_of_two(room), power_of_two(cut.block),
+                          power_of_two(kept), pack, windows, epilogue)  # fmt: skip
     values = values | geometry.values(windows) | {
         "g": ("a", 0), "g_image": gradient.g[0] * gradient.grad.itemsize,
         "g_row": gradient.g[1] * gradient.grad.itemsize, "x": ("b", 0), "steps": cut.steps,
@@ -176,11 +176,6 @@ def multiplied_by_vectors(gradient: Gradient, cut: Cutting, windows: Windows, ep
     text = weight_gradient_text(code, machine.vector_bytes)
     tasks = gradient.groups * cut.parts * cut.groups_m * cut.groups_n
     return Launch(text, "weight_gradient", ordered(code.words, values), tasks)
-
-
-def rounded(n: int) -> int:
-    """The next power of two, so that few kernels serve many sizes."""
-    return 1 << (n - 1).bit_length()
 
 
 # -- by tile registers
@@ -219,8 +214,8 @@ def multiplied_by_tiles(gradient: Gradient, cut: Cutting, windows: Windows, epil
     square = cut.block // STEPS * PIECES[tile.a] * SQUARE + ROW  # not a multiple of a page
     rows = cut.task_tiles * cut.height + slack + geometry.window
     code = GradientTiles(
-        tile, rounded(ceil(rows, LINES) * square), rounded(cut.block),
-        rounded(cut.task_tiles * cut.task_panels), slack, gradient.grad, windows, epilogue,
+        tile, power_of_two(ceil(rows, LINES) * square), power_of_two(cut.block),
+        power_of_two(cut.task_tiles * cut.task_panels), slack, gradient.grad, windows, epilogue,
     )  # fmt: skip
     values = values | geometry.values(windows) | {
         "g": ("a", 0), "g_image": gradient.g[0] * gradient.grad.itemsize,
