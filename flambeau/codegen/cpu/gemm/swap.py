@@ -52,7 +52,7 @@ def is_better_turned(matmul: Matmul, shape: Shape, lanes: int) -> bool:
     m, n, k = shape.m, shape.n, shape.k
     out = shape.accesses[matmul.stores[0].access]
     if n == 1:
-        return m > 1 and (k >= lanes // 2 or shape.a[-2] == 1)
+        return m > 1
     if m > 1 and out[-2] == 1 != out[-1]:
         return True
     return n <= NARROW and m >= 4 * lanes and k >= 2 * lanes and shape.a[-2] == 1 != shape.a[-1]
