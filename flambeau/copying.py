@@ -15,7 +15,7 @@ from flambeau.ir.layout import contiguous_strides, spec_of
 from flambeau.runtime.buffers import allocate
 from flambeau.tensor import Tensor
 from flambeau.trace import flush
-from flambeau.trace.storage import Storage
+from flambeau.trace.storage import Storage, new_storage
 from flambeau.trace.tensor import Counter, assemble
 from flambeau.trace.trie import here
 
@@ -34,7 +34,7 @@ def storage_from(data: bytes) -> Storage:
     """The storage that bytes stand for."""
     buffer = allocate(len(data))
     buffer.memory[: len(data)] = np.frombuffer(data, np.uint8)
-    return Storage(len(data), buffer)
+    return new_storage(len(data), buffer)
 
 
 def reduce_layout(it: layout) -> Any:
@@ -145,7 +145,7 @@ def place_of(self: Any, source: Any, offset: int, size: Any, stride: Any) -> Any
 
     dtype = self._spec.dtype
     if source is None:
-        return Storage(0, allocate(0)), 0, spec_of((0,), (1,), dtype)
+        return new_storage(0, allocate(0)), 0, spec_of((0,), (1,), dtype)
     if isinstance(source, Tensor) and size is None:
         return source._storage, source._offset, source._spec
     if not isinstance(source, (Tensor, Face)):

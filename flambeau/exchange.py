@@ -20,7 +20,7 @@ from flambeau.runtime.buffers import adopt
 from flambeau.sharing import Taken, bytes_at, numpy
 from flambeau.storage import Shared
 from flambeau.tensor import Tensor, fresh, from_array
-from flambeau.trace.storage import Storage
+from flambeau.trace.storage import new_storage
 
 
 class DLDeviceType(IntEnum):
@@ -146,7 +146,7 @@ def on_array(array: np.ndarray, dtype: dt.DType, pin: Any) -> Any:
         return from_array(array, dtype, spec.stride)
     owner = pin if isinstance(pin, Taken) else array  # a pin that counts references has one
     buffer = adopt(bytes_at(array.ctypes.data, nbytes), owner)
-    storage = Storage(nbytes, buffer)
+    storage = new_storage(nbytes, buffer)
     storage.pin = pin
     storage.fix()
     return fresh(storage, spec)

@@ -14,7 +14,7 @@ from flambeau.ir.layout import result_strides, spec_of
 from flambeau.runtime.buffers import allocate
 from flambeau.size import Size
 from flambeau.tensor import Tensor, fresh, from_array
-from flambeau.trace.storage import Storage
+from flambeau.trace.storage import new_storage
 
 INTS, FLOATS, ONE_STEP = {int}, {float}, (1,)
 NUMBERS = {bool: dt.bool_, int: dt.int64}
@@ -73,7 +73,7 @@ def flat_list(data: list[Any]) -> Any:
         np.ndarray(count, dtype.numpy, buffer.block)[:] = data
     except OverflowError:
         return None  # the long way says what is wrong
-    return fresh(Storage(buffer.nbytes, buffer), spec_of((count,), ONE_STEP, dtype))
+    return fresh(new_storage(buffer.nbytes, buffer), spec_of((count,), ONE_STEP, dtype))
 
 
 def order_of(array: np.ndarray) -> Any:

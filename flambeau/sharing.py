@@ -21,7 +21,7 @@ from flambeau.ir.layout import extent, spec_of
 from flambeau.literal import check_array, numpy_dtype, tensor
 from flambeau.runtime.buffers import Buffer, adopt
 from flambeau.tensor import Tensor, fresh, from_array
-from flambeau.trace.storage import Storage
+from flambeau.trace.storage import Storage, new_storage
 
 # ------------------------------------------------------------------ pins
 
@@ -164,7 +164,7 @@ def from_numpy(ndarray: Any) -> Any:
         out._storage.fix()
         return out
     buffer = adopt(bytes_at(address, nbytes), None)
-    storage = Storage(nbytes, buffer)
+    storage = new_storage(nbytes, buffer)
     storage.pin = buffer.owner = Taken(ndarray)
     storage.fix()
     return fresh(storage, spec)

@@ -21,7 +21,7 @@ from flambeau.literal import tensor
 from flambeau.selecting import index_put, index_put_
 from flambeau.size import Size
 from flambeau.tensor import FUNCTIONS, Tensor, from_array
-from flambeau.trace.storage import Storage
+from flambeau.trace.storage import new_storage
 from flambeau.trace.tensor import assemble
 from flambeau.trace.trie import here
 
@@ -314,7 +314,7 @@ class SparseTensor(Tensor):
 
 def made(indices: Any, values: Any, size: Any, coalesced: bool | None = None) -> SparseTensor:
     """A sparse tensor of these parts; nobody looked whether a place comes twice, if not told."""
-    storage = Storage(0)
+    storage = new_storage(0)
     storage.error = NotImplementedError("this is not supported for sparse tensors\n  hint: "
                                         "x.to_dense() is the dense tensor")  # fmt: skip
     out: Any = assemble(SparseTensor, storage, spec_of(tuple(size), None, values.dtype))

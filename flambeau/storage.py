@@ -22,7 +22,7 @@ from flambeau.ir.layout import spec_of
 from flambeau.runtime.buffers import adopt, allocate
 from flambeau.tensor import Tensor
 from flambeau.trace import flush
-from flambeau.trace.storage import Storage
+from flambeau.trace.storage import Storage, new_storage
 from flambeau.trace.tensor import assemble
 
 
@@ -30,7 +30,7 @@ def memory_of(nbytes: int) -> Storage:
     """New memory whose content nobody knows."""
     if nbytes < 0:
         raise RuntimeError(f"Storage size calculation overflowed with sizes=[{nbytes}]")
-    return Storage(nbytes, allocate(nbytes))
+    return new_storage(nbytes, allocate(nbytes))
 
 
 def elements(storage: Storage, dtype: dt.DType) -> Any:
@@ -367,7 +367,7 @@ def cut(storage: Storage, start: int, nbytes: int) -> Storage:
     settle_writes(elements(storage, dt.uint8))
     exporter = exporter_of(storage)
     buffer = adopt(storage.buffer.memory[start : start + nbytes], exporter)  # type: ignore[union-attr]
-    part = Storage(nbytes, buffer)
+    part = new_storage(nbytes, buffer)
     part.pin = Given(exporter, None)
     return part
 

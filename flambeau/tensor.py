@@ -24,7 +24,7 @@ from flambeau.runtime.buffers import Buffer, allocate
 from flambeau.size import Size
 from flambeau.trace import above, flush
 from flambeau.trace.node import Edge
-from flambeau.trace.storage import Storage
+from flambeau.trace.storage import Storage, new_storage
 from flambeau.trace.tensor import Counter, Recorded, assemble
 from flambeau.trace.trie import here
 
@@ -415,7 +415,7 @@ def from_array(array: np.ndarray, dtype: dt.DType, stride: Ints | None = None) -
 def empty_of(spec: Spec) -> Any:
     """A tensor with memory whose content nobody knows."""
     nbytes = spec.numel * spec.dtype.itemsize
-    return fresh(Storage(nbytes, allocate(nbytes)), spec)
+    return fresh(new_storage(nbytes, allocate(nbytes)), spec)
 
 
 def fresh(storage: Storage, spec: Spec) -> Any:

@@ -10,14 +10,13 @@ run-time numbers: walk.
 from __future__ import annotations
 
 from typing import Any
-from weakref import ref
 
 from flambeau.ir.layout import Spec
 from flambeau.ir.record import field, record
 from flambeau.trace import above
+from flambeau.trace.results import new_tensor
 from flambeau.trace.storage import Storage
 from flambeau.trace.symbol import ComplexSymbol, FloatSymbol, IntSymbol
-from flambeau.trace.tensor import assemble
 from flambeau.trace.trie import State, Stretch, here
 
 
@@ -74,9 +73,12 @@ def follow(root: Any, retain: bool) -> bool:
         macro = macros.get((root._slot, retain))
         if macro is None:
             return False
-        leaves = [stretch.leaves.get(slot) for slot in macro.leaves]
-        key = tuple([before(stretch, leaf) for leaf in leaves])
-        case = macro.cases.get(key)
+        leaves, key = [], []
+        for slot in macro.leaves:
+            leaf = stretch.leaves.get(slot)
+            leaves.append(leaf)
+            key.append("gone" if leaf is None else before(stretch, leaf._meta))
+        case = macro.cases.get(tuple(key))
         if case is None or not usable(stretch, case):
             return False
         apply(stretch, case, leaves, retain)
@@ -85,11 +87,8 @@ def follow(root: Any, retain: bool) -> bool:
         stretch.busy = False
 
 
-def before(stretch: Stretch, leaf: Any) -> Any:
+def before(stretch: Stretch, meta: Any) -> Any:
     """What of a leaf's gradient decides how a walk accumulates into it."""
-    if leaf is None:
-        return "gone"
-    meta = leaf._meta
     if meta is None:
         return None
     if meta.hooks or meta.post_hooks or meta.backward_hooks:
@@ -138,7 +137,7 @@ def apply(stretch: Stretch, case: Case, leaves: list[Any], retain: bool) -> None
         storage.version += 1
     for place, slot, value, spec in case.fresh:
         leaf = leaves[place]
-        leaf._made_meta().grad = fresh_gradient(stretch, slot, value, spec)
+        (leaf._meta or leaf._made_meta()).grad = fresh_gradient(stretch, slot, value, spec)
     for place, value in case.added:
         storage = leaves[place]._meta.grad._storage
         storage.index = value
@@ -153,12 +152,17 @@ def apply(stretch: Stretch, case: Case, leaves: list[Any], retain: bool) -> None
 
 
 def fresh_gradient(stretch: Stretch, slot: int, value: int, spec: Spec) -> Any:
-    storage = Storage(spec.numel * spec.dtype.itemsize)
-    grad = assemble(above.result_class, storage, spec)
-    grad._stretch = storage.stretch = stretch
+    """What `follow_one` makes, of a value that is not its storage's first."""
+    storage = Storage()
+    grad = new_tensor(above.result_class)
     grad._slot = storage.born = slot
+    grad._stretch = storage.stretch = stretch
     storage.index = value
-    stretch.results.append(ref(storage))
+    storage.buffer = storage.rare = None
+    storage.nbytes, storage.version = spec.numel * spec.dtype.itemsize, 0
+    grad._storage, grad._spec, grad._offset = storage, spec, 0
+    grad._edge = grad._viewed = grad._meta = None
+    stretch.results.append(storage)
     return grad
 
 

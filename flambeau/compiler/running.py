@@ -76,7 +76,7 @@ def names_in(emitter: Emitter, source: str) -> dict[str, Any]:
     functions = {f"make{n}": key[1] for n, key in enumerate(slots) if key[0] == "derived"}
     scope: dict[str, Any] = {
         "pack": struct.Struct("<" + kinds).pack_into, "allocate": allocate_class, "some": allocate,
-        "new": Buffer.__new__, "Buffer": Buffer, "scratch": scratch,
+        "Buffer": Buffer, "scratch": scratch,
     }  # fmt: skip
     scope |= {f"free{size}": free_list(int(size)) for size in re.findall(r"free(\d+)", source)}
     return scope | functions
@@ -119,7 +119,7 @@ def allocations(emitter: Emitter, names: dict[int, str], arena_bytes: int) -> li
         name, size = names[home], emitter.sizes[home]
         if home in shared:  # `buffers.part`, written out
             start = source_of(places[home])
-            lines.append(f"{name} = new(Buffer); {name}.nbytes = {source_of(size)}; "
+            lines.append(f"{name} = Buffer(); {name}.nbytes = {source_of(size)}; "
                          f"{name}.owner = small; "
                          f"{name}.block = block; {name}.start = {start}; "
                          f"{name}.address = base + {start}")  # fmt: skip

@@ -11,7 +11,7 @@ from flambeau.nn.parameter import Parameter
 from flambeau.runtime.buffers import adopt
 from flambeau.storage import Shared, share
 from flambeau.tensor import Tensor
-from flambeau.trace.storage import Storage
+from flambeau.trace.storage import Storage, new_storage
 from flambeau.trace.tensor import assemble
 
 
@@ -55,6 +55,6 @@ def rebuild_storage(descriptor, nbytes):
     """A storage on the same memory."""
     pin = Shared(descriptor.detach())
     mapping = mmap.mmap(pin.descriptor, nbytes)
-    storage = Storage(nbytes, adopt(np.frombuffer(mapping, np.uint8), mapping))
+    storage = new_storage(nbytes, adopt(np.frombuffer(mapping, np.uint8), mapping))
     storage.pin = pin
     return storage

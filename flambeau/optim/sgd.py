@@ -1,5 +1,7 @@
 """Stochastic gradient descent."""
 
+from itertools import repeat
+
 from flambeau.ops.update import sgd_expand, sgd_update
 from flambeau.optim.checks import check_lr, check_modes
 from flambeau.optim.state import zeros_for
@@ -33,11 +35,10 @@ class SGD(Stepping):
 
     def update(self, group, params, grads):
         """The first step of a parameter does not dampen, so it is told from later ones."""
-        self.stepped += [(param, ()) for param in params]
-        momentum = group["momentum"]
-        settings = (-float(number(group["lr"])), float(number(group["weight_decay"])),
-                    float(momentum))  # fmt: skip
-        flags = bool(group["weight_decay"] != 0), bool(group["nesterov"]), bool(group["maximize"])
+        self.stepped += zip(params, repeat(()))
+        momentum, decay = group["momentum"], float(group["weight_decay"])
+        settings = -float(group["lr"]), decay, float(momentum)
+        flags = decay != 0, bool(group["nesterov"]), bool(group["maximize"])
         if not momentum:
             self.apply(params, grads, [], *settings, 1.0, *flags)
             return

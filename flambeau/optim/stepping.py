@@ -1,6 +1,7 @@
 """Stepping: optimizers whose update is one recorded call for all parameters of a group."""
 
 import sys
+from operator import attrgetter
 
 from flambeau.autograd.modes import enable_grad, set_mode
 from flambeau.ops.functions import function_of
@@ -8,6 +9,8 @@ from flambeau.optim.optimizer import Optimizer
 from flambeau.optim.state import ParameterState
 from flambeau.tensor import Tensor
 from flambeau.trace.trie import here
+
+STORAGE, KIND = attrgetter("_storage"), attrgetter("_spec.dtype.kind")
 
 
 class Rule:
@@ -107,7 +110,7 @@ class Stepping(Optimizer):
 
     def write(self, rule, *args):
         """Record an update, or run its formula where it is to be differentiated."""
-        if any([p._spec.dtype.kind == "c" for p in args[0]]):
+        if "c" in map(KIND, args[0]):
             args = [list(map(real_view, a)) if isinstance(a, list) else a for a in args]
         (rule.formula if self.defaults.get("differentiable") else rule.record)(*args)
 
@@ -136,18 +139,19 @@ def real_view(x):
 
 def with_gradients(params):
     """The parameters that have a gradient, and their gradients."""
-    metas = [p._meta for p in params]
-    grads = [None if m is None else m.grad for m in metas]
-    for grad in grads:
-        if grad is None:
-            params = [p for p, g in zip(params, grads) if g is not None]
-            return params, [g for g in grads if g is not None]
+    grads = []
+    for p in params:
+        meta = p._meta
+        if meta is None or meta.grad is None:
+            chosen = [p for p in params if p._meta is not None and p._meta.grad is not None]
+            return chosen, [p._meta.grad for p in chosen]
+        grads.append(meta.grad)
     return params, grads
 
 
 def separately(params):
     """Whether each parameter has memory of its own, so that one call may write them all."""
-    return len({id(p._storage) for p in params}) == len(params)
+    return len(set(map(id, map(STORAGE, params)))) == len(params)
 
 
 def number(value):

@@ -100,7 +100,6 @@ class Block(Buffer):
         free.append((self.address, self.block))
 
 
-_new_block, _new = Block.__new__, Buffer.__new__
 _classes: dict[int, tuple[int, list[tuple[int, np.ndarray]]]] = {}  # bytes → their class
 
 
@@ -126,7 +125,7 @@ def allocate_class(nbytes: int, capacity: int, free: list[tuple[int, np.ndarray]
             capacity, free, (address, block) = huge(capacity, free)
         else:
             address, block = fresh(capacity)
-    buffer = _new_block(Block)
+    buffer = Block()
     buffer.address, buffer.block = address, block
     buffer.nbytes, buffer.capacity, buffer.free = nbytes, capacity, free
     if settings.check:
@@ -159,7 +158,7 @@ def free_list(capacity: int) -> list[tuple[int, np.ndarray]]:
 
 def part(whole: Buffer, start: int, nbytes: int) -> Buffer:
     """Some of a buffer's bytes, as a buffer that keeps the whole alive."""
-    buffer = _new(Buffer)
+    buffer = Buffer()
     buffer.nbytes, buffer.owner = nbytes, whole
     buffer.block, buffer.start = whole.block, whole.start + start
     buffer.address = whole.address + start
@@ -178,7 +177,7 @@ def scratch(nbytes: int) -> Buffer:
 
 def adopt(memory: np.ndarray, owner: object) -> Buffer:
     """A buffer over bytes that somebody else owns; `owner` is kept alive."""
-    buffer = _new(Buffer)
+    buffer = Buffer()
     buffer.start, buffer.address, buffer.block = 0, memory.ctypes.data, memory
     buffer.nbytes, buffer.owner = memory.nbytes, owner
     return buffer

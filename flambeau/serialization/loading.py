@@ -16,7 +16,7 @@ from flambeau.serialization.archive import Reader, broken
 from flambeau.serialization.pickling import loads, memory_of
 from flambeau.serialization.places import Restore
 from flambeau.storage import Face, TypedStorage, UntypedStorage, typed, untyped
-from flambeau.trace.storage import Storage
+from flambeau.trace.storage import Storage, new_storage
 
 MAGIC = 0x1950A86A20F9469CFC6C  # of a stream; it is followed by its version
 STREAM_VERSION = 1001
@@ -139,13 +139,13 @@ class ArchiveLoader:
             begin = self.reader.begin(record)
             memory = self.options.mapped[begin : begin + record.size]
             if record.size and memory.ctypes.data % named.dtype.itemsize == 0:
-                return Storage(record.size, adopt(memory, self.options.mapped))
+                return new_storage(record.size, adopt(memory, self.options.mapped))
         buffer = allocate(record.size)
         memory = buffer.memory[: record.size]
         self.reader.read_into(record, memoryview(memory))  # type: ignore[arg-type]
         if self.swapped:
             swap(memory, named.dtype)
-        return Storage(record.size, buffer)
+        return new_storage(record.size, buffer)
 
 
 # ------------------------------------------------------------------ streams
@@ -196,7 +196,7 @@ class StreamLoader:
             if taken + named.nbytes > len(self.data) - self.at:
                 raise RuntimeError(f"unexpected EOF, expected {named.nbytes} more bytes. The file "
                                    "might be corrupted.")  # fmt: skip
-            memory = Storage(named.nbytes, allocate(named.nbytes))
+            memory = new_storage(named.nbytes, allocate(named.nbytes))
             place = self.options.restore(untyped(memory), named.place)
             self.storages[named.key] = named, place
         return named.face(self.storages[named.key][1])

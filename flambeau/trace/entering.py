@@ -16,7 +16,7 @@ from flambeau.ir.layout import Spec
 from flambeau.ir.op import Param
 from flambeau.ir.program import Input
 from flambeau.trace import above, flush
-from flambeau.trace.storage import Storage
+from flambeau.trace.storage import Storage, new_storage
 from flambeau.trace.symbol import ComplexSymbol, FloatSymbol, IntSymbol
 from flambeau.trace.tensor import Recorded, assemble, tensors
 from flambeau.trace.trie import State, Stretch, here
@@ -191,7 +191,7 @@ def enter_guest(stretch: Stretch, x: Any) -> int:
     assert guests is not None
     shared = guests.get(id(storage))
     if shared is None or shared.buffer is not storage.buffer:
-        shared = guests[id(storage)] = Guest(storage)
+        shared = guests[id(storage)] = new_guest(storage)
     guest: Any = assemble(Recorded, shared, x._spec, x._offset)
     guest._edge, guest._meta = x._edge, x._meta
     guests[id(x)] = guest, x
@@ -206,11 +206,17 @@ class Guest(Storage):
 
     __slots__ = ("original",)
 
-    def __init__(self, original: Storage) -> None:
-        super().__init__(original.nbytes, original.buffer)
-        self.original = original  # kept alive, as it is known by its id
-        if original.inference:
-            self.mark_inference()
+
+    original: Storage  # kept alive, as it is known by its id
+
+
+def new_guest(original: Storage) -> Storage:
+    """What stands for a storage."""
+    guest = new_storage(original.nbytes, original.buffer, Guest)
+    guest.original = original  # type: ignore[attr-defined]
+    if original.inference:
+        guest.mark_inference()
+    return guest
 
 
 def guest_of(stretch: Stretch, x: Any) -> Any:

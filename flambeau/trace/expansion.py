@@ -13,7 +13,7 @@ from flambeau.ir.program import Call, Input, Number, Out, Ref
 from flambeau.ir.record import frozen, replace
 from flambeau.trace import above, entering, sighting
 from flambeau.trace.modes import START, switch
-from flambeau.trace.storage import Storage
+from flambeau.trace.storage import new_storage
 from flambeau.trace.symbol import refuse, symbol
 from flambeau.trace.tensor import assemble
 from flambeau.trace.trie import State, Stretch, here
@@ -44,12 +44,14 @@ def expand_call(function: Callable[..., Any], call: Call) -> Expansion:
         outs = tuple(_out_ref(stretch, r) for r in _results(call, results, tensors))
     finally:
         here.stretch = outer
-    events = [s.event for s in stretch.state.path() if s.event is not None]
+    state, numbers, offsets = stretch.state, stretch.numbers, stretch.offsets
+    stretch.end()
+    events = [s.event for s in state.path() if s.event is not None]
     return Expansion(
         tuple(e for e in events if isinstance(e, Input)),
-        tuple(_settled(e, stretch.offsets) for e in events if isinstance(e, Call)),
-        tuple(_number(n) for n in stretch.numbers),
-        _settled(outs, stretch.offsets),
+        tuple(_settled(e, offsets) for e in events if isinstance(e, Call)),
+        tuple(_number(n) for n in numbers),
+        _settled(outs, offsets),
     )
 
 
@@ -73,7 +75,7 @@ def stand_ins(stretch: Stretch, call: Call) -> tuple[list[Any], list[Any]]:
 
 def _stand_in(stretch: Stretch, ref: Ref, tensors: list[Any]) -> Any:
     spec = spec_of(ref.layout.size, ref.layout.stride, ref.dtype)
-    storage = Storage(0)  # as it enters it holds nothing that the stretch would have to count
+    storage = new_storage(0)  # as it enters it holds nothing that the stretch would have to count
     storage.stretch = stretch
     tensor = assemble(above.result_class, storage, spec)
     storage.stretch = None

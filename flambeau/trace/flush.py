@@ -8,16 +8,16 @@ and the results to the storages that wait for them.
 from __future__ import annotations
 
 import os
-import sys
 import warnings
-from operator import attrgetter, call
+from operator import attrgetter
+from sys import getrefcount
 from typing import Any
 
 from flambeau.runtime.buffers import Buffer, allocate
 from flambeau.settings import settings
 from flambeau.trace import interrupt, period, programs, trie, turns
 from flambeau.trace.programs import counters
-from flambeau.trace.storage import Storage
+from flambeau.trace.storage import Storage, new_storage
 from flambeau.trace.trie import Stretch, here, threads
 
 MANY_CALLS, LITTLE_MEMORY = 200, 1 << 18  # of steps that run at their end; bytes of inputs
@@ -89,7 +89,7 @@ def finish(stretch: Stretch) -> None:
     value.
     """
     state, leaves, inputs = stretch.state, stretch.leaves, stretch.inputs
-    waiting = list(filter(None, map(call, stretch.results)))  # who of them is still alive
+    waiting = [s for s in stretch.results if getrefcount(s) > ALONE]  # who is still alive
     stretch.end()
     done: dict[int, Buffer] = {}  # what was complete when a failure came
     if state.depth:
@@ -154,16 +154,15 @@ def at_limit(stretch: Stretch) -> None:
 
 def limit_bytes(stretch: Stretch) -> None:
     """End the stretch after this call where too much memory waits for it and for nobody else."""
-    alone = ALONE  # references to a storage that is only in `inputs`
-    dead = sum([s.nbytes for s in stretch.inputs if sys.getrefcount(s) <= alone])
+    dead = sum([s.nbytes for s in stretch.inputs if getrefcount(s) <= ALONE])
     if dead > trie.HELD:
         stretch.limit = min(stretch.limit, max(stretch.state.depth, 1))
     stretch.most = stretch.bytes + max(trie.HELD - dead, trie.HELD // 8)
 
 
 def references_alone() -> int:
-    """What sys.getrefcount says of what only a list holds, inside a loop over that list."""
-    return next(iter([sys.getrefcount(s) for s in [object()]]))
+    """What getrefcount says of what only a list holds, inside a loop over that list."""
+    return next(iter([getrefcount(s) for s in [object()]]))
 
 
 ALONE = references_alone()
@@ -177,7 +176,7 @@ def snapshot(x: Any, nbytes: int) -> Storage:
     buffer = allocate(nbytes)
     start = x._offset * x._spec.dtype.itemsize
     buffer.memory[:nbytes] = x._storage.buffer.memory[start : start + nbytes]
-    return Storage(nbytes, buffer)
+    return new_storage(nbytes, buffer)
 
 
 # ------------------------------------------------------------------ fork

@@ -87,7 +87,7 @@ def keep(tensor: Any) -> Saved:
 
 HEAD = """
 def make(stretch, state, args, out):
-    node = new(Node)
+    node = Node()
     node.state, node.rare, node.order = state, None, next(order)"""
 ARGUMENT = """
     a{i} = args[{i}]
@@ -129,6 +129,6 @@ def maker(needs: tuple[int, ...], keeps: tuple[int, ...], plain: tuple[int, ...]
     following = "".join(f"a{i} if e{i} is None else e{i}, " for i in needs)
     own = "()" if numbers is None else f"tuple(stretch.numbers[{numbers[0]}:{numbers[1]}])"
     source += TAIL.format(next=following, saved=saved, numbers=own)
-    scope = {"new": Node.__new__, "Node": Node, "order": order}
+    scope = {"Node": Node, "order": order}
     exec(compile(source, "<flambeau node>", "exec"), scope)
     return scope["make"]

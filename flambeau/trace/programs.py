@@ -75,7 +75,7 @@ def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[in
     entry.sightings += 1
     if pool is not None and pool.wanted > entry.threads:  # each thread has memory of its own
         entry.compiled = entry.interpreted = None
-    if offsets != entry.offsets:
+    if (entry.constant or entry.offsets is None) and offsets != entry.offsets:
         note_offsets(entry, offsets)
     if entry.compiled is None and worth_compiling(entry):
         from flambeau.compiler import pipeline  # a tenth of the import time, and not always needed

@@ -8,17 +8,21 @@ looked at by the kernels, when it runs (trace/flush.py). Which values a call tak
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from struct import Struct
 from typing import Any
 
 import numpy as np
 
 from flambeau.hot import hot
 from flambeau.ir.op import Bound, Op
+from flambeau.runtime.buffers import Buffer
 from flambeau.trace.entering import forget_numbers
 from flambeau.trace.storage import Storage
 from flambeau.trace.tensor import Recorded
 from flambeau.trace.trie import State, Stretch
 
+HANDFUL = 64  # elements that are sooner read one by one than NumPy begins
 FEW = 1 << 16  # elements up to which a call that was seen before looks at an index once more
 
 Places = tuple[tuple[int, int | None, Bound], ...]
@@ -58,13 +62,27 @@ def look_at(x: Any, bound: Bound, most: int) -> None:
         return
     count = storage.nbytes // dtype.itemsize
     if count <= most and storage.rare is None:
-        whole = storage.buffer.array((count,), (1,), 0, dtype)
-        low, high = np.minimum.reduce(whole).item(), np.maximum.reduce(whole).item()
+        low, high = extremes_of(storage.buffer, dtype, count)
         storage.extremes = storage.version, low, high
         if bound.low <= low and high < bound.high:
             return
     if spec.numel <= most:
         bound.check(storage.buffer.array(spec.size, spec.stride, x._offset, dtype))
+
+
+def extremes_of(buffer: Buffer, dtype: np.dtype, count: int) -> tuple[int, int]:
+    """The least and the largest of so many whole numbers."""
+    if count <= HANDFUL:
+        numbers = reader(count, dtype.char)(buffer.block, buffer.start)
+        return min(numbers), max(numbers)
+    whole = buffer.array((count,), (1,), 0, dtype)
+    return np.minimum.reduce(whole).item(), np.maximum.reduce(whole).item()
+
+
+@cache
+def reader(count: int, code: str) -> Any:
+    """What reads so many numbers of a type."""
+    return Struct(f"{count}{code}").unpack_from
 
 
 @hot

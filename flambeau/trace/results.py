@@ -8,25 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from typing import Any
-from weakref import ref
 
 from flambeau.hot import hot
 from flambeau.ir.op import Op
 from flambeau.trace import above
 from flambeau.trace.entering import written
 from flambeau.trace.node import Edge, Node, keep, maker, order
-from flambeau.trace.storage import Storage
+from flambeau.trace.storage import Storage, new_storage
 from flambeau.trace.tensor import Recorded
 from flambeau.trace.trie import State, Stretch
 
-new_node, new_storage = Node.__new__, Storage.__new__
 new_tensor: Callable[[type], Any] = object.__new__
 
 
 @hot
 def follow_one(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
     """The one fresh result of a call."""
-    storage = new_storage(Storage)
+    storage = Storage()
     out = new_tensor(above.result_class)
     out._slot = storage.born = storage.index = state.slot
     out._stretch = storage.stretch = stretch
@@ -34,7 +32,7 @@ def follow_one(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
     storage.nbytes, storage.version = state.size, 0
     out._storage, out._spec, out._offset = storage, state.spec, 0
     out._viewed = out._meta = None
-    stretch.results.append(ref(storage))
+    stretch.results.append(storage)
     out._edge = None
     if state.needs is not None:
         out._edge = state.node(stretch, state, args, out)
@@ -45,13 +43,13 @@ def follow_many(stretch: Stretch, state: State, args: tuple[Any, ...]) -> Any:
     """Several fresh results; those that can't have a gradient stay outside the graph."""
     outs = []
     for number, spec in enumerate(state.specs):
-        storage = Storage(spec.numel * spec.dtype.itemsize)
+        storage = new_storage(spec.numel * spec.dtype.itemsize)
         out = new_tensor(above.result_class)
         out._slot = storage.born = storage.index = state.slot + number
         out._stretch = storage.stretch = stretch
         out._storage, out._spec, out._offset = storage, spec, 0
         out._edge = out._viewed = out._meta = None
-        stretch.results.append(ref(storage))
+        stretch.results.append(storage)
         outs.append(out)
     if state.needs is not None:
         node = make_node(stretch, state, args, tuple(outs))
@@ -90,7 +88,7 @@ def follow_inference(follow: Callable[..., Any], *args: Any) -> Any:
 @hot
 def make_node(stretch: Stretch, state: State, args: tuple[Any, ...], outs: tuple[Any, ...]) -> Node:
     """The node of a call: where gradients go next, and what the formulas will read."""
-    node = new_node(Node)
+    node = Node()
     node.state, node.rare, node.order = state, None, next(order)
     if state.nested:
         node.next = tuple([next_of(args[i]) for i in state.needs])  # type: ignore[union-attr]

@@ -24,6 +24,7 @@ class Storage:
     extremes: (version, least, largest) of integers that were an index (ranges.py); often unset.
     """
 
+    # No __init__: to make one is much of what a recorded call costs (results.follow_one).
     __slots__ = ("buffer", "nbytes", "stretch", "born", "index", "version", "rare", "extremes",
                  "__weakref__")  # fmt: skip
 
@@ -35,11 +36,6 @@ class Storage:
     version: int
     extremes: tuple[int, int, int]
     rare: dict[str, Any] | None  # pin, error, inference: few storages have them
-
-    def __init__(self, nbytes: int, buffer: Buffer | None = None) -> None:
-        self.nbytes, self.buffer = nbytes, buffer
-        self.stretch = self.rare = None
-        self.version = 0
 
     @property
     def pending(self) -> bool:
@@ -86,3 +82,12 @@ class Storage:
             return True
         self.pin = None
         return False
+
+
+def new_storage(nbytes: int, buffer: Buffer | None = None, cls: type[Storage] = Storage) -> Storage:
+    """A storage that no stretch knows."""
+    storage = cls()
+    storage.nbytes, storage.buffer = nbytes, buffer
+    storage.stretch = storage.rare = None
+    storage.version = 0
+    return storage

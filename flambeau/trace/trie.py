@@ -96,7 +96,7 @@ class Stretch:
     """The calls since the last boundary, of one thread.
 
     inputs: storages that entered, in order (strong: their memory is read at the flush).
-    results: weak references to the storages born here, in that order.
+    results: the storages born here, in that order; those that nobody else holds are dead.
     thread: the number of the thread that records it (see turns.py).
     busy: that thread is in the middle of a call, so nobody else may end the stretch now.
     guests: where every call runs at once, what stands for tensors from outside; else None.

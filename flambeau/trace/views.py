@@ -11,7 +11,7 @@ from flambeau.ir.op import Op
 from flambeau.trace import above, flush
 from flambeau.trace.entering import enter, enter_tensor
 from flambeau.trace.node import Node, order
-from flambeau.trace.results import new_node, new_tensor
+from flambeau.trace.results import new_tensor
 from flambeau.trace.tensor import tensors
 from flambeau.trace.trie import ROOT, State, Stretch, here
 
@@ -99,7 +99,7 @@ def follow_view(stretch: Stretch, state: State, x: Any, start: int | None, offse
         inherit(out, x)
     stretch.views.append(ref(out))
     if state.needs is not None:
-        node = out._edge = new_node(Node)
+        node = out._edge = Node()
         node.state, node.saved, node.numbers, node.rare = state, (), (start,), None
         node.next, node.order = (x._edge if x._edge is not None else x,), next(order)
         stretch.nodes.append(node)

@@ -20,7 +20,7 @@ from flambeau.ir.layout import spec_of
 from flambeau.runtime.buffers import adopt
 from flambeau.tensor import Tensor
 from flambeau.trace import flush
-from flambeau.trace.storage import Storage
+from flambeau.trace.storage import Storage, new_storage
 from flambeau.trace.tensor import assemble
 
 SHARED = "/dev/shm"  # memory that looks like files, where the system has it
@@ -60,7 +60,7 @@ def reduce_tensor(x):
 def storage_on(data):
     """A storage on memory that came with a message."""
     memory = np.frombuffer(data, np.uint8) if memoryview(data).nbytes else np.empty(0, np.uint8)
-    return Storage(memory.nbytes, adopt(memory, None))
+    return new_storage(memory.nbytes, adopt(memory, None))
 
 
 def tensor_on(storage, offset, size, stride, dtype, requires_grad):
