@@ -46,7 +46,7 @@ def rebuild_tensor(cls, storage, offset, size, stride, dtype, requires_grad, att
 def reduce_storage(storage):
     """A storage by the file that its memory is, where it moves now if it is not there yet."""
     if not storage.nbytes:
-        return Storage, (0, adopt(np.empty(0, np.uint8), None))
+        return new_storage, (0, adopt(np.empty(0, np.uint8), None))
     share(storage)
     return rebuild_storage, (DupFd(storage.pin.descriptor), storage.nbytes)
 

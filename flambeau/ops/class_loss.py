@@ -1,4 +1,4 @@
-"""Losses of classifiers, and the two structured rows that class indices need."""
+"""Losses of classifiers, and the rows that class indices need."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flambeau.ir.dtype import DType
 from flambeau.ir.layout import Ints, Spec
 from flambeau.ir.op import Bound, Op
 from flambeau.ops.activation import linked
-from flambeau.ops.declare import composite, structured
+from flambeau.ops.declare import composite, elementwise, structured
 from flambeau.ops.functions import function_of
 from flambeau.ops.loss import REDUCTIONS, check_reduction, over, refuse_gradient, weighted
 from flambeau.ops.samples import Sample, no_samples
@@ -81,8 +81,19 @@ place_class = structured(
     may_fail=True,
 )
 
+counts_class = elementwise(
+    "counts_class(target, ignore)",  # not `ne`: what is static is the same forward and backward
+    public="",
+    dtype=lambda mode, target, ignore: (target.dtype, dt.bool_),
+    numpy=lambda target, ignore: target != ignore,
+    scalar=lambda k, target, ignore: k.ne(target, ignore),
+    samples=no_samples,
+    inplace=False,
+)
+
 PICK: Any = function_of(pick_class)
 PLACE: Any = function_of(place_class)
+COUNTS: Any = function_of(counts_class)
 
 
 def nll_arguments(input: Spec, target: Spec, weight: Any, reduction: str, ignore: int) -> Any:
@@ -133,7 +144,7 @@ def nll_shape(
 def class_weights(weight: Any, target: Any, ndim: int, ignore: int) -> Any:
     """The weight of each target's class, 0 where it is ignored; without weights, 1."""
     if weight is None:
-        return target.ne(ignore)
+        return COUNTS(target, ignore)
     classes = weight.shape[0]
     lead = (1,) * class_dim(ndim)
     view = weight.reshape((*lead, classes, *(1,) * (ndim - len(lead) - 1)))

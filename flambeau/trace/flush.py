@@ -89,7 +89,7 @@ def finish(stretch: Stretch) -> None:
     value.
     """
     state, leaves, inputs = stretch.state, stretch.leaves, stretch.inputs
-    waiting = [s for s in stretch.results if getrefcount(s) > ALONE]  # who is still alive
+    waiting = living(stretch.results)
     stretch.end()
     done: dict[int, Buffer] = {}  # what was complete when a failure came
     if state.depth:
@@ -114,6 +114,11 @@ def finish(stretch: Stretch) -> None:
     else:
         for storage in inputs:
             storage.stretch = None
+
+
+def living(storages: list[Storage]) -> list[Storage]:
+    """Those that somebody holds besides this list."""
+    return [s for s in storages if getrefcount(s) > ALONE]
 
 
 def hand_out_after(error: BaseException, waiting: list[Storage], done: dict[int, Buffer]) -> None:

@@ -29,7 +29,7 @@ from .combine import (
     placed,
 )
 from .cut import MOST_TASKS, Cut, ceil, cut_up
-from .dot import Dot, dot_text
+from .dot import Dot, dot_text, suits_dots, tile_of
 from .epilogue import Epilogue
 from .kernel import K_LIMIT, Gemm, gemm_text
 from .micro import LINE, Micro
@@ -56,7 +56,6 @@ DEEP_PANEL, AHEAD_DEEP = 1 << 16, 12  # bytes of a panel that the first cache ca
 FAR = 1 << 10
 CACHED_C = 1 << 16  # elements of C up to which its memory needs not be asked for
 FETCHED_K = 64
-DOT_ROWS = 4
 DOT_BYTES = 1 << 17  # of B, for each task of dot products
 SWEPT_BYTES, SWEPT_TASKS = 1 << 15, 16  # of B, for each task that sums rows, and how many at most
 SWEPT_COLUMNS = 1 << 11  # whose sums stay in the first cache
@@ -94,10 +93,10 @@ def whole_plan(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
     lanes = machine.vector_bytes // matmul.element.itemsize
     a, b = operands(matmul, shape)
     epilogue = Epilogue(len(shape.batch), accesses(matmul, shape), matmul.scalars, matmul.stores)
-    few = shape.m <= DOT_ROWS and shape.k >= lanes // 2
-    if few and b.order == "steps" and a.order == "steps":
-        return dot_plan(Dot(matmul.a, matmul.b, matmul.element, lanes, epilogue), shape, a, b,
-                        machine)  # fmt: skip
+    if a.order == "steps" == b.order and suits_dots(shape.m, shape.k, lanes):
+        tile = tile_of(shape.m, lanes)
+        dot = Dot(matmul.a, matmul.b, matmul.element, lanes, epilogue, *tile)
+        return dot_plan(dot, shape, a, b, machine)
     if is_for_amx(matmul, shape, machine):
         return amx_plan(matmul, shape, machine, epilogue, a, b)
     return gemm_plan(matmul, shape, machine, epilogue, a, b)
@@ -108,7 +107,7 @@ def whole_plan(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
 
 def dot_plan(dot: Dot, shape: Shape, a: Operand, b: Operand, machine: Machine) -> Plan:
     """One launch; a task is a group of blocks of columns."""
-    blocks, matrices = ceil(shape.n, dot.lanes), math.prod(shape.batch)
+    blocks, matrices = ceil(shape.n, dot.columns), math.prod(shape.batch)
     wanted = min(MOST_TASKS, ceil(b.size * matrices, DOT_BYTES))
     groups = min(blocks, ceil(wanted, matrices))
     values: Words = {

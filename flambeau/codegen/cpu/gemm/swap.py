@@ -8,8 +8,10 @@ from flambeau.ir.record import replace
 
 from ....ir.kernel import Access, Store
 from ....ir.tree import Index, Tree, tree, walk
+from .dot import suits_dots
 from .spec import Matmul, Shape
 
+DOT_STEPS = 12  # vectors along k from which on a narrow C is better made of dot products
 NARROW = 12  # columns up to which a wide Aᵀ fills vectors better
 
 
@@ -55,4 +57,8 @@ def is_better_turned(matmul: Matmul, shape: Shape, lanes: int) -> bool:
         return m > 1
     if m > 1 and out[-2] == 1 != out[-1]:
         return True
-    return n <= NARROW and m >= 4 * lanes and k >= 2 * lanes and shape.a[-2] == 1 != shape.a[-1]
+    if n > NARROW or m < 4 * lanes:
+        return False
+    if shape.a[-1] == 1 == shape.b[-2]:
+        return k >= DOT_STEPS * lanes and suits_dots(n, k, lanes)
+    return k >= 2 * lanes and shape.a[-2] == 1 != shape.a[-1]
