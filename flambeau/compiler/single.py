@@ -16,11 +16,10 @@ from flambeau.compiler.emit import Emitter
 from flambeau.compiler.kernels import kernel_of
 from flambeau.compiler.pipeline import clusters_of, without_collections
 from flambeau.compiler.running import Run
-from flambeau.compiler.template import by_template
+from flambeau.compiler.template import Renaming, by_template, form_of, spread
 from flambeau.ir.dtype import compute_dtype
-from flambeau.ir.layout import Layout, Offset
-from flambeau.ir.program import Call, Input, Number, Out, Program, Ref
-from flambeau.ir.record import record, replace
+from flambeau.ir.program import Call, Input, Number, Program, Ref
+from flambeau.ir.record import record
 from flambeau.ir.tree import Load, Tree
 from flambeau.runtime.threads import get_num_threads
 from flambeau.settings import settings
@@ -46,47 +45,8 @@ class Single:
         return self.run
 
 
-@record
-class Renaming:
-    """How one call's homes, numbers and offsets map to those of its form."""
-
-    homes: dict[int, int]
-    numbers: dict[int, int]
-    offsets: dict[int, int]
-
-
-_singles: dict[Call, Single] = {}
+_singles: dict[Any, Single] = {}  # by a form's key and integers
 _threads = [0]  # how many the newest of them have memory for
-
-
-def form_of(call: Call, home_of: dict[int, int]) -> tuple[Call, Renaming]:
-    """The call with values, numbers and offsets numbered in order of appearance."""
-    names = Renaming({}, {}, {})
-
-    def layout(old: Layout) -> Layout:
-        if not isinstance(old.offset, Offset):
-            return old
-        index = names.offsets.setdefault(old.offset.index, len(names.offsets))
-        return Layout(old.size, old.stride, Offset(index))
-
-    def argument(arg: Any) -> Any:
-        if isinstance(arg, Ref):
-            home = names.homes.setdefault(home_of[arg.value], len(names.homes))
-            return Ref(home, layout(arg.layout), arg.dtype)
-        if isinstance(arg, Number):
-            return replace(arg, index=names.numbers.setdefault(arg.index, len(names.numbers)))
-        return tuple(map(argument, arg)) if isinstance(arg, tuple) else arg
-
-    args = tuple(map(argument, call.args))
-    fresh = 1000
-    outs = []
-    for out in call.outs:
-        fresh += 1
-        over = None
-        if out.over is not None:
-            over = names.homes.setdefault(home_of[out.over], len(names.homes))
-        outs.append(Out(fresh, layout(out.layout), out.dtype, over))
-    return Call(call.op, args, tuple(outs), call.compute), names
 
 
 def program_of(form: Call, names: Renaming) -> Program:
@@ -102,7 +62,7 @@ def program_of(form: Call, names: Renaming) -> Program:
     return Program(inputs, (form,), live, tuple(types), len(names.offsets))
 
 
-def single_of(form: Call) -> Single:
+def single_of(form: Any) -> Single:
     if _threads[0] != get_num_threads():
         if _threads[0] < get_num_threads():  # each thread has memory of its own
             forget()
@@ -121,12 +81,28 @@ def forget() -> None:
     template.forget()
 
 
-def code_for(form: Call, names: Renaming) -> Single | None:
+@record
+class Found:
+    """A call's code, the key and integers of its form, and how the call's names map to those."""
+
+    single: Single
+    key: Any
+    integers: tuple[int, ...]
+    names: Renaming
+
+
+def find(call: Call, home_of: dict[int, int]) -> Found:
+    """The code of a call's form, whether it is there or not."""
+    key, integers, names = spread(call, home_of)
+    return Found(single_of((key, integers)), key, integers, names)
+
+
+def code_for(call: Call, found: Found, home_of: dict[int, int]) -> Single | None:
     """The machine code of a call, if its sightings or its size earn it."""
-    single = single_of(form)
+    single = found.single
     single.sightings += 1
-    if single.finish is None and not single.hopeless and deserves(form, single):
-        single.finish = compile_single(form, names)
+    if single.finish is None and not single.hopeless and deserves(call, single):
+        single.finish = compile_single(call, found, home_of)
         single.hopeless = single.finish is None
     return single if single.finish is not None else None
 
@@ -160,12 +136,15 @@ def is_approximate(form: Call) -> bool:
     return isinstance(tree, Tree) and cost(tree)[1] > 0
 
 
-def compile_single(form: Call, names: Renaming) -> Callable[[], Run] | None:
+def compile_single(call: Call, found: Found, home_of: dict[int, int]) -> Callable[[], Run] | None:
     """Begin to compile a form, unless nothing in it has a lowering."""
+    names = found.names
     if not settings.check:
-        made = by_template(form, lambda like: clusters_of(program_of(like, names)))
+        made = by_template(found.key, found.integers, lambda: form_of(call, home_of, names),
+                           lambda like: clusters_of(program_of(like, names)))  # fmt: skip
         if made is not None:
             return made
+    form = form_of(call, home_of, names)
     emitter = Emitter(clusters_of(program_of(form, names)), {})
     emitter.begin()
     native = any(step.call is None for step in emitter.steps) or not emitter.steps
@@ -187,7 +166,7 @@ class CallCode:
         self.calls = program.calls
         self.homes = program.storage_of()
         self.known: dict[int, Any] = {}  # id of the call → its code (the program keeps the call)
-        self.forms: dict[int, tuple[Call, Renaming]] = {}
+        self.found: dict[int, Found] = {}
         self.ahead: dict[int, Any] = {}  # the same for calls that were looked at in this run
 
     def __call__(self, call: Call) -> Any:
@@ -212,28 +191,34 @@ class CallCode:
 
     def find(self, call: Call) -> Any:
         """A call's code, if it has earned any by now."""
-        form = self.forms.get(id(call))
-        if form is None:
-            form = self.forms[id(call)] = form_of(call, self.homes)
-        single = code_for(*form)
+        found = self.found.pop(id(call), None) or find(call, self.homes)
+        single = code_for(call, found, self.homes)
         if single is None:
+            self.found[id(call)] = found
             return None
-        code = self.known[id(call)] = bound(single, call, form[1], self.homes)
+        code = self.known[id(call)] = Bound(single, call, found.names, self.homes)
         return code
 
 
-def bound(single: Single, call: Call, names: Renaming, home_of: dict[int, int]) -> Any:
-    """The shared code of a form, bound to one call's homes, numbers and offsets."""
-    homes = list(names.homes)
-    numbers, offsets = list(names.numbers), list(names.offsets)
-    fresh = [home_of[o.value] for o in call.outs if o.over is None]
+class Bound:
+    """The shared code of a form, bound to one call's homes, numbers and offsets.
 
-    def code(frame: Any) -> None:
-        run = single.run or single.ready()
-        buffers = frame.buffers
-        results = run([buffers[h] for h in homes], [frame.numbers[i] for i in numbers],
-                      [frame.offsets[i] for i in offsets], {})  # fmt: skip
-        for home, buffer in zip(fresh, results):
+    There is one for each call of each program, so it consists of little.
+    """
+
+    __slots__ = ("single", "homes", "numbers", "offsets", "fresh")
+
+    def __init__(self, single: Single, call: Call, names: Renaming,
+                 home_of: dict[int, int]) -> None:  # fmt: skip
+        self.single, self.homes = single, tuple(names.homes)
+        self.numbers, self.offsets = tuple(names.numbers), tuple(names.offsets)
+        self.fresh = tuple([home_of[o.value] for o in call.outs if o.over is None])
+
+    def __call__(self, frame: Any) -> None:
+        run, buffers = self.single.run or self.single.ready(), frame.buffers
+        results = run(map(buffers.__getitem__, self.homes),
+                      [frame.numbers[i] for i in self.numbers] if self.numbers else (),
+                      [frame.offsets[i] for i in self.offsets] if self.offsets else (),
+                      {})  # fmt: skip
+        for home, buffer in zip(self.fresh, results):
             buffers[home] = buffer
-
-    return code

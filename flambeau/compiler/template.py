@@ -14,6 +14,8 @@ what runs the call. So what a template makes is just what the passes would have 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import chain, repeat
 from operator import itemgetter
 from typing import Any
 
@@ -21,12 +23,14 @@ from flambeau.codegen.cpu.target import cpu
 from flambeau.compiler.emit import Emitter
 from flambeau.compiler.running import Run, frame_of, names_in, run_source
 from flambeau.ir.dims import Session, session
-from flambeau.ir.layout import Layout
-from flambeau.ir.program import Call, Ref
+from flambeau.ir.layout import Layout, Offset
+from flambeau.ir.op import Op
+from flambeau.ir.program import Call, Number, Out, Ref
 from flambeau.ir.record import field, record, replace
 from flambeau.runtime.threads import Launch
 
 SEEN = 3  # forms of a family from which on there are templates: one or two may be all there are
+FRESH = 1000  # the first of a form's results; its other values are fewer
 MOST = 12  # templates of a family; with more of them, sizes decide too much
 Finish = Callable[[], Run]
 
@@ -34,29 +38,73 @@ Finish = Callable[[], Run]
 # ------------------------------------------------------------------ forms without integers
 
 
-def spread(form: Call) -> tuple[Any, tuple[int, ...]]:
-    """A form without its integers, as a key, and the integers in order of appearance."""
-    numbers: list[int] = []
+@record
+class Renaming:
+    """How a call's homes, numbers and offsets map to those of its form: in order of appearance."""
+
+    homes: dict[int, int]
+    numbers: dict[int, int]
+    offsets: dict[int, int]
+
+
+def spread(call: Call, home_of: dict[int, int]) -> tuple[Any, tuple[int, ...], Renaming]:
+    """A call's form without its integers, as a key; these in order of appearance; its names."""
+    names = Renaming({}, {}, {})
+    ints: list[Any] = []
+    homes, numbers, offsets = names.homes, names.numbers, names.offsets
 
     def layout(old: Layout) -> Any:
-        numbers.extend(old.size)
-        numbers.extend(old.stride)
-        return len(old.size), argument(old.offset)
+        ints.extend(old.size)
+        ints.extend(old.stride)
+        if old.offset.__class__ is Offset:
+            return len(old.size), offsets.setdefault(old.offset.index, len(offsets))
+        ints.append(old.offset)
+        return len(old.size), None
 
     def argument(arg: Any) -> Any:
-        kind = type(arg)
-        if kind is int:
-            numbers.append(arg)
-            return int
+        kind = arg.__class__
         if kind is Ref:
-            return arg.value, layout(arg.layout), arg.dtype
+            home = homes.setdefault(home_of[arg.value], len(homes))
+            return home, layout(arg.layout), arg.dtype
+        if kind is int:
+            ints.append(arg)
+            return int
+        if kind is Number:
+            return numbers.setdefault(arg.index, len(numbers)), arg.type
         if kind is tuple:
             return tuple(map(argument, arg))
-        return kind, arg
+        return kind, arg.hex() if kind is float else arg
 
-    args = tuple(arg if dims else argument(arg) for arg, dims in with_dims(form))
-    outs = tuple([(o.value, layout(o.layout), o.dtype, o.over) for o in form.outs])
-    return (form.op, args, outs, form.compute), tuple(numbers)
+    args = tuple([arg if dims else argument(arg) for arg, dims in with_dims(call)])
+    outs = []
+    for out in call.outs:
+        over = out.over
+        if over is not None:
+            over = homes.setdefault(home_of[over], len(homes))
+        outs.append((layout(out.layout), out.dtype, over))
+    return (call.op, args, tuple(outs), call.compute), tuple(ints), names
+
+
+def form_of(call: Call, home_of: dict[int, int], names: Renaming) -> Call:
+    """The call with values, numbers and offsets numbered in order of appearance."""
+
+    def layout(old: Layout) -> Layout:
+        if not isinstance(old.offset, Offset):
+            return old
+        return Layout(old.size, old.stride, Offset(names.offsets[old.offset.index]))
+
+    def argument(arg: Any) -> Any:
+        if isinstance(arg, Ref):
+            return Ref(names.homes[home_of[arg.value]], layout(arg.layout), arg.dtype)
+        if isinstance(arg, Number):
+            return replace(arg, index=names.numbers[arg.index])
+        return tuple(map(argument, arg)) if isinstance(arg, tuple) else arg
+
+    outs = []
+    for value, out in enumerate(call.outs, FRESH):
+        over = None if out.over is None else names.homes[home_of[out.over]]
+        outs.append(Out(value, layout(out.layout), out.dtype, over))
+    return Call(call.op, tuple(map(argument, call.args)), tuple(outs), call.compute)
 
 
 def filled(form: Call, numbers: list[Any]) -> Call:
@@ -80,11 +128,15 @@ def filled(form: Call, numbers: list[Any]) -> Call:
     return Call(form.op, args, outs, form.compute)
 
 
-def with_dims(form: Call) -> Iterator[tuple[Any, bool]]:
+def with_dims(call: Call) -> Iterator[tuple[Any, bool]]:
     """The arguments, and whether each names dims: passes look things up by these, so they stay."""
-    names = [param.name for param in form.op.params]
-    for number, arg in enumerate(form.args):
-        yield arg, number < len(names) and names[number].startswith("dim")
+    return zip(call.args, chain(names_dims(call.op), repeat(False)))
+
+
+@cache
+def names_dims(op: Op) -> tuple[bool, ...]:
+    """For each parameter, whether it names dims."""
+    return tuple(param.name.startswith("dim") for param in op.params)
 
 
 # ------------------------------------------------------------------ families
@@ -131,9 +183,9 @@ def forget() -> None:
     _families.clear()
 
 
-def by_template(form: Call, program_of: Callable[[Call], Any]) -> Finish | None:
+def by_template(key: Any, numbers: tuple[int, ...], form: Callable[[], Call],
+                program_of: Callable[[Call], Any]) -> Finish | None:  # fmt: skip
     """What makes the code of a form, where forms like it were met with other sizes before."""
-    key, numbers = spread(form)
     family = _families.get(key)
     if family is None:
         family = _families[key] = Family()
@@ -146,7 +198,7 @@ def by_template(form: Call, program_of: Callable[[Call], Any]) -> Finish | None:
     family.seen.append(numbers)
     if len(family.seen) < SEEN:
         return None
-    made = template_of(form, family.seen, program_of)
+    made = template_of(form(), family.seen, program_of)
     if made is None:
         family.hopeless = True
         return None

@@ -158,7 +158,7 @@ class Spec:
     """
 
     __slots__ = ("size", "stride", "dtype", "device", "requires_grad", "numel", "contiguous",
-                 "twin", "element", "extent")  # fmt: skip
+                 "twin", "element", "extent", "_layout")  # fmt: skip
 
     size: Ints
     stride: Ints
@@ -170,6 +170,14 @@ class Spec:
     twin: Spec | None  # the same with requires_grad turned over
     element: Spec | None  # one element of it, without a gradient, once somebody asked
     extent: int
+    _layout: Layout | None
+
+    @property
+    def layout(self) -> Layout:
+        """Where the elements lie of a tensor that begins where its storage does."""
+        if self._layout is None:
+            self._layout = Layout(self.size, self.stride)
+        return self._layout
 
     @property
     def shape(self) -> Ints:
@@ -215,7 +223,7 @@ def spec_of(size: Ints, stride: Ints | None, dtype: DType, requires_grad: bool =
         spec.numel = prod(size)
         spec.contiguous = is_contiguous(size, stride)
         spec.extent = extent(size, stride)
-        spec.twin = spec.element = None
+        spec.twin = spec.element = spec._layout = None
     return spec
 
 

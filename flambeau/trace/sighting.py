@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from flambeau.ir import dtype as dt
@@ -154,14 +154,22 @@ def describe(stretch: Stretch, op: Op, args: tuple[Any, ...],
 def ref_of(stretch: Stretch, x: Any, slot: int) -> Ref:
     """A tensor argument as the program will see it."""
     x = guest_of(stretch, x)
-    storage = x._storage
     if x._stretch is not stretch:  # a snapshot of pinned memory, which entered for this call alone
-        return Ref(slot, Layout(x._spec.size, x._spec.stride), x._spec.dtype)
+        return Ref(slot, x._spec.layout, x._spec.dtype)
+    return Ref(x._storage.index, layout_in(stretch, x), x._spec.dtype)
+
+
+def layout_in(stretch: Stretch, x: Any) -> Layout:
+    """Where a tensor lies, as the program will see it."""
+    spec: Spec = x._spec
+    if not x._offset and x._viewed is None:
+        return spec.layout
     index = stretch.offset_of(x._slot)
-    offset: int | Offset = x._offset if index is None else Offset(index)
-    if index is None and x._offset:
+    if index is not None:
+        return Layout(spec.size, spec.stride, Offset(index))
+    if x._offset:
         raise AssertionError(f"an offset that is not an input: {x._offset}")
-    return Ref(storage.index, Layout(x._spec.size, x._spec.stride, offset), x._spec.dtype)
+    return spec.layout
 
 
 def fresh_outs(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...],
@@ -174,7 +182,7 @@ def fresh_outs(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...],
         differentiable = needs is not None and dtype.kind in "fc"
         spec = spec_of(tuple(size), stride[0] if stride else None, dtype, differentiable)
         specs.append(spec)
-        outs.append(Out(state.slot + number, Layout(spec.size, spec.stride), dtype))
+        outs.append(Out(state.slot + number, spec.layout, dtype))
     state.specs = tuple(specs)
     if not any(s.requires_grad for s in specs):
         state.needs = None
@@ -197,9 +205,7 @@ def fresh_outs(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...],
 def overwritten(stretch: Stretch, value: int, target: Any) -> Out:
     """The Out that is the next value of a tensor's storage."""
     target = guest_of(stretch, target)
-    index = stretch.offset_of(target._slot)
-    offset: int | Offset = target._offset if index is None else Offset(index)
-    layout = Layout(target._spec.size, target._spec.stride, offset)
+    layout = layout_in(stretch, target)
     return Out(value, layout, target._spec.dtype, target._storage.index)
 
 
@@ -247,9 +253,17 @@ def wants_grad(arg: Any) -> bool:
 def source_line() -> Source | None:
     """The nearest frame outside Flambeau."""
     frame: Any = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith((PACKAGE, "<flambeau")):
+    while frame is not None and is_ours(frame.f_code.co_filename):
         frame = frame.f_back
-    return Source(frame.f_code.co_filename, frame.f_lineno) if frame else None
+    return source_of(frame.f_code.co_filename, frame.f_lineno) if frame else None
+
+
+@cache
+def is_ours(file: str) -> bool:
+    return file.startswith((PACKAGE, "<flambeau"))
+
+
+source_of = cache(Source)
 
 
 def written_out(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...],
