@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from flambeau.ir.layout import Spec
-from flambeau.ir.op import Op
+from flambeau.ir.op import Op, positions
 from flambeau.ir.program import Number
 from flambeau.trace import above
 from flambeau.trace.node import Edge, Node
@@ -131,7 +131,6 @@ def readings(node: Node, arrived: dict[int, Any], walk: Any) -> Any:
     op, state = op_of(node), node.state
     if node.saved.__class__ is not tuple:
         recomputed(node)
-    places = {p.name: i for i, p in enumerate(op.params)}
     known: dict[str, Any] = {}
 
     def read(name: str) -> Any:
@@ -143,8 +142,8 @@ def readings(node: Node, arrived: dict[int, Any], walk: Any) -> Any:
         if name == "g":
             return arrived_grads(state, arrived)
         if name == "call":
-            return call_facts(node, op, places, walk)
-        place = places.get(name)
+            return call_facts(node, op, walk)
+        place = positions(op).get(name)
         if place is None:
             place = -1 - int(name[3:] or 0)
         saved = node.saved[state.keeps.index(place)]  # type: ignore[index]
@@ -173,16 +172,15 @@ def arrived_grads(state: Any, arrived: dict[int, Any]) -> Any:
     ]
 
 
-def call_facts(node: Node, op: Op, places: dict[str, int], walk: Any) -> Any:
+def call_facts(node: Node, op: Op, walk: Any) -> Any:
     """`call` of a formula: specs, static arguments, run-time numbers, by parameter."""
     facts = SimpleNamespace(**{p.name: a for p, a in zip(op.params, node.state.args)})
     if node.state.view is not None:
         facts.start = node.numbers[0]
         return facts
-    for name, place in places.items():
-        arg = node.state.event.args[place]
+    for param, arg in zip(op.params, node.state.event.args):
         if isinstance(arg, Number):
-            setattr(facts, name, number_of(node, arg, walk))
+            setattr(facts, param.name, number_of(node, arg, walk))
     return facts
 
 

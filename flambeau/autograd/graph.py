@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from flambeau.autograd.formulas import inputs_of, node_name, op_of, recomputed, restore
 from flambeau.autograd.handles import RemovableHandle
 from flambeau.autograd.hooks import hooks_of
+from flambeau.ir.op import positions
 from flambeau.trace.node import Edge
 from flambeau.trace.tensor import Recorded
 
@@ -133,8 +134,7 @@ def saved(node: Any, name: str) -> Any:
         raise AttributeError(f"{node_name(node)} has no saved tensor '{name}'")
     if node.saved.__class__ is not tuple:
         recomputed(node)
-    names = {p.name: i for i, p in enumerate(op_of(node).params)}
-    names |= {"self": 0, "result": -1}
+    names = {**positions(op_of(node)), "self": 0, "result": -1}
     place = names.get(name)
     if place is not None and place in node.state.keeps:
         return restore(node, place, node.saved[node.state.keeps.index(place)])

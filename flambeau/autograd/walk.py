@@ -109,7 +109,7 @@ class Walk:
             self.deliver(target, number, grad)
             self.sums[target, number] = self.arrived[target][number]
         else:
-            place(whole, call_facts(node, node.state.view, {}, self)).add_(grad)
+            place(whole, call_facts(node, node.state.view, self)).add_(grad)
 
     def settle(self, target: Any) -> None:
         """One of the gradients that `target` waits for is there (or is known to be none)."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from flambeau.ir.record import field, frozen
@@ -97,4 +98,10 @@ class Op:
 
     def position(self, name: str) -> int:
         """The index of a parameter."""
-        return next(i for i, p in enumerate(self.params) if p.name == name)
+        return positions(self)[name]
+
+
+@cache
+def positions(op: Op) -> dict[str, int]:
+    """The index of each parameter, by its name."""
+    return {param.name: i for i, param in enumerate(op.params)}

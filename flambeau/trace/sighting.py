@@ -12,7 +12,7 @@ from typing import Any
 
 from flambeau.ir import dtype as dt
 from flambeau.ir.layout import Layout, Offset, Spec, spec_of
-from flambeau.ir.op import Op, Param
+from flambeau.ir.op import Op, Param, positions
 from flambeau.ir.program import Call, Number, Out, Ref, Source
 from flambeau.trace import above
 from flambeau.trace.entering import (
@@ -92,18 +92,25 @@ def refuse_complex_number(stretch: Stretch, first: int, dtypes: tuple[Any, ...])
 
 def check_kinds(op: Op, args: tuple[Any, ...]) -> None:
     """Tensors where tensors belong; at least one where the op takes any."""
-    found, wanted = False, False
-    for n, (param, arg) in enumerate(zip(op.params, args)):
-        wanted = wanted or param.required and param.kind in ("tensor", "tensors")
-        found = found or isinstance(arg, Recorded) or param.kind == "tensors"
+    found = wanted = False
+    for n, param in tensor_params(op):
+        arg = args[n]
+        wanted = wanted or param.required
         if param.kind == "tensors":
             check_list(op, param, n, arg)
-        elif param.kind == "tensor" and (
-            isinstance(arg, (tuple, list)) or arg is None and param.required
-        ):
+            found = True
+        elif isinstance(arg, Recorded):
+            found = True
+        elif isinstance(arg, (tuple, list)) or arg is None and param.required:
             raise not_a_tensor(op, param, n, arg, "Tensor")
-    if wanted and not found:
+    if wanted and not found and not any([isinstance(arg, Recorded) for arg in args]):
         raise not_a_tensor(op, op.params[0], 0, args[0] if args else None, "Tensor")
+
+
+@cache
+def tensor_params(op: Op) -> list[tuple[int, Param]]:
+    """The parameters that are tensors, or lists of them, and where they stand."""
+    return [(n, p) for n, p in enumerate(op.params) if p.kind in ("tensor", "tensors")]
 
 
 def check_list(op: Op, param: Param, n: int, arg: Any) -> None:
@@ -135,7 +142,8 @@ def describe(stretch: Stretch, op: Op, args: tuple[Any, ...],
     number = stretch.state.numbers
     for param, arg, slot in zip(op.params, args, slots):
         if isinstance(arg, Recorded):
-            facts.append(arg._spec.resolved)
+            spec = arg._spec
+            facts.append(spec.resolved if spec.dtype.lazy else spec)
             refs.append(ref_of(stretch, arg, slot))
         elif param.kind == "tensors":
             facts.append(tuple(a._spec.resolved for a in arg))
@@ -153,7 +161,8 @@ def describe(stretch: Stretch, op: Op, args: tuple[Any, ...],
 
 def ref_of(stretch: Stretch, x: Any, slot: int) -> Ref:
     """A tensor argument as the program will see it."""
-    x = guest_of(stretch, x)
+    if stretch.guests is not None:
+        x = guest_of(stretch, x)
     if x._stretch is not stretch:  # a snapshot of pinned memory, which entered for this call alone
         return Ref(slot, x._spec.layout, x._spec.dtype)
     return Ref(x._storage.index, layout_in(stretch, x), x._spec.dtype)
@@ -218,10 +227,10 @@ def gradient_plan(stretch: Stretch, op: Op, state: State, args: tuple[Any, ...])
     if not wants:
         return None
     keeps: list[int] = []
-    names = {p.name: i for i, p in enumerate(op.params)}
+    known = positions(op)
     for i in wants:
         for name in op.grad[op.params[i].name].reads:
-            place = names.get(name, -1 - int(name[3:] or 0) if name.startswith("out") else None)
+            place = known.get(name, -1 - int(name[3:] or 0) if name.startswith("out") else None)
             if place is not None and place not in keeps:
                 keeps.append(place)
     refuse_inference([args[i] for i in keeps if i >= 0])
