@@ -49,6 +49,9 @@ class Settings:
         frozenset(), "What to say in a line each: words of compile,cache,run."
     )
     cache: str = _setting(default_cache, "The folder that keeps compiled kernels between runs.")
+    tiles: bool = _setting(
+        True, "Multiply by the processor's tile registers; 0 does without, as other processors do."
+    )
     threads: int = _setting(0, "Threads of the pool; 0 takes OMP_NUM_THREADS, else every core.")
 
     @contextmanager

@@ -9,11 +9,12 @@ import pytest
 
 from flambeau.codegen.cpu.gemm import amx_plan
 from flambeau.codegen.cpu.matmul import Matmul, machine_of, plan, product
-from flambeau.codegen.cpu.target import cpu
+from flambeau.codegen.cpu.target import CPU, cpu
 from flambeau.ir import dtype as types
 from flambeau.ir.dtype import DType, narrow, widen
 from flambeau.ir.kernel import Access, Store
 from flambeau.ir.record import replace
+from flambeau.settings import settings
 
 from .test_matmul import operand, plain, run
 
@@ -128,3 +129,8 @@ def test_longest_sums_do_not_fill_the_stack(m: int, n: int, dtype: DType) -> Non
     run(plain(dtype, out=types.float32), {"a": a, "b": b, "access0": c})
     wide = [x if dtype is types.float32 else widen(x, dtype) for x in (a, b)]
     assert error(c, *wide) < 2**-18
+
+
+def test_a_setting_does_without_the_registers() -> None:
+    with settings.override(tiles=False):
+        assert not CPU().tiles

@@ -24,6 +24,7 @@ from ...ir.kernel import Nest, canonical
 from ...ir.record import frozen
 from ...runtime import threads
 from ...runtime.threads import Groups, Launch, Tape
+from ...settings import settings
 from .. import loops
 from ..builder import Builder
 from ..target import Kernel
@@ -114,7 +115,7 @@ class CPU:
         """Whether there are tile registers that multiply bfloat16, and the system lets us."""
         wide = self.vector_bytes == 64 and sys.platform == "linux"
         known = self.features.get("amx-tile") and self.features.get("amx-bf16")
-        return bool(wide and known and may_use_tiles())
+        return bool(settings.tiles and wide and known and may_use_tiles())
 
     @functools.cached_property
     def _triple(self) -> str:
