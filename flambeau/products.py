@@ -81,7 +81,9 @@ def batched(input, other):
     """Batches of matrices that broadcast."""
     size = input._spec.size
     if len(size) == 3 == len(other._spec.size) and size[0] == other._spec.size[0]:
-        return reshaped(bmm(input, other), (*size[:2], other._spec.size[2]))
+        product = bmm(input, other)
+        # Only a history shows the step in which nothing changes.
+        return reshaped(product, product._spec.size) if product._spec.requires_grad else product
     a = input.unsqueeze(0) if input.ndim == 1 else input
     b = other.unsqueeze(-1) if other.ndim == 1 else other
     (*_, n, k), (*_, k2, m) = a._spec.size, b._spec.size
