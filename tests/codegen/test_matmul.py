@@ -372,11 +372,15 @@ def test_nothing_is_read_or_written_beyond_the_arrays() -> None:
         x[...] = 1 if dtype == "u2" else rng.standard_normal((rows, columns))
         return x
 
-    for m, n, k in [(5, 7, 3), (33, 45, 21), (70, 33, 19), (1, 300, 7), (300, 1, 7), (90, 130, 10)]:
+    for m, n, k in [(5, 7, 3), (33, 45, 21), (70, 33, 19), (1, 300, 7), (300, 1, 7), (90, 130, 10),
+                    (30, 28, 50), (30, 3, 21), (9, 33, 2), (14, 3, 5), (20, 40, 1)]:  # fmt: skip
         for layouts in ("NN", "NT", "TN", "TT"):
             a = fenced(m, k) if layouts[0] == "N" else fenced(k, m).T
             b = fenced(k, n) if layouts[1] == "N" else fenced(n, k).T
             c = fenced(m, n)
+            run(plain(types.float32), {"a": a, "b": b, "access0": c})
+            assert np.abs(c - a.astype("f8") @ b.astype("f8")).max() < 1e-4
+            b = np.broadcast_to(fenced(1, n), (k, n))
             run(plain(types.float32), {"a": a, "b": b, "access0": c})
             assert np.abs(c - a.astype("f8") @ b.astype("f8")).max() < 1e-4
             a = fenced(m, k, "u2") if layouts[0] == "N" else fenced(k, m, "u2").T

@@ -85,22 +85,38 @@ class Reads:
 
 def multiply(b: Builder, micro: Micro, reads: Reads, start: list[Value]) -> list[Value]:
     """The tile's sums, row by row, after all steps along k; `start` is what they start from."""
-    masks: list[Value | None] = [None] * micro.vectors
-    if micro.ragged and not micro.packed:
-        masks = list(column_masks(b, micro.vectors, micro.lanes, reads.columns))
     rows = RowPointers(b, micro, reads)
     state = [*rows.start, reads.b, *start]
-    main = b.int("udiv", reads.k, micro.unroll)
-    for turns, steps in ((main, micro.unroll), (b.int("urem", reads.k, micro.unroll), 1)):
+    for turns, steps, masks in parts_of_k(b, micro, reads):
         with b.loop(0, turns, carry=state) as loop:
             a, (here, *sums) = loop.carried[: rows.count], loop.carried[rows.count :]
             for step in range(steps):
                 sums = one_step(b, micro, reads, rows, a, here, step, masks, sums)
             loop.next = [*rows.moved(a, steps), moved(b, here, reads.step, steps), *sums]
         state = loop.results
-        if micro.unroll == 1:
-            break
     return state[rows.count + 1 :]
+
+
+Part = tuple[Value, int, list[Value | None]]
+
+
+def parts_of_k(b: Builder, micro: Micro, reads: Reads) -> list[Part]:
+    """The loops over k: turns, the steps of each, and the masks for vectors of B.
+
+    Of a narrow panel only the last rows need masks, which cost as much as a multiplication: what
+    lies behind the others is still B's, or between its rows.
+    """
+    k, unroll = reads.k, micro.unroll
+    whole: list[Value | None] = [None] * micro.vectors
+    if micro.packed or not micro.ragged:
+        main: Part = (b.int("udiv", k, unroll), unroll, whole)
+        return [main] if unroll == 1 else [main, (b.int("urem", k, unroll), 1, whole)]
+    missing = b.mul(b.sub(b.i64(micro.columns), reads.columns), micro.itemsize)
+    last = b.int("udiv", b.add(missing, b.sub(reads.step, 1)), b.smax(reads.step, 1))
+    last = b.select(b.icmp("sgt", reads.step, 0), b.smin(last, k), k)
+    turns = b.int("udiv", b.sub(k, last), unroll)
+    masks: list[Value | None] = list(column_masks(b, micro.vectors, micro.lanes, reads.columns))
+    return [(turns, unroll, whole), (b.sub(k, b.mul(turns, unroll)), 1, masks)]
 
 
 def column_masks(b: Builder, vectors: int, lanes: int, columns: Value) -> list[Value]:
