@@ -131,7 +131,8 @@ def test_half_precision(dtype: DType) -> None:
     assert np.abs(widen(c, dtype) - again).max() <= np.abs(wide).max() * 2.0**-8
 
 
-BFLOAT16 = [(16, 16, 32), (33, 32, 64), (31, 5, 3), (100, 77, 513), (20, 40, 5000)]
+BFLOAT16 = [(16, 16, 32), (33, 32, 64), (31, 5, 3), (100, 77, 513), (20, 40, 5000), (70, 200, 96),
+            (200, 70, 100)]  # fmt: skip
 
 
 @pytest.mark.parametrize("tiles", [True, False])
@@ -148,7 +149,7 @@ def test_bfloat16_with_and_without_tile_registers(
     a, b = (bfloat16(shape, layout) for shape, layout in zip(((m, k), (k, n)), layouts))
     c = np.full((m, n), np.nan, "f4")
     run(plain(types.bfloat16, out=types.float32), {"a": a, "b": b, "access0": c},
-        machine=Machine(machine.vector_bytes, machine.registers, tiles))  # fmt: skip
+        machine=Machine(machine.vector_bytes, machine.registers, tiles, 2))  # fmt: skip
     first, second = widen(a, types.bfloat16), widen(b, types.bfloat16)
     close(c, first, second, first.astype("f8") @ second.astype("f8"), 1.2e-7)
 

@@ -26,6 +26,7 @@ ENOUGH = 3 << 22  # multiplications, at least
 FEWEST_LINES, FEWEST_TASKS = 256, 8  # of an operand that tasks pack themselves
 SMALLEST, MOST_PARTS = 192, 4  # sides of a C for which k is cut: from this to twice as much
 CACHED, ROOM = 1 << 21, 1 << 19  # bytes of the other operand's squares; that a task packs of A
+MOST_REPACKED = 4  # how often a panel of B may be packed by tasks that read A in place
 GROUP = 16  # panels packed together where lines are contiguous
 
 amx_source = lru_cache(maxsize=256)(amx_text)
@@ -59,25 +60,21 @@ def amx_plan(
     cut = cut_up(matmul, shape, tile)
     rows = Lines(shape.m, cut.height, cut.full, cut.tiles)
     columns = Lines(shape.n, tile.columns, cut.panels, cut.panels)
-    packers = packed_by_tasks(matmul, shape)
-    narrow = matmul.a is types.bfloat16 and a.order == "steps" and shape.k % STEPS == 0
-    in_place = narrow and not packers
+    in_place = matmul.a is types.bfloat16 and a.order == "steps" and shape.k % STEPS == 0
+    packers = packed_by_tasks(matmul, shape, machine, in_place)
     square = LINES * a.line if in_place else PIECES[matmul.a] * SQUARE
     line, step = (a.line, ROW) if in_place else (ROW, down * square)
     packing, given_a, given_b = PairPacking(shape, machine), a, b
     pack_a, pack_b, room_a, room_b, blocks = None, None, 0, 0, ceil(shape.k, STEPS)
+    if packers:
+        cut = cut_for_packers(matmul, shape, machine, cut, packers, in_place)
     if "a" in packers:
-        tiles = max(1, min(ROOM // (blocks * step), ceil(cut.tiles, FEWEST_TASKS)))
-        if "b" in packers:
-            tiles = cut.tiles
-        cut = replace(cut, groups_m=ceil(cut.tiles, tiles), groups_n=1)
         a = replace(a, panel=blocks * step)
-        pack_a, room_a = Pairs(a.dtype, a.order, True, down, 0), power_of_two(tiles * a.panel)
+        pack_a = Pairs(a.dtype, a.order, True, down, 0)
+        room_a = power_of_two(ceil(cut.tiles, cut.groups_m) * a.panel)
     elif not in_place:
         a = packing.add(a, rows, down, by_lines=True)
     if "b" in packers:
-        if pack_a is None:
-            cut = replace(cut, groups_m=1, groups_n=min(cut.panels, MOST_TASKS))
         b = replace(b, panel=blocks * tile.b_block)
         pack_b, room_b = Pairs(b.dtype, b.order, False, across, 0), power_of_two(b.panel)
     else:
@@ -110,12 +107,21 @@ def cut_up(matmul: Matmul, shape: Shape, tile: Tile) -> Cut:
     return grouped(cut, shape, wanted, PIECES[matmul.a] * types.bfloat16.itemsize)
 
 
-def packed_by_tasks(matmul: Matmul, shape: Shape) -> str:
-    """The operands that tasks pack: the longer one, where the other one's squares stay cached; of
-    several small products both. What a task packs lies on its stack."""
+def packed_by_tasks(matmul: Matmul, shape: Shape, machine: Machine, in_place: bool) -> str:
+    """The operands that tasks pack. What a task packs lies on its stack.
+
+    That is B beside an A that is read in place; else both, of several small products, or of
+    bfloat16 on few processors; else the longer one, where the other one's squares stay cached.
+    """
     a, b = (squares_bytes(dtype, lines, shape.k) for dtype, lines in
             ((matmul.a, shape.m), (matmul.b, shape.n)))  # fmt: skip
+    if in_place:
+        fits = squares_bytes(matmul.b, 2 * LINES, shape.k) <= ROOM
+        return "b" if fits and 2 * a <= CACHED else ""
     if math.prod(shape.batch) > 1 and max(shape.m, shape.n) <= 2 * SMALLEST and a <= 2 * ROOM:
+        return "ab"
+    few = matmul.a is matmul.b is types.bfloat16 and machine.processors <= MOST_PARTS
+    if few and math.prod(shape.batch) == 1 and max(a, b) <= CACHED // 2:
         return "ab"
     longer, other = (matmul.a, b) if shape.m >= shape.n else (matmul.b, a)
     if max(shape.m, shape.n) < FEWEST_LINES or 2 * other > CACHED:
@@ -123,6 +129,24 @@ def packed_by_tasks(matmul: Matmul, shape: Shape) -> str:
     if squares_bytes(longer, 2 * LINES, shape.k) > ROOM:
         return ""
     return "a" if shape.m >= shape.n else "b"
+
+
+def cut_for_packers(
+    matmul: Matmul, shape: Shape, machine: Machine, cut: Cut, packers: str, in_place: bool
+) -> Cut:
+    """The cut with tasks for the operands that they pack: few repeat what others do."""
+    if in_place:
+        return replace(cut, groups_m=min(cut.groups_m, MOST_REPACKED))
+    if packers == "b":
+        return replace(cut, groups_m=1, groups_n=min(cut.panels, MOST_TASKS))
+    if packers == "a":
+        tile = squares_bytes(matmul.a, cut.height, shape.k)
+        tiles = max(1, min(ROOM // tile, ceil(cut.tiles, FEWEST_TASKS)))
+        return replace(cut, groups_m=ceil(cut.tiles, tiles), groups_n=1)
+    tasks = 1 if math.prod(shape.batch) > 1 else min(machine.processors, cut.tasks)
+    if shape.m >= shape.n:
+        return replace(cut, groups_m=min(cut.tiles, tasks), groups_n=1)
+    return replace(cut, groups_m=1, groups_n=min(cut.panels, tasks))
 
 
 def squares_bytes(dtype: DType, lines: int, steps: int) -> int:
