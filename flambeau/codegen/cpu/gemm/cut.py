@@ -19,6 +19,7 @@ ENOUGH_TASKS = 8  # rows are cut only where columns do not give as many
 LARGE_A = 1 << 20  # bytes of A from which a task goes through half of it
 LARGEST_A = 1 << 20  # bytes of A that tasks go through, once for each of their panels, at most
 SHORT_K = 16  # steps up to which writing C costs more than reading panels again
+SHORT_SUMS, FIRST_CACHE = 64, 1 << 15  # steps, and bytes of a B, for which broad tiles are better
 LARGE_C = 1 << 18  # elements of C from which that holds for more steps
 TALLEST, WIDEST = 28, 8  # rows and vectors of a tile, at most
 
@@ -59,8 +60,10 @@ def cut_up(
     tiles have an even height, or one less, for as many kernels are needed as there are heights.
     """
     needed = ceil(shape.n, lanes)
-    thin = is_mostly_output(shape) and needed > 8
-    vectors = min(needed, machine.registers // 8 if thin else 2)
+    thin, broad = is_mostly_output(shape) and needed > 8, machine.registers // 8
+    if not thin and (needed % broad or not is_short(shape, machine.vector_bytes // lanes, tall)):
+        broad = 2
+    vectors = min(needed, broad)
     rows = shape.m + shape.m % 2 if varied else shape.m
     while wide and vectors < min(WIDEST, needed) and fits(rows, vectors + 1, machine):
         vectors += 1
@@ -83,6 +86,13 @@ def is_mostly_output(shape: Shape) -> bool:
     """Whether it matters more in which order C is written than how B is read."""
     steps = SHORT_K if shape.m * shape.n < LARGE_C else 4 * SHORT_K
     return shape.m > TALLEST and shape.k <= steps
+
+
+def is_short(shape: Shape, itemsize: int, tall: bool) -> bool:
+    """Whether sums are so short that storing C in longer rows pays, though B is read more often."""
+    if shape.m <= TALLEST or shape.k > SHORT_SUMS:
+        return False
+    return not tall or shape.k * shape.n * itemsize <= FIRST_CACHE
 
 
 def fits(rows: int, vectors: int, machine: Machine) -> bool:
