@@ -321,7 +321,8 @@ def test_what_is_not_finite_stays_where_it_is() -> None:
     assert (np.isinf(c) == np.isinf(wide)).all()
 
 
-SPLIT = [(100, 130, 70), (1, 300, 500), (300, 1, 500), (540, 520, 500), (300, 64, 100)]
+SPLIT = [(100, 130, 70), (1, 300, 500), (300, 1, 500), (540, 520, 500), (300, 64, 100),
+         (200, 200, 256)]  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", [types.float32, types.bfloat16], ids=str)
