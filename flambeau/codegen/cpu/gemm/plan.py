@@ -58,7 +58,7 @@ CACHED_C = 1 << 16  # elements of C up to which its memory needs not be asked fo
 FETCHED_K = 64
 DOT_BYTES = 1 << 17  # of B, for each task of dot products
 SWEPT_BYTES, SWEPT_TASKS = 1 << 15, 16  # of B, for each task that sums rows, and how many at most
-SWEPT_COLUMNS = 1 << 11  # whose sums stay in the first cache
+SWEPT_SUMS = 1 << 14  # bytes of sums that stay in the first cache
 
 gemm_source = lru_cache(maxsize=256)(gemm_text)
 sweep_source = lru_cache(maxsize=256)(sweep_text)
@@ -132,7 +132,8 @@ def sweep_plan(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
     """A launch that sums rows by parts of k, and one that adds the parts."""
     lanes = machine.vector_bytes // matmul.element.itemsize
     a, b = operands(matmul, shape)
-    matrices, groups = math.prod(shape.batch), ceil(shape.n, SWEPT_COLUMNS)
+    width = SWEPT_SUMS // matmul.element.itemsize
+    matrices, groups = math.prod(shape.batch), ceil(shape.n, width)
     wanted = ceil(min(SWEPT_TASKS, b.size * matrices // SWEPT_BYTES), matrices * groups)
     length = ceil(ceil(shape.k, wanted), SWEPT_ROWS) * SWEPT_ROWS
     parts = ceil(shape.k, length)
@@ -140,7 +141,7 @@ def sweep_plan(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
     values: Words = {
         "a": a.where, "b": b.where, "target": ("scratch", 0), "k": shape.k, "n": shape.n,
         "a_step": a.step, "b_step": b.step, "parts": parts, "length": length, "groups": groups,
-        "width": SWEPT_COLUMNS, "part_bytes": c_bytes(matmul, shape),
+        "width": width, "part_bytes": c_bytes(matmul, shape),
     }  # fmt: skip
     values |= loop_words(shape, a, b)
     text = sweep_source(sweep, machine.vector_bytes)
