@@ -25,7 +25,6 @@ from flambeau.autograd.modes import set_mode
 from flambeau.ir.layout import is_dense
 from flambeau.ops.declare import TABLE
 from flambeau.ops.views import PARTS
-from flambeau.runtime.garbage import without_collections
 from flambeau.trace import recorder
 from flambeau.trace.node import Edge, Node
 from flambeau.trace.tensor import Recorded
@@ -296,8 +295,7 @@ def backward(roots: Sequence[Any], grads: Sequence[Any], retain: bool, create: b
     set_mode(grad=create)
     try:
         walk = Walk(retain, create, wanted)
-        with without_collections():
-            walk.run(roots, grads)
+        walk.run(roots, grads)
     finally:
         set_mode(grad=before)
     if wanted is None and not create:

@@ -12,7 +12,9 @@
 from __future__ import annotations
 
 import functools
+import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
@@ -27,10 +29,23 @@ from flambeau.compiler.verify import verify
 from flambeau.ir.log import kernels, log
 from flambeau.ir.program import Program
 from flambeau.ir.show import say, show
-from flambeau.runtime.garbage import without_collections
 from flambeau.settings import settings
 
 PASSES = (expand, lower, simplify, fuse)
+
+
+@contextmanager
+def without_collections() -> Iterator[None]:
+    """To compile makes many objects that stay, and no garbage to speak of: Python does not look for
+    any meanwhile. Each time it would walk over all that there is.
+    """
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 @without_collections()

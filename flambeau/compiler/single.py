@@ -14,14 +14,13 @@ from flambeau.codegen.scalar import cost, k
 from flambeau.compiler import template
 from flambeau.compiler.emit import Emitter
 from flambeau.compiler.kernels import kernel_of
-from flambeau.compiler.pipeline import clusters_of
+from flambeau.compiler.pipeline import clusters_of, without_collections
 from flambeau.compiler.running import Run
 from flambeau.compiler.template import Renaming, by_template, form_of, spread
 from flambeau.ir.dtype import compute_dtype
 from flambeau.ir.program import Call, Input, Number, Program, Ref
 from flambeau.ir.record import record
 from flambeau.ir.tree import Load, Tree
-from flambeau.runtime.garbage import without_collections
 from flambeau.runtime.threads import get_num_threads
 from flambeau.settings import settings
 
