@@ -101,6 +101,8 @@ def linear(input, weight, bias=None, *, out=None):
     """input times the transposed weight, plus bias."""
     if out is not None:
         return fill("linear", linear(input, weight, bias), out)
+    if weight is None:
+        raise TypeError("linear(): argument 'weight' (position 2) must be Tensor, not NoneType")
     if bias is None:
         return matmul(input, weight.t())
     size = input._spec.size

@@ -16,7 +16,7 @@ from flambeau.compiler.emit import Emitter
 from flambeau.compiler.kernels import kernel_of
 from flambeau.compiler.pipeline import clusters_of, without_collections
 from flambeau.compiler.running import Run
-from flambeau.compiler.template import Renaming, by_template, form_of, spread
+from flambeau.compiler.template import Renaming, Spelled, by_template, spell
 from flambeau.ir.dtype import compute_dtype
 from flambeau.ir.program import Call, Input, Number, Program, Ref
 from flambeau.ir.record import record
@@ -81,28 +81,12 @@ def forget() -> None:
     template.forget()
 
 
-@record
-class Found:
-    """A call's code, the key and integers of its form, and how the call's names map to those."""
-
-    single: Single
-    key: Any
-    integers: tuple[int, ...]
-    names: Renaming
-
-
-def find(call: Call, home_of: dict[int, int]) -> Found:
-    """The code of a call's form, whether it is there or not."""
-    key, integers, names = spread(call, home_of)
-    return Found(single_of((key, integers)), key, integers, names)
-
-
-def code_for(call: Call, found: Found, home_of: dict[int, int]) -> Single | None:
+def code_for(spelled: Spelled) -> Single | None:
     """The machine code of a call, if its sightings or its size earn it."""
-    single = found.single
+    single = single_of((spelled.key, spelled.integers))
     single.sightings += 1
-    if single.finish is None and not single.hopeless and deserves(call, single):
-        single.finish = compile_single(call, found, home_of)
+    if single.finish is None and not single.hopeless and deserves(spelled.call, single):
+        single.finish = compile_single(spelled)
         single.hopeless = single.finish is None
     return single if single.finish is not None else None
 
@@ -136,15 +120,14 @@ def is_approximate(form: Call) -> bool:
     return isinstance(tree, Tree) and cost(tree)[1] > 0
 
 
-def compile_single(call: Call, found: Found, home_of: dict[int, int]) -> Callable[[], Run] | None:
+def compile_single(spelled: Spelled) -> Callable[[], Run] | None:
     """Begin to compile a form, unless nothing in it has a lowering."""
-    names = found.names
+    names = spelled.names
     if not settings.check:
-        made = by_template(found.key, found.integers, lambda: form_of(call, home_of, names),
-                           lambda like: clusters_of(program_of(like, names)))  # fmt: skip
+        made = by_template(spelled, lambda like: clusters_of(program_of(like, names)))
         if made is not None:
             return made
-    form = form_of(call, home_of, names)
+    form = spelled.form()
     emitter = Emitter(clusters_of(program_of(form, names)), {})
     emitter.begin()
     native = any(step.call is None for step in emitter.steps) or not emitter.steps
@@ -166,7 +149,7 @@ class CallCode:
         self.calls = program.calls
         self.homes = program.storage_of()
         self.known: dict[int, Any] = {}  # id of the call → its code (the program keeps the call)
-        self.found: dict[int, Found] = {}
+        self.spelled: dict[int, Spelled] = {}  # the others
         self.ahead: dict[int, Any] = {}  # the same for calls that were looked at in this run
 
     def __call__(self, call: Call) -> Any:
@@ -191,12 +174,14 @@ class CallCode:
 
     def find(self, call: Call) -> Any:
         """A call's code, if it has earned any by now."""
-        found = self.found.pop(id(call), None) or find(call, self.homes)
-        single = code_for(call, found, self.homes)
+        spelled = self.spelled.get(id(call))
+        if spelled is None:
+            spelled = self.spelled[id(call)] = spell(call, self.homes)
+        single = code_for(spelled)
         if single is None:
-            self.found[id(call)] = found
             return None
-        code = self.known[id(call)] = Bound(single, call, found.names, self.homes)
+        code = self.known[id(call)] = Bound(single, call, spelled.names, self.homes)
+        del self.spelled[id(call)]
         return code
 
 

@@ -30,7 +30,6 @@ from flambeau.ir.record import field, record, replace
 from flambeau.runtime.threads import Launch
 
 SEEN = 3  # forms of a family from which on there are templates: one or two may be all there are
-FRESH = 1000  # the first of a form's results; its other values are fewer
 MOST = 12  # templates of a family; with more of them, sizes decide too much
 Finish = Callable[[], Run]
 
@@ -47,8 +46,41 @@ class Renaming:
     offsets: dict[int, int]
 
 
-def spread(call: Call, home_of: dict[int, int]) -> tuple[Any, tuple[int, ...], Renaming]:
-    """A call's form without its integers, as a key; these in order of appearance; its names."""
+@record
+class Spelled:
+    """A call, its form without integers as a key, these in order of appearance, and its names."""
+
+    call: Call
+    homes: dict[int, int]  # value → its storage
+    key: Any
+    integers: tuple[int, ...]
+    names: Renaming
+
+    def form(self) -> Call:
+        """The call with values, numbers and offsets numbered in order of appearance."""
+        names, homes, call = self.names, self.homes, self.call
+
+        def layout(old: Layout) -> Layout:
+            if not isinstance(old.offset, Offset):
+                return old
+            return Layout(old.size, old.stride, Offset(names.offsets[old.offset.index]))
+
+        def argument(arg: Any) -> Any:
+            if isinstance(arg, Ref):
+                return Ref(names.homes[homes[arg.value]], layout(arg.layout), arg.dtype)
+            if isinstance(arg, Number):
+                return replace(arg, index=names.numbers[arg.index])
+            return tuple(map(argument, arg)) if isinstance(arg, tuple) else arg
+
+        outs = []
+        for value, out in enumerate(call.outs, len(names.homes)):
+            over = None if out.over is None else names.homes[homes[out.over]]
+            outs.append(Out(value, layout(out.layout), out.dtype, over))
+        return Call(call.op, tuple(map(argument, call.args)), tuple(outs), call.compute)
+
+
+def spell(call: Call, home_of: dict[int, int]) -> Spelled:
+    """A call's form, spelled out; it is not built before somebody needs it."""
     names = Renaming({}, {}, {})
     ints: list[Any] = []
     homes, numbers, offsets = names.homes, names.numbers, names.offsets
@@ -82,33 +114,12 @@ def spread(call: Call, home_of: dict[int, int]) -> tuple[Any, tuple[int, ...], R
         if over is not None:
             over = homes.setdefault(home_of[over], len(homes))
         outs.append((layout(out.layout), out.dtype, over))
-    return (call.op, args, tuple(outs), call.compute), tuple(ints), names
-
-
-def form_of(call: Call, home_of: dict[int, int], names: Renaming) -> Call:
-    """The call with values, numbers and offsets numbered in order of appearance."""
-
-    def layout(old: Layout) -> Layout:
-        if not isinstance(old.offset, Offset):
-            return old
-        return Layout(old.size, old.stride, Offset(names.offsets[old.offset.index]))
-
-    def argument(arg: Any) -> Any:
-        if isinstance(arg, Ref):
-            return Ref(names.homes[home_of[arg.value]], layout(arg.layout), arg.dtype)
-        if isinstance(arg, Number):
-            return replace(arg, index=names.numbers[arg.index])
-        return tuple(map(argument, arg)) if isinstance(arg, tuple) else arg
-
-    outs = []
-    for value, out in enumerate(call.outs, FRESH):
-        over = None if out.over is None else names.homes[home_of[out.over]]
-        outs.append(Out(value, layout(out.layout), out.dtype, over))
-    return Call(call.op, tuple(map(argument, call.args)), tuple(outs), call.compute)
+    key = call.op, args, tuple(outs), call.compute
+    return Spelled(call, home_of, key, tuple(ints), names)
 
 
 def filled(form: Call, numbers: list[Any]) -> Call:
-    """The form with other integers, in the order of `spread`."""
+    """The form with other integers, in the order of `spell`."""
     rest = iter(numbers)
 
     def layout(old: Layout) -> Layout:
@@ -183,9 +194,9 @@ def forget() -> None:
     _families.clear()
 
 
-def by_template(key: Any, numbers: tuple[int, ...], form: Callable[[], Call],
-                program_of: Callable[[Call], Any]) -> Finish | None:  # fmt: skip
+def by_template(spelled: Spelled, program_of: Callable[[Call], Any]) -> Finish | None:
     """What makes the code of a form, where forms like it were met with other sizes before."""
+    key, numbers = spelled.key, spelled.integers
     family = _families.get(key)
     if family is None:
         family = _families[key] = Family()
@@ -198,7 +209,7 @@ def by_template(key: Any, numbers: tuple[int, ...], form: Callable[[], Call],
     family.seen.append(numbers)
     if len(family.seen) < SEEN:
         return None
-    made = template_of(form(), family.seen, program_of)
+    made = template_of(spelled.form(), family.seen, program_of)
     if made is None:
         family.hopeless = True
         return None

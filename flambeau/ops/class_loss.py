@@ -84,7 +84,7 @@ place_class = structured(
 counts_class = elementwise(
     "counts_class(target, ignore)",  # not `ne`: what is static is the same forward and backward
     public="",
-    dtype=lambda mode, target, ignore: (target.dtype, dt.bool_),
+    dtype=lambda mode, target, ignore: (dt.int64, dt.bool_),  # `ignore` may not fit a byte
     numpy=lambda target, ignore: target != ignore,
     scalar=lambda k, target, ignore: k.ne(target, ignore),
     samples=no_samples,

@@ -139,14 +139,13 @@ def real_view(x):
 
 def with_gradients(params):
     """The parameters that have a gradient, and their gradients."""
-    grads = []
+    chosen, grads = [], []
     for p in params:
         meta = p._meta
-        if meta is None or meta.grad is None:
-            chosen = [p for p in params if p._meta is not None and p._meta.grad is not None]
-            return chosen, [p._meta.grad for p in chosen]
-        grads.append(meta.grad)
-    return params, grads
+        if meta is not None and meta.grad is not None:
+            chosen.append(p)
+            grads.append(meta.grad)
+    return chosen, grads
 
 
 def separately(params):

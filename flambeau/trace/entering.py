@@ -206,14 +206,13 @@ class Guest(Storage):
 
     __slots__ = ("original",)
 
-
     original: Storage  # kept alive, as it is known by its id
 
 
 def new_guest(original: Storage) -> Storage:
     """What stands for a storage."""
-    guest = new_storage(original.nbytes, original.buffer, Guest)
-    guest.original = original  # type: ignore[attr-defined]
+    guest: Any = new_storage(original.nbytes, original.buffer, Guest)
+    guest.original = original
     if original.inference:
         guest.mark_inference()
     return guest

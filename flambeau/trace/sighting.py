@@ -171,9 +171,7 @@ def ref_of(stretch: Stretch, x: Any, slot: int) -> Ref:
 def layout_in(stretch: Stretch, x: Any) -> Layout:
     """Where a tensor lies, as the program will see it."""
     spec: Spec = x._spec
-    if not x._offset and x._viewed is None:
-        return spec.layout
-    index = stretch.offset_of(x._slot)
+    index = stretch.offset_of(x._slot) if stretch.state.offsets else None
     if index is not None:
         return Layout(spec.size, spec.stride, Offset(index))
     if x._offset:

@@ -11,6 +11,7 @@ import flambeau
 torch = pytest.importorskip("torch")
 
 EXPRESSIONS = """
+nn.functional.linear(torch.ones(1, 2), None)
 nn.Module(1)
 net(1, 2)
 net.foo
@@ -150,3 +151,22 @@ def test_parameters_as_a_vector():
     nn.utils.vector_to_parameters(flambeau.arange(13.0), net.parameters())
     assert net[1].bias.tolist() == [12.0]
     assert nn.utils.parameters_to_vector(net.parameters()).tolist() == list(range(13))
+
+
+def test_attributes_are_looked_up_as_python_does():
+    """What stands in front of a parameter hides it."""
+
+    def results(torch):
+        class Doubled(torch.nn.Linear):
+            def __getattr__(self, name):
+                found = super().__getattr__(name)
+                return found * 2 if name == "weight" else found
+
+        x = torch.ones(1, 3)
+        hidden = torch.nn.Linear(3, 2)
+        hidden.__dict__["weight"] = torch.zeros(2, 3)
+        doubled = Doubled(3, 2, bias=False)
+        once = torch.nn.functional.linear(x, doubled._parameters["weight"])
+        return (hidden(x) == hidden.bias).all().item(), (doubled(x) == 2 * once).all().item()
+
+    assert results(flambeau) == results(torch) == (True, True)

@@ -61,6 +61,23 @@ def test_takes_pytorchs_steps(name, options):
     assert train(flambeau, name, options) == pytest.approx(train(torch, name, options), rel=1e-4)
 
 
+@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop"])
+def test_hundreds_of_parameters(name):
+    """One call updates them all: its arguments are more than a call usually has."""
+
+    def values(torch):
+        params = [torch.nn.Parameter(torch.full((2,), float(i % 9))) for i in range(600)]
+        options = {"momentum": 0.9} if name == "SGD" else {}
+        optimizer = getattr(torch.optim, name)(params, lr=0.1, **options)
+        for _ in range(2):
+            for i, param in enumerate(params):
+                param.grad = torch.full((2,), 1.0 + i % 5)
+            optimizer.step()
+        return torch.stack([p.detach() for p in params]).flatten().tolist()
+
+    assert values(flambeau) == pytest.approx(values(torch), rel=1e-5)
+
+
 @pytest.mark.parametrize("name, options", OPTIMIZERS, ids=str)
 def test_resumes_from_pytorchs_state(name, options):
     """A state goes from PyTorch to Flambeau and back; both go on alike."""

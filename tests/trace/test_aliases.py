@@ -154,3 +154,22 @@ def test_a_view_that_begins_a_stretch_leaves_nothing_in_the_one_before():
         if start is not None:
             assert (w[start:] * 1).tolist() == [float(n) for n in range(start, 4)]
         assert w.grad.tolist() == [2.0] * 4
+
+
+MOVING = [
+    "x[i:i + 3].detach() * 2",
+    "x[i:i + 3].detach().mul_(2)",
+    "x[i:i + 3].data + 1",
+    "x[i].detach() * 2",
+    "x.clone().as_strided_((3,), (1,), i) + 1",
+    "x[i:i + 3].detach().unsqueeze_(0) + 1",
+    "x[i:i + 3].detach().exp().detach()[1:] * 2",
+    "torch.from_numpy(a)[i:i + 3].detach() + 1",
+]
+
+
+@pytest.mark.parametrize("expression", MOVING)
+def test_views_that_begin_at_zero_at_first(expression):
+    """Where views begin is told at run time, though the first begins where its memory does."""
+    three_times("x = torch.arange(12.0)", "a = torch.arange(12.0).numpy()",
+                f"[({expression}) for i in (0, 4, 8, 2)] + [x]")  # fmt: skip

@@ -43,10 +43,7 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input):
-        own = self._parameters  # what Python finds in __getattr__ alone takes ten times as long
-        weight, bias = own.get("weight"), own.get("bias")
-        return F.linear(input, self.weight if weight is None else weight,
-                        self.bias if bias is None else bias)  # fmt: skip
+        return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self):
         return (f"in_features={self.in_features}, out_features={self.out_features}, "

@@ -20,22 +20,26 @@ from .words import loop_names
 WORDS = ("a", "b", "k", "n", "m", "a_row", "b_column", "blocks", "groups")
 
 
-MOST_ROWS, MOST_SUMS = 6, 24  # of a tile; vectors of sums that fit the registers
+MOST_ROWS = 6  # of a tile
 FEW, MANY = 4, 12  # rows for which dot products always pay, and only if they are long
 LONG = 4  # vectors along k
 
 
-def tile_of(m: int, lanes: int) -> tuple[int, int]:
-    """Rows of A, none of them left over, and columns of B whose dot products are made at once."""
-    rows = max(n for n in range(1, MOST_ROWS + 1) if m % n == 0)
-    return rows, min(lanes, power_of_two(MOST_SUMS // rows + 1) // 2)
+def rows_at_once(m: int) -> int:
+    """Rows of A in a tile: none of them is left over."""
+    return max(n for n in range(1, MOST_ROWS + 1) if m % n == 0)
+
+
+def columns_at_once(rows: int, lanes: int, registers: int) -> int:
+    """Columns of B in a tile: three quarters of the registers hold sums."""
+    return min(lanes, power_of_two(registers * 3 // 4 // rows + 1) // 2)
 
 
 def suits_dots(m: int, k: int, lanes: int) -> bool:
     """Whether there are so few rows that columns are best read where they lie."""
     if m <= FEW:
         return k >= lanes // 2
-    return m <= MANY and k >= LONG * lanes and tile_of(m, lanes)[0] > 1
+    return m <= MANY and k >= LONG * lanes and rows_at_once(m) > 1
 
 
 @frozen

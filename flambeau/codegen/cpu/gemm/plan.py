@@ -29,7 +29,7 @@ from .combine import (
     placed,
 )
 from .cut import MOST_TASKS, Cut, ceil, cut_up
-from .dot import Dot, dot_text, suits_dots, tile_of
+from .dot import Dot, columns_at_once, dot_text, rows_at_once, suits_dots
 from .epilogue import Epilogue
 from .kernel import K_LIMIT, Gemm, gemm_text
 from .micro import LINE, Micro
@@ -94,8 +94,9 @@ def whole_plan(matmul: Matmul, shape: Shape, machine: Machine) -> Plan:
     a, b = operands(matmul, shape)
     epilogue = Epilogue(len(shape.batch), accesses(matmul, shape), matmul.scalars, matmul.stores)
     if a.order == "steps" == b.order and suits_dots(shape.m, shape.k, lanes):
-        tile = tile_of(shape.m, lanes)
-        dot = Dot(matmul.a, matmul.b, matmul.element, lanes, epilogue, *tile)
+        rows = rows_at_once(shape.m)
+        columns = columns_at_once(rows, lanes, machine.registers)
+        dot = Dot(matmul.a, matmul.b, matmul.element, lanes, epilogue, rows, columns)
         return dot_plan(dot, shape, a, b, machine)
     if is_for_amx(matmul, shape, machine):
         return amx_plan(matmul, shape, machine, epilogue, a, b)
