@@ -57,10 +57,11 @@ def slots(stretch: Stretch, given: Any) -> Any:
     """The key of a list of tensors."""
     if given.__class__ is not list and given.__class__ is not tuple:
         return enter(stretch, given)
-    return tuple([
-        x._slot if x.__class__ in tensors and x._stretch is stretch else enter(stretch, x)
-        for x in given
-    ])  # fmt: skip
+    found = []
+    for x in given:
+        known = x.__class__ in tensors and x._stretch is stretch
+        found.append(x._slot if known else enter(stretch, x))
+    return tuple(found)
 
 
 @hot
