@@ -14,7 +14,7 @@ from flambeau.trace import flush
 from flambeau.trace.modes import Mode, switch
 from flambeau.trace.trie import here
 
-_switched: dict[tuple[Mode, bool], Mode] = {}
+_switched: dict[Mode, Mode] = {}  # the same mode with gradients the other way
 
 
 def set_mode(*, grad: bool) -> None:
@@ -26,9 +26,9 @@ def set_mode(*, grad: bool) -> None:
     stretch = here.stretch
     mode = stretch.mode
     if mode.grad is not grad:
-        new = _switched.get((mode, grad))
+        new = _switched.get(mode)
         if new is None:
-            new = _switched[mode, grad] = switch(mode, grad=grad)
+            new = _switched[mode] = switch(mode, grad=grad)
         here.stretch.mode = new  # another thread may have ended the stretch by now
         if grad and stretch.updated and stretch.backward_done and stretch is here.stretch:
             flush.end_step()

@@ -118,7 +118,11 @@ def finish(stretch: Stretch) -> None:
 
 def living(storages: list[Storage]) -> list[Storage]:
     """Those that somebody holds besides this list."""
-    return [s for s in storages if getrefcount(s) > ALONE]
+    found = []
+    for storage in storages:  # a loop begins sooner than a list comprehension
+        if getrefcount(storage) > ALONE:
+            found.append(storage)
+    return found
 
 
 def hand_out_after(error: BaseException, waiting: list[Storage], done: dict[int, Buffer]) -> None:

@@ -89,7 +89,8 @@ def run(entry: Entry, memory: list[Buffer], numbers: list[Any], offsets: list[in
     if watchers:
         for watcher in watchers:
             watcher(entry, memory, numbers, offsets)
-    if entry.compiled is not None and may_compile():
+    compiling = settings.compile and not (settings.eager or settings.numpy)  # `may_compile`
+    if entry.compiled is not None and compiling:
         counters.replayed += 1
         code = entry.compiled.run if timed is None else timed.compiled(entry)
         return code(memory, numbers, offsets, done)
