@@ -48,14 +48,16 @@ def take_turn(finish: Finish) -> None:
     if threads.lazy == stretch.thread:
         return
     with running:
-        if vacant(finish):
+        if threads.lazy == stretch.thread:  # another was about to take its turn, and could not
+            return
+        if vacant(stretch.thread, finish):
             threads.lazy = stretch.thread
         else:
             trie.run_at_once(stretch)
 
 
-def vacant(finish: Finish) -> bool:
-    """Whether no thread is lazy any more: it is over, or others took its turn away."""
+def vacant(heir: int, finish: Finish) -> bool:
+    """Whether no thread is lazy any more: it is over, or its turn went to another just now."""
     if threads.lazy not in threads.known:
         return True
     theirs, life = threads.known[threads.lazy]
@@ -72,7 +74,11 @@ def vacant(finish: Finish) -> bool:
             return False
     new = following(stretch)
     trie.run_at_once(new)
+    # It may have ended a stretch and be about to put another one where `new` will lie. It looks
+    # then whether it is its turn; so that is over before `new` is there.
+    before, threads.lazy = threads.lazy, heir
     if not replace(stretch, new, theirs):
+        threads.lazy = before
         return False
     settle(stretch, finish)
     return True
@@ -103,7 +109,10 @@ def over(stretch: Stretch) -> bool:
     theirs, life = threads.known.get(stretch.thread, ({}, None))
     if life is None or life() is None or theirs["stretch"] is not stretch:
         return True
-    return replace(stretch, following(stretch), theirs)
+    new = following(stretch)
+    if stretch.guests is not None:
+        trie.run_at_once(new)
+    return replace(stretch, new, theirs)
 
 
 def claim_pending(finish: Finish) -> None:

@@ -17,6 +17,8 @@ import pytest
 
 import flambeau as torch
 from flambeau.settings import settings
+from flambeau.trace import flush as flush_module
+from flambeau.trace import turns
 from flambeau.trace.flush import flush_current
 from flambeau.trace.trie import here, threads
 
@@ -561,3 +563,43 @@ def test_the_handler_of_a_program_stays():
         signal.raise_signal(signal.SIGINT)
     """)
     assert printed == "mine\n"
+
+
+def test_a_turn_is_taken_while_its_thread_ends_a_stretch(monkeypatch):
+    """The other thread is between two stretches: afterwards one of the two is lazy, not both."""
+    (torch.ones(1) + 1).tolist()
+    here_is, taken, done, seen = (threading.Event() for _ in range(4))
+    plain_stretch, plain_settle = flush_module.Stretch, turns.settle
+    main = threading.get_ident()
+
+    def pausing_stretch(*args):
+        if threading.get_ident() == main and not here_is.is_set():
+            here_is.set()
+            taken.wait(1)
+        return plain_stretch(*args)
+
+    def pausing_settle(*args):
+        plain_settle(*args)
+        taken.set()
+        time.sleep(0.1)  # the other one would go on meanwhile
+
+    def other():
+        here_is.wait(5)
+        for _ in range(3):
+            (torch.ones(1) + 1).tolist()
+        done.set()
+        seen.wait(5)
+
+    pending = torch.ones(2) * 3
+    thread = threading.Thread(target=other)
+    with monkeypatch.context() as patch:
+        patch.setattr(turns, "PATIENCE", 0)
+        patch.setattr(flush_module, "Stretch", pausing_stretch)
+        patch.setattr(turns, "settle", pausing_settle)
+        thread.start()
+        assert pending.tolist() == [3.0, 3.0]
+        done.wait(5)
+    lazy = [theirs["stretch"].guests is None for theirs, _ in threads.known.values()]
+    seen.set()
+    thread.join(30)
+    assert lazy.count(True) == 1
